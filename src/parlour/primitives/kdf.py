@@ -1,0 +1,67 @@
+"""HKDF (RFC 5869) and Argon2id (RFC 9106)."""
+
+from __future__ import annotations
+
+import hmac
+from dataclasses import dataclass
+from typing import Final
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
+
+from parlour.errors import Code, UsageError
+
+_SIZES: Final = {"sha256": 32, "sha384": 48, "sha512": 64}
+_MAX_BLOCKS: Final = 255
+
+
+def hkdf_extract(salt: bytes, key_material: bytes, hash_name: str = "sha256") -> bytes:
+    """HKDF-Extract: a pseudorandom key of the hash's size. An empty salt counts as zeros."""
+    return hmac.digest(salt or bytes(_SIZES[hash_name]), key_material, hash_name)
+
+
+def hkdf_expand(key: bytes, info: bytes, length: int, hash_name: str = "sha256") -> bytes:
+    """HKDF-Expand: `length` bytes, at most 255 blocks of the hash."""
+    size = _SIZES[hash_name]
+    if length <= size:
+        # The common case of one block, in one call.
+        return hmac.digest(key, info + b"\x01", hash_name)[:length]
+    blocks = -(-length // size)
+    if blocks > _MAX_BLOCKS:
+        raise UsageError(Code.USAGE_INVALID, "HKDF gives at most 255 blocks")
+    block = b""
+    output = b""
+    for counter in range(1, blocks + 1):
+        block = hmac.digest(key, block + info + bytes((counter,)), hash_name)
+        output += block
+    return output[:length]
+
+
+def hkdf(
+    key_material: bytes, *, salt: bytes, info: bytes, length: int, hash_name: str = "sha256"
+) -> bytes:
+    """HKDF: extract, then expand to `length` bytes."""
+    return hkdf_expand(hkdf_extract(salt, key_material, hash_name), info, length, hash_name)
+
+
+@dataclass(frozen=True, slots=True)
+class Argon2Cost:
+    """What one derivation costs: memory in KiB, passes over it, parallel lanes."""
+
+    memory_kib: int
+    passes: int
+    lanes: int = 1
+
+
+def argon2id(password: bytes, *, salt: bytes, cost: Argon2Cost, length: int = 32) -> bytes:
+    """Argon2id. Slow by design: call it in a worker thread, never on an event loop."""
+    try:
+        return Argon2id(
+            salt=salt,
+            length=length,
+            iterations=cost.passes,
+            lanes=cost.lanes,
+            memory_cost=cost.memory_kib,
+        ).derive(password)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise UsageError(Code.USAGE_INVALID, "Argon2id refuses these parameters") from error
