@@ -87,7 +87,7 @@ def main() -> int:
         packages.update(read_python_lock(lock, problems))
     for lock in NPM_LOCKS:
         packages.update(read_npm_lock(lock, problems))
-    print(f"locks: {len(packages)} packages, {len(problems)} entries unpinned, without a hash or with an address")
+    print(f"locks: {len(packages)} packages, {len(problems)} faults")
 
     try:
         found = known_advisories(sorted(packages))
