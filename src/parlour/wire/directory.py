@@ -1,0 +1,42 @@
+"""Accounts by exact name, and their signed device lists."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from parlour.wire.ids import AccountId, AccountName
+from parlour.wire.limits import MAX_DEVICE_LIST_PAGE
+from parlour.wire.login import DeviceListEntryBytes
+
+ListNumber = Annotated[int, Meta(ge=0, le=0xFFFF_FFFF)]
+
+
+class LookUp(Struct, array_like=True, frozen=True):
+    """Find an account by its exact name; there is no listing."""
+
+    name: AccountName
+
+
+class ReadDeviceList(Struct, array_like=True, frozen=True):
+    """Read an account's device list from entry number `first` on."""
+
+    account_id: AccountId
+    first: ListNumber
+
+
+class DeviceListPage(Struct, array_like=True, frozen=True):
+    """Entries of a device list in order; `more` when the list goes on."""
+
+    account_id: AccountId
+    name: AccountName
+    first: ListNumber
+    entries: Annotated[list[DeviceListEntryBytes], Meta(max_length=MAX_DEVICE_LIST_PAGE)]
+    more: bool
+
+
+class AppendDeviceList(Struct, array_like=True, frozen=True):
+    """Append one entry, signed by the account key; refused unless it follows the last one."""
+
+    entry: DeviceListEntryBytes

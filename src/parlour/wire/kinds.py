@@ -1,0 +1,127 @@
+"""The table of operations and pushes. Both doors and the documentation are made from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+from typing import Final
+
+from msgspec import Struct
+
+from parlour.wire import directory, login, prekeys, push, server, streams
+
+
+class Kind(IntEnum):
+    """What a frame is. Numbers are never used again for something else."""
+
+    SERVER_INFO = 0x01
+
+    REGISTER_START = 0x10
+    REGISTER_FINISH = 0x11
+    LOGIN_START = 0x12
+    LOGIN_FINISH = 0x13
+
+    SESSIONS = 0x20
+    REVOKE_SESSION = 0x21
+    LOG_OUT = 0x22
+
+    LOOK_UP = 0x30
+    READ_DEVICE_LIST = 0x31
+    APPEND_DEVICE_LIST = 0x32
+
+    PUBLISH_PREKEYS = 0x38
+    COUNT_PREKEYS = 0x39
+    FETCH_BUNDLES = 0x3A
+
+    CREATE_CONVERSATION = 0x40
+    CONVERSATIONS = 0x41
+    APPEND = 0x42
+    READ = 0x43
+    CATCH_UP = 0x44
+    ACKNOWLEDGE = 0x45
+    LIVE_START = 0x46
+
+    PUSH_ENTRY = 0x80
+    PUSH_STREAM = 0x81
+    PUSH_RESYNC = 0x82
+    PUSH_DEVICE_LIST = 0x83
+    PUSH_PREKEYS_LOW = 0x84
+    PUSH_DRAIN = 0x85
+
+    OK = 0xC0
+    ERROR = 0xC1
+
+
+class Door(StrEnum):
+    """Where an operation may be called."""
+
+    PUBLIC = "public"
+    """REST without a token."""
+    LOGIN = "login"
+    """The login socket, without a token."""
+    TOKEN = "token"  # noqa: S105
+    """REST and the live socket, with a token."""
+    LIVE = "live"
+    """The live socket only, with a token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One operation: its name in REST's path, its bodies and its door."""
+
+    name: str
+    request: type[Struct]
+    response: type[Struct]
+    door: Door
+
+
+OPERATIONS: Final[dict[Kind, Operation]] = {
+    Kind.SERVER_INFO: Operation("server", server.Nothing, server.ServerInfo, Door.PUBLIC),
+    Kind.REGISTER_START: Operation(
+        "register-start", login.RegisterStart, login.RegisterChallenge, Door.LOGIN
+    ),
+    Kind.REGISTER_FINISH: Operation(
+        "register-finish", login.RegisterFinish, login.LoggedIn, Door.LOGIN
+    ),
+    Kind.LOGIN_START: Operation("login-start", login.LoginStart, login.LoginChallenge, Door.LOGIN),
+    Kind.LOGIN_FINISH: Operation("login-finish", login.LoginFinish, login.LoggedIn, Door.LOGIN),
+    Kind.SESSIONS: Operation("sessions", server.Nothing, login.Sessions, Door.TOKEN),
+    Kind.REVOKE_SESSION: Operation(
+        "revoke-session", login.RevokeSession, server.Nothing, Door.TOKEN
+    ),
+    Kind.LOG_OUT: Operation("log-out", server.Nothing, server.Nothing, Door.TOKEN),
+    Kind.LOOK_UP: Operation("look-up", directory.LookUp, directory.DeviceListPage, Door.TOKEN),
+    Kind.READ_DEVICE_LIST: Operation(
+        "read-device-list", directory.ReadDeviceList, directory.DeviceListPage, Door.TOKEN
+    ),
+    Kind.APPEND_DEVICE_LIST: Operation(
+        "append-device-list", directory.AppendDeviceList, server.Nothing, Door.TOKEN
+    ),
+    Kind.PUBLISH_PREKEYS: Operation(
+        "publish-prekeys", prekeys.PublishPrekeys, prekeys.PrekeyCounts, Door.TOKEN
+    ),
+    Kind.COUNT_PREKEYS: Operation(
+        "count-prekeys", server.Nothing, prekeys.PrekeyCounts, Door.TOKEN
+    ),
+    Kind.FETCH_BUNDLES: Operation(
+        "fetch-bundles", prekeys.FetchBundles, prekeys.Bundles, Door.TOKEN
+    ),
+    Kind.CREATE_CONVERSATION: Operation(
+        "create-conversation", streams.CreateConversation, streams.StreamInfo, Door.TOKEN
+    ),
+    Kind.CONVERSATIONS: Operation("conversations", server.Nothing, streams.StreamInfos, Door.TOKEN),
+    Kind.APPEND: Operation("append", streams.Append, streams.Appended, Door.TOKEN),
+    Kind.READ: Operation("read", streams.Read, streams.Page, Door.TOKEN),
+    Kind.CATCH_UP: Operation("catch-up", streams.CatchUp, streams.CaughtUp, Door.TOKEN),
+    Kind.ACKNOWLEDGE: Operation("acknowledge", streams.Acknowledge, server.Nothing, Door.TOKEN),
+    Kind.LIVE_START: Operation("live-start", streams.LiveStart, streams.LiveStarted, Door.LIVE),
+}
+
+PUSHES: Final[dict[Kind, type[Struct]]] = {
+    Kind.PUSH_ENTRY: push.PushEntry,
+    Kind.PUSH_STREAM: push.PushStream,
+    Kind.PUSH_RESYNC: push.PushResync,
+    Kind.PUSH_DEVICE_LIST: push.PushDeviceList,
+    Kind.PUSH_PREKEYS_LOW: push.PushPrekeysLow,
+    Kind.PUSH_DRAIN: push.PushDrain,
+}

@@ -1,0 +1,37 @@
+"""What a server says of itself, and errors."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from parlour.wire.ids import Incarnation, Milliseconds
+
+
+class Nothing(Struct, array_like=True, frozen=True):
+    """An empty body."""
+
+
+class ServerInfo(Struct, array_like=True, frozen=True):
+    """Who the server is. `next_pin` announces the key after this one, so renewal locks nobody out.
+
+    `registration` is "invite" or "open".
+    """
+
+    name: Annotated[str, Meta(min_length=1, max_length=255)]
+    wire_versions: Annotated[list[int], Meta(min_length=1, max_length=16)]
+    software: Annotated[str, Meta(max_length=64)]
+    incarnation: Incarnation
+    time: Milliseconds
+    registration: Annotated[str, Meta(max_length=16)]
+    next_pin: Annotated[bytes, Meta(min_length=32, max_length=32)] | None = None
+
+
+class ErrorBody(Struct, array_like=True, frozen=True):
+    """A stable code, a sentence and what to do; when to try again for limits, in milliseconds."""
+
+    code: Annotated[str, Meta(max_length=64)]
+    sentence: Annotated[str, Meta(max_length=512)]
+    remedy: Annotated[str, Meta(max_length=512)]
+    retry_after: int | None = None
