@@ -1,0 +1,103 @@
+"""What people say: a versioned, tagged union.
+
+`[version, tag, body]` in MessagePack. What a newer program said and this one does not know is
+`Unknown`: kept as it came, shown as such, and readable after an update.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, TypeAlias
+
+import msgspec
+from msgspec import Meta, Raw, Struct
+
+from parlour.errors import Code, DecodeError, LimitError
+
+CONTENT_VERSION: Final = 1
+MAX_TEXT: Final = 10_000
+# Text of the longest kind in the most expensive script, with room for structure.
+MAX_ENCODED: Final = 64 << 10
+
+
+class Text(Struct, array_like=True, frozen=True, tag=False):
+    """Plain text of at most 10,000 characters."""
+
+    text: Annotated[str, Meta(max_length=MAX_TEXT)]
+
+    def __repr__(self) -> str:
+        return f"Text([{len(self.text)} characters])"
+
+
+class ResendRequest(Struct, array_like=True, frozen=True):
+    """Control: the sender of this could not read that message and asks for it again."""
+
+    conversation: Annotated[bytes, Meta(min_length=16, max_length=16)]
+    message_id: Annotated[bytes, Meta(min_length=16, max_length=16)]
+    reason: Annotated[str, Meta(max_length=64)]
+
+
+class Resent(Struct, array_like=True, frozen=True):
+    """Control: a message once more, for a device that could not read it."""
+
+    message_id: Annotated[bytes, Meta(min_length=16, max_length=16)]
+    sent_at: Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
+    content: Annotated[bytes, Meta(max_length=MAX_ENCODED)]
+
+    def __repr__(self) -> str:
+        return f"Resent({self.message_id.hex()})"
+
+
+class Unknown(Struct, array_like=True, frozen=True):
+    """Content of a kind or version that is not known here. `raw` is all of it, encoded."""
+
+    version: int
+    tag: int
+    raw: bytes
+
+    def __repr__(self) -> str:
+        return f"Unknown(version={self.version}, tag={self.tag})"
+
+
+Content: TypeAlias = Text | ResendRequest | Resent | Unknown
+
+# Numbers are never used again for something else.
+_TAGS: Final[dict[int, type[Text] | type[ResendRequest] | type[Resent]]] = {
+    1: Text,
+    0x40: ResendRequest,
+    0x41: Resent,
+}
+_TAG_OF: Final = {kind: tag for tag, kind in _TAGS.items()}
+
+
+class _Head(Struct, array_like=True, frozen=True):
+    version: Annotated[int, Meta(ge=0, le=0xFFFF)]
+    tag: Annotated[int, Meta(ge=0, le=0xFFFF)]
+    body: Raw
+
+
+_encoder: Final = msgspec.msgpack.Encoder()
+_head_decoder: Final = msgspec.msgpack.Decoder(_Head)
+_decoders: Final = {tag: msgspec.msgpack.Decoder(kind) for tag, kind in _TAGS.items()}
+
+
+def encode(content: Content) -> bytes:
+    """Encode content; text that is too long raises `LIMIT_SIZE`."""
+    if isinstance(content, Unknown):
+        return content.raw
+    if isinstance(content, Text) and len(content.text) > MAX_TEXT:
+        raise LimitError(Code.LIMIT_SIZE, f"a text has at most {MAX_TEXT} characters")
+    return _encoder.encode((CONTENT_VERSION, _TAG_OF[type(content)], content))
+
+
+def decode(data: bytes) -> Content:
+    """Decode content. An unknown version or tag is `Unknown`, anything malformed an error."""
+    if len(data) > MAX_ENCODED:
+        raise DecodeError(Code.DECODE_OVERSIZED, "content")
+    try:
+        head = _head_decoder.decode(data)
+        decoder = _decoders.get(head.tag)
+        if head.version != CONTENT_VERSION or decoder is None:
+            return Unknown(head.version, head.tag, data)
+        return decoder.decode(head.body)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise DecodeError(Code.DECODE_MALFORMED, "content") from error
