@@ -1,0 +1,134 @@
+"""What the machine tells whoever uses it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeAlias
+
+from parlour.conversation.changes import Message
+from parlour.conversation.content import Content
+from parlour.conversation.reasons import Reason
+from parlour.errors import Code
+
+
+class EventCode(StrEnum):
+    """Stable codes of events, as ``--json`` shows them."""
+
+    MESSAGE_RECEIVED = "message.received"
+    MESSAGE_SENT = "message.sent"
+    MESSAGE_UNREADABLE = "message.unreadable"
+    MESSAGE_MISSING = "message.missing"
+    HISTORY_MISMATCH = "history.mismatch"
+    CONTACT_ADDED = "contact.added"
+    KEY_CHANGED = "contact.key_changed"
+    DEVICES_CHANGED = "contact.devices_changed"
+    SENDING_BLOCKED = "sending.blocked"
+    SERVER_RESTORED = "server.restored"
+
+
+@dataclass(frozen=True, slots=True)
+class MessageReceived:
+    """A message was read for the first time."""
+
+    code = EventCode.MESSAGE_RECEIVED
+    message: Message
+    content: Content
+
+
+@dataclass(frozen=True, slots=True)
+class MessageSent:
+    """A message of ours has its number: the server holds it durably."""
+
+    code = EventCode.MESSAGE_SENT
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class MessageUnreadable:
+    """A message can't be read. `until` (milliseconds) is the deadline of the automatic repair."""
+
+    code = EventCode.MESSAGE_UNREADABLE
+    message: Message
+    reason: Reason
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
+class MessageMissing:
+    """A device said more than arrived here: `counters` of its messages did not come."""
+
+    code = EventCode.MESSAGE_MISSING
+    conversation: bytes
+    sender_device: bytes
+    counters: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryMismatch:
+    """A sender saw another entry at `seq` than we did: the server shows different histories."""
+
+    code = EventCode.HISTORY_MISMATCH
+    conversation: bytes
+    sender_device: bytes
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class ContactAdded:
+    """An account is known for the first time."""
+
+    code = EventCode.CONTACT_ADDED
+    account_id: bytes
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeyChanged:
+    """An account's key is not the one we knew. `stopped` when it was verified before."""
+
+    code = EventCode.KEY_CHANGED
+    account_id: bytes
+    name: str
+    stopped: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DevicesChanged:
+    """An account's devices changed; ours too, which may be news to its owner."""
+
+    code = EventCode.DEVICES_CHANGED
+    account_id: bytes
+    name: str
+    added: tuple[bytes, ...]
+    removed: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SendingBlocked:
+    """What is queued for this conversation does not go out until somebody acts on `reason`."""
+
+    code = EventCode.SENDING_BLOCKED
+    conversation: bytes
+    reason: Code
+
+
+@dataclass(frozen=True, slots=True)
+class ServerRestored:
+    """The server's data is from a backup: what it said in between may come again or be gone."""
+
+    code = EventCode.SERVER_RESTORED
+
+
+Event: TypeAlias = (
+    MessageReceived
+    | MessageSent
+    | MessageUnreadable
+    | MessageMissing
+    | HistoryMismatch
+    | ContactAdded
+    | KeyChanged
+    | DevicesChanged
+    | SendingBlocked
+    | ServerRestored
+)

@@ -1,0 +1,292 @@
+"""The machine: one mutation, then drain.
+
+Whoever drives it (`client/`, or a test) calls one method, then takes out, in this order:
+
+1. `changes()`: write all of them in one transaction. Only then
+2. `outgoing(now)`: requests for the server and the store; asking may encrypt, so write `changes()`
+   again before a request leaves;
+3. `next_event()` until there is none.
+
+Answers come back through `answered`, `failed`, `loaded` and `loaded_hash`; time through
+`next_timeout` and `handle_timeout`. All times are milliseconds since the epoch. The machine may be
+dropped at any moment: what was written is where it goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from msgspec import Struct
+
+from parlour.conversation.changes import Change, Message
+from parlour.conversation.contact import Contact
+from parlour.conversation.content import Content
+from parlour.conversation.directory import DEVICE_LIST, Directory
+from parlour.conversation.events import Event, ServerRestored
+from parlour.conversation.pending import Pending
+from parlour.conversation.reasons import Reason
+from parlour.conversation.receiving import LOAD_HASH, Receiving
+from parlour.conversation.repair import LOAD, Repairing
+from parlour.conversation.requests import Request, ServerRequest
+from parlour.conversation.sending import APPEND, BUNDLES, CREATE, Sending
+from parlour.conversation.state import Memory, Records
+from parlour.conversation.upkeep import ACKNOWLEDGE, CATCH_UP, PUBLISH, Upkeep
+from parlour.errors import Code, ParlourError
+from parlour.primitives.random import Random, system_random
+from parlour.wire.directory import DeviceListPage
+from parlour.wire.prekeys import Bundles, PrekeyCounts
+from parlour.wire.push import (
+    PushDeviceList,
+    PushDrain,
+    PushEntry,
+    PushPrekeysLow,
+    PushResync,
+    PushStream,
+)
+from parlour.wire.streams import (
+    Acknowledge,
+    Appended,
+    CaughtUp,
+    Entry,
+    LiveStarted,
+    Position,
+    StreamInfo,
+)
+
+# What the server refuses when our device lists are out of date.
+_REFRESH_ON: Final = (Code.STREAM_PARTS, Code.DEVICE_UNKNOWN)
+
+
+class Machine:
+    """Everything a client knows and decides, without I/O."""
+
+    def __init__(self, records: Records, now: int, *, random: Random = system_random) -> None:
+        self._memory = Memory(records, random=random)
+        self._directory = Directory(self._memory)
+        self._sending = Sending(self._memory, self._directory)
+        self._repairing = Repairing(self._memory, self._directory, self._sending)
+        self._receiving = Receiving(self._memory, self._directory, self._sending, self._repairing)
+        self._upkeep = Upkeep(self._memory)
+        self._pending = Pending(random)
+        self._online = False
+        # A newer program may read what an older one kept.
+        self._receiving.retry({Reason.NEWER_FORMAT}, None, now)
+        self._upkeep.maintain(now)
+
+    # --- What people do ------------------------------------------------------------------
+
+    def send(self, peer: bytes, content: Content, now: int) -> bytes:
+        """Say something to an account; return the message's id. It goes out when it can."""
+        return self._sending.send(peer, content, now)
+
+    def verify(self, account_id: bytes, now: int) -> None:
+        """A person compared the safety number with that account."""
+        self._directory.verify(account_id)
+        self._receiving.retry({Reason.KEY_CHANGED}, account_id, now)
+
+    def accept(self, account_id: bytes, now: int) -> None:
+        """A person goes on with a changed key without comparing."""
+        self._directory.accept(account_id)
+        self._receiving.retry({Reason.KEY_CHANGED}, account_id, now)
+
+    # --- What is known -------------------------------------------------------------------
+
+    @property
+    def account_id(self) -> bytes:
+        """Our account."""
+        return self._memory.account_id
+
+    @property
+    def device_id(self) -> bytes:
+        """This device."""
+        return self._memory.device_id
+
+    @property
+    def contacts(self) -> dict[bytes, Contact]:
+        """All accounts that we know, by id, ours among them."""
+        return dict(self._memory.contacts)
+
+    def contact_named(self, name: str) -> Contact | None:
+        """The account that we know by that name."""
+        named = (contact for contact in self._memory.contacts.values() if contact.name == name)
+        return next(named, None)
+
+    @property
+    def waiting(self) -> int:
+        """How many messages have no sequence number yet."""
+        return sum(1 for outgoing in self._memory.outbox.values() if not outgoing.inbox)
+
+    # --- The connection ------------------------------------------------------------------
+
+    def connected(self, started: LiveStarted, now: int) -> None:
+        """A live connection began; `started` is its first page."""
+        self._online = True
+        self._directory.connected()
+        self._pending.clear()
+        if self._memory.incarnation not in (b"", started.incarnation):
+            self._upkeep.restored()
+            self._memory.events.append(ServerRestored())
+        if self._memory.incarnation != started.incarnation:
+            self._memory.put_incarnation(started.incarnation)
+        self._receiving.behind = False
+        self._take_page(started.streams, started.entries, more=started.more, now=now)
+        self._upkeep.prekeys_left(started.prekeys_left, now)
+
+    def disconnected(self) -> None:
+        """The connection ended: what was under way is asked again on the next one."""
+        self._online = False
+        self._pending.clear()
+
+    def positions(self) -> list[Position]:
+        """Where to read on, for `LiveStart`."""
+        return self._upkeep.positions()
+
+    def pushed(self, push: Struct, now: int) -> None:
+        """Take a push. One that breaks the rules raises; nothing is lost by it."""
+        match push:
+            case PushEntry(entry=entry):
+                self._receiving.receive(entry, now, paged=False)
+            case PushStream(stream=info):
+                self._learn_stream(info)
+            case PushResync():
+                self._receiving.behind = True
+            case PushDeviceList(account_id=account_id, number=number):
+                self._directory.grown(account_id, number)
+            case PushPrekeysLow(counts=counts):
+                self._upkeep.counted(counts, now)
+            case PushDrain() | _:
+                pass
+
+    def receive(self, entry: Entry, now: int, *, paged: bool = True) -> None:
+        """Take one entry of a page, or with `paged=False` a pushed one."""
+        self._receiving.receive(entry, now, paged=paged)
+
+    # --- Drain ---------------------------------------------------------------------------
+
+    def changes(self) -> list[Change]:
+        """What to write, in one transaction, before anything else happens."""
+        changes = self._memory.changes
+        self._memory.changes = []
+        return changes
+
+    def outgoing(self, now: int) -> list[Request]:
+        """Requests that are due and not under way. Write `changes()` before they leave."""
+        needs: list[Request] = [*self._repairing.requests(), *self._receiving.requests()]
+        if self._online:
+            needs += self._sending.requests(now)
+            needs += self._directory.requests()
+            needs += self._upkeep.requests(behind=self._receiving.behind)
+        return self._pending.take(needs, now)
+
+    def next_event(self) -> Event | None:
+        """The next thing to tell whoever uses this."""
+        return self._memory.events.popleft() if self._memory.events else None
+
+    # --- Answers -------------------------------------------------------------------------
+
+    def answered(self, request: ServerRequest, answer: Struct, now: int) -> None:
+        """Take the server's answer to a request."""
+        self._pending.done(request.key)
+        what, about = request.key
+        try:
+            self._take_answer(what, about, request.body, answer, now)
+        except ParlourError as error:
+            self._blame(what, about, error, now)
+
+    def _take_answer(self, what: str, about: bytes, body: Struct, answer: Struct, now: int) -> None:
+        match answer:
+            case Appended(client_id=message_id, seq=seq, stored_at=stored_at) if what == APPEND:
+                if message_id == about:
+                    self._sending.mark_sent(about, seq, stored_at)
+            case StreamInfo() if what == CREATE:
+                self._sending.learn_stream(answer)
+            case Bundles() if what == BUNDLES:
+                self._sending.bundles(about, answer, now)
+            case DeviceListPage() if what == DEVICE_LIST:
+                self._directory.answered(about, answer)
+                self._receiving.retry({Reason.DEVICE_LIST}, about, now)
+            case CaughtUp(streams=streams, entries=entries, more=more) if what == CATCH_UP:
+                self._receiving.behind = False
+                self._take_page(streams, entries, more=more, now=now)
+            case PrekeyCounts() if what == PUBLISH:
+                self._upkeep.published()
+            case _ if what == ACKNOWLEDGE and isinstance(body, Acknowledge):
+                self._upkeep.acknowledged(body)
+            case _:
+                pass
+
+    def found(self, page: DeviceListPage) -> bytes:
+        """Take the answer to a look-up by name; return the account's id."""
+        return self._directory.found(page)
+
+    def failed(self, request: Request, error: ParlourError, now: int) -> None:
+        """A request failed; it is asked again later, or what depends on it is told."""
+        what, about = request.key
+        self._pending.failed(request.key, now, retry_after=getattr(error, "retry_after", None))
+        self._blame(what, about, error, now)
+
+    def _blame(self, what: str, about: bytes, error: ParlourError, now: int) -> None:
+        self._pending.failed((what, about), now)
+        if what == APPEND and error.code in _REFRESH_ON:
+            self._pending.done((what, about))
+            self._sending.unseal(about)
+        elif what in (BUNDLES, DEVICE_LIST, CREATE):
+            self._sending.blocked(about, error.code)
+        elif what == APPEND:
+            self._sending.refused(about, error.code)
+
+    def loaded(self, message_id: bytes, message: Message | None, now: int) -> None:
+        """Take the store's answer to `LoadMessage`."""
+        self._pending.done((LOAD, message_id))
+        self._repairing.loaded(message_id, message, now)
+
+    def loaded_hash(self, stream: bytes, seq: int, digest: bytes | None) -> None:
+        """Take the store's answer to `LoadHash`."""
+        self._pending.done((LOAD_HASH, stream + seq.to_bytes(8)))
+        self._receiving.loaded_hash(stream, seq, digest)
+
+    def mark_sent(self, message_id: bytes, seq: int, stored_at: int) -> None:
+        """A message of ours has its number, by whatever way that was learnt."""
+        self._sending.mark_sent(message_id, seq, stored_at)
+
+    # --- Time ----------------------------------------------------------------------------
+
+    def next_timeout(self) -> int | None:
+        """When to call `handle_timeout`, in milliseconds since the epoch."""
+        times = (
+            self._pending.next_timeout(),
+            self._repairing.next_timeout(),
+            self._upkeep.next_timeout(),
+        )
+        return min((time for time in times if time is not None), default=None)
+
+    def handle_timeout(self, now: int) -> None:
+        """Do what is due. A clock that jumped makes it early or late, never twice."""
+        self._repairing.handle_timeout(now)
+        self._upkeep.maintain(now)
+
+    def precompute(self, keys: int, now: int) -> None:
+        """Derive message keys ahead, in idle time; in memory only."""
+        for sessions in self._memory.open_sessions():
+            sessions.precompute(keys, now // 1000, self._memory.random)
+
+    # --- Pages ---------------------------------------------------------------------------
+
+    def _take_page(
+        self, streams: Sequence[StreamInfo], entries: Sequence[Entry], *, more: bool, now: int
+    ) -> None:
+        for info in streams:
+            self._learn_stream(info)
+        for entry in entries:
+            self._receiving.receive(entry, now, paged=True)
+        if more:
+            self._receiving.behind = True
+
+    def _learn_stream(self, info: StreamInfo) -> None:
+        if info.kind == "inbox":
+            return
+        try:
+            self._sending.learn_stream(info)
+        except ParlourError as error:
+            self._sending.blocked(info.stream, error.code)

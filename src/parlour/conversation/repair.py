@@ -1,0 +1,182 @@
+"""What is done, by itself, about a message that can't be read.
+
+Each has a reason, a repair and a deadline (`reasons.TREATMENTS`). For most, the device asks the
+sender's device for the message again, over a session that is set up anew if the old one is broken.
+Both sides bound what the other can make them do.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Final
+
+from parlour.conversation.changes import Message, MessageState, PutMessage
+from parlour.conversation.content import ResendRequest, Resent
+from parlour.conversation.directory import Directory
+from parlour.conversation.events import MessageUnreadable
+from parlour.conversation.reasons import TREATMENTS, Reason, Repair
+from parlour.conversation.requests import LoadMessage
+from parlour.conversation.sending import Sending
+from parlour.conversation.state import Conversation, Held, Memory, SenderCount
+from parlour.double_ratchet.identity import DeviceIdentity
+from parlour.wire.streams import Entry
+
+LOAD: Final = "load"
+# How often, and how far apart in milliseconds, a device asks for one message.
+MAX_ASKED: Final = 3
+ASK_AGAIN: Final = 24 * 3_600_000
+# How often one message is sent again to one device.
+MAX_RESENT: Final = 3
+_MAX_REMEMBERED: Final = 1000
+# Held entries are kept on disk; a server that invents entries can't fill it.
+MAX_HELD: Final = 5000
+# After a reset of the sessions with a device, in milliseconds, the next has to wait.
+RESET_PAUSE: Final = 3_600_000
+
+_BROKEN_SESSION: Final = (Reason.NO_SESSION, Reason.PREKEY_USED)
+
+
+class Repairing:
+    """Keeps what can't be read, asks for it again, and answers others who ask."""
+
+    def __init__(self, memory: Memory, directory: Directory, sending: Sending) -> None:
+        self._memory = memory
+        self._directory = directory
+        self._sending = sending
+        self._reset_at: dict[bytes, int] = {}
+        self._resent: OrderedDict[tuple[bytes, bytes], int] = OrderedDict()
+        self._loading: dict[bytes, tuple[bytes, list[DeviceIdentity]]] = {}
+
+    # --- Our unreadable messages ---------------------------------------------------------
+
+    def unreadable(
+        self, entry: Entry, conversation: Conversation, reason: Reason, now: int
+    ) -> None:
+        """Show an entry as unreadable, keep it if it can be repaired, and begin to repair it."""
+        treatment = TREATMENTS[reason]
+        until = now + treatment.deadline
+        message = self._show(entry, conversation.peer, reason)
+        self._memory.events.append(MessageUnreadable(message, reason, until))
+        count = conversation.senders.setdefault(entry.sender_device, SenderCount())
+        count.unread += 1
+        if treatment.repair is Repair.NONE or len(self._memory.held) >= MAX_HELD:
+            return
+        held = Held(entry=entry, conversation=conversation.peer, reason=reason.value, until=until)
+        if treatment.repair is Repair.DIRECTORY:
+            self._directory.want(entry.sender_account)
+        elif treatment.repair is Repair.RESEND:
+            self._ask(held, now)
+        self._memory.put_held(held)
+
+    def _show(self, entry: Entry, conversation: bytes, reason: Reason) -> Message:
+        message = Message(
+            conversation=conversation,
+            message_id=entry.client_id,
+            sender_account=entry.sender_account,
+            sender_device=entry.sender_device,
+            seq=entry.seq,
+            sent_at=entry.stored_at,
+            stored_at=entry.stored_at,
+            state=MessageState.UNREADABLE,
+            content=b"",
+            reason=reason.value,
+        )
+        self._memory.changes.append(PutMessage(message))
+        return message
+
+    def _ask(self, held: Held, now: int) -> None:
+        """Ask the sender's device for a message again."""
+        entry = held.entry
+        contact = self._memory.contacts.get(entry.sender_account)
+        identity = None if contact is None else contact.identity(entry.sender_device)
+        if identity is None:
+            return
+        if Reason(held.reason) in _BROKEN_SESSION:
+            self._reset(identity, now)
+        own = self._memory.account_id
+        # The sender knows the conversation by the other account's id.
+        known_as = held.conversation if entry.sender_account == own else own
+        request = ResendRequest(
+            conversation=known_as, message_id=entry.client_id, reason=held.reason
+        )
+        self._sending.send_to_inbox(held.conversation, entry.sender_device, request, now)
+        held.asked += 1
+
+    def _reset(self, identity: DeviceIdentity, now: int) -> None:
+        last = self._reset_at.get(identity.device_id)
+        if last is not None and now < last + RESET_PAUSE:
+            return
+        self._reset_at[identity.device_id] = now
+        self._memory.sessions(identity).reset()
+        self._memory.put_sessions(identity)
+
+    def take(self, sender_device: bytes, message_id: bytes) -> Held | None:
+        """The held entry that a resent message belongs to; it is not held any more."""
+        for key, held in self._memory.held.items():
+            entry = held.entry
+            if entry.sender_device == sender_device and entry.client_id == message_id:
+                self._memory.delete_held(key)
+                return held
+        return None
+
+    # --- Time ----------------------------------------------------------------------------
+
+    def next_timeout(self) -> int | None:
+        """When something held is due, in milliseconds."""
+        return min((self._due(held) for held in self._memory.held.values()), default=None)
+
+    def _due(self, held: Held) -> int:
+        treatment = TREATMENTS[Reason(held.reason)]
+        if treatment.repair is Repair.RESEND and held.asked < MAX_ASKED:
+            began = held.until - treatment.deadline
+            return min(held.until, began + ASK_AGAIN * max(held.asked, 1))
+        return held.until
+
+    def handle_timeout(self, now: int) -> None:
+        """Ask again for what did not come, and give up what is past its deadline."""
+        for key, held in list(self._memory.held.items()):
+            if self._due(held) > now:
+                continue
+            if held.until <= now:
+                self._memory.delete_held(key)
+                message = self._show(held.entry, held.conversation, Reason.LOST)
+                self._memory.events.append(MessageUnreadable(message, Reason.LOST, now))
+            else:
+                self._ask(held, now)
+                self._memory.put_held(held)
+
+    # --- Others' unreadable messages -----------------------------------------------------
+
+    def asked(self, requester: DeviceIdentity, request: ResendRequest) -> None:
+        """Another device asks for a message of ours; look it up, within bounds."""
+        own = self._memory.account_id
+        if requester.account_id not in (own, request.conversation):
+            return
+        times = self._resent.get((requester.device_id, request.message_id), 0)
+        if times >= MAX_RESENT or len(self._loading) >= _MAX_REMEMBERED:
+            return
+        _, devices = self._loading.setdefault(request.message_id, (request.conversation, []))
+        if requester not in devices:
+            devices.append(requester)
+
+    def requests(self) -> list[LoadMessage]:
+        """Messages to look up in the store."""
+        return [
+            LoadMessage((LOAD, message_id), conversation, message_id)
+            for message_id, (conversation, _) in self._loading.items()
+        ]
+
+    def loaded(self, message_id: bytes, message: Message | None, now: int) -> None:
+        """Send a message of ours again to the devices that asked, if it is one."""
+        conversation, devices = self._loading.pop(message_id, (b"", []))
+        if message is None or message.state is not MessageState.SENT:
+            return
+        if message.conversation != conversation:
+            return
+        content = Resent(message_id=message_id, sent_at=message.sent_at, content=message.content)
+        for device in devices:
+            key = (device.device_id, message_id)
+            self._resent[key] = self._resent.pop(key, 0) + 1
+            while len(self._resent) > _MAX_REMEMBERED:
+                self._resent.popitem(last=False)
+            self._sending.send_to_inbox(conversation, device.device_id, content, now)

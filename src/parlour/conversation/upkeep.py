@@ -1,0 +1,162 @@
+"""What has to be done regularly: prekeys, cursors, catching up."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from parlour.conversation.requests import ServerRequest
+from parlour.conversation.state import Memory
+from parlour.double_ratchet.prekey_store import PrekeyStore, PrekeyUpload
+from parlour.double_ratchet.prekeys import Prekey, PrekeyKind
+from parlour.wire.kinds import Kind
+from parlour.wire.limits import MAX_STREAMS_PER_REQUEST
+from parlour.wire.prekeys import Prekey as WirePrekey
+from parlour.wire.prekeys import PrekeyCounts, PublishPrekeys
+from parlour.wire.prekeys import PrekeyKind as WireKind
+from parlour.wire.streams import Acknowledge, CatchUp, Position
+
+PUBLISH: Final = "publish"
+CATCH_UP: Final = "catch-up"
+ACKNOWLEDGE: Final = "acknowledge"
+# Milliseconds between looks at what is due.
+MAINTAIN_EVERY: Final = 24 * 3_600_000
+
+_WIRE_KINDS: Final[dict[PrekeyKind, WireKind]] = {
+    PrekeyKind.X25519_SIGNED: "signed",
+    PrekeyKind.X25519_ONE_TIME: "one_time",
+    PrekeyKind.MLKEM1024_LAST_RESORT: "kem_last_resort",
+    PrekeyKind.MLKEM1024_ONE_TIME: "kem_one_time",
+}
+
+
+def wire_prekey(prekey: Prekey) -> WirePrekey:
+    """A prekey as the directory takes it."""
+    return WirePrekey(
+        kind=_WIRE_KINDS[prekey.kind],
+        key_id=prekey.id,
+        expires_at=prekey.expiry,
+        data=prekey.to_bytes(),
+    )
+
+
+def first_upload(prekeys: PrekeyStore) -> tuple[PrekeyUpload, list[WirePrekey]]:
+    """What a new device publishes when it registers."""
+    upload = prekeys.publish()
+    return upload, [wire_prekey(prekey) for prekey in upload.prekeys]
+
+
+class Upkeep:
+    """Keeps prekeys fresh, cursors moving and streams caught up."""
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+        self._upload: PrekeyUpload | None = None
+        self._maintained_at: int | None = None
+
+    # --- Prekeys -------------------------------------------------------------------------
+
+    def maintain(self, now: int) -> None:
+        """Rotate and erase prekeys and sessions that are due; at most daily."""
+        if self._maintained_at is not None and now < self._maintained_at + MAINTAIN_EVERY:
+            return
+        self._maintained_at = now
+        self._replenish(now, None, None)
+        for sessions in self._memory.open_sessions():
+            sessions.expire(now // 1000)
+            self._memory.put_sessions(sessions.peer)
+
+    def counted(self, counts: PrekeyCounts, now: int) -> None:
+        """The server says how many one-time prekeys are left."""
+        self._replenish(now, counts.one_time, counts.one_time_kem)
+
+    def prekeys_left(self, left: int, now: int) -> None:
+        """The smaller of both counts, as a connection begins with it."""
+        self._replenish(now, left, left)
+
+    def _replenish(self, now: int, left: int | None, kem_left: int | None) -> None:
+        if self._upload is not None:
+            return
+        prekeys = self._memory.prekeys
+        if prekeys.maintain(
+            now // 1000, self._memory.random, one_time_left=left, one_time_kem_left=kem_left
+        ):
+            self._upload = prekeys.publish()
+        self._memory.put_prekeys()
+
+    def published(self) -> None:
+        """The server has what was uploaded."""
+        if self._upload is not None:
+            self._memory.prekeys.mark_published(self._upload)
+            self._memory.put_prekeys()
+            self._upload = None
+
+    # --- Cursors -------------------------------------------------------------------------
+
+    def positions(self) -> list[Position]:
+        """How far each stream was read."""
+        own = Position(stream=self._memory.device_id, seq=self._memory.inbox.received)
+        read = [
+            Position(stream=conversation.stream, seq=conversation.received)
+            for conversation in self._memory.conversations.values()
+            if conversation.stream
+        ]
+        return [own, *read]
+
+    def _unacknowledged(self) -> list[Position]:
+        positions = [
+            Position(stream=conversation.stream, seq=conversation.received)
+            for conversation in self._memory.conversations.values()
+            if conversation.stream and conversation.received > conversation.acknowledged
+        ]
+        inbox = self._memory.inbox
+        if inbox.received > inbox.acknowledged:
+            positions.append(Position(stream=self._memory.device_id, seq=inbox.received))
+        return positions[:MAX_STREAMS_PER_REQUEST]
+
+    def acknowledged(self, told: Acknowledge) -> None:
+        """The server knows how far we read."""
+        for position in told.positions:
+            if position.stream == self._memory.device_id:
+                self._memory.inbox.acknowledged = position.seq
+                self._memory.put_inbox()
+                continue
+            conversation = self._memory.conversation_of_stream(position.stream)
+            if conversation is not None:
+                conversation.acknowledged = position.seq
+                self._memory.put_conversation(conversation)
+
+    def restored(self) -> None:
+        """The server's data is from a backup: its numbers may come again, so read all of it.
+
+        What was read already is recognised by its id, and by the ratchet.
+        """
+        for conversation in self._memory.conversations.values():
+            conversation.received = conversation.acknowledged = 0
+            conversation.ahead = []
+            conversation.last_seq = 0
+            conversation.last_hash = b""
+            self._memory.put_conversation(conversation)
+        self._memory.inbox.received = self._memory.inbox.acknowledged = 0
+        self._memory.put_inbox()
+
+    # --- Needs ---------------------------------------------------------------------------
+
+    def requests(self, *, behind: bool) -> list[ServerRequest]:
+        """What upkeep wants from the server."""
+        needs = []
+        if self._upload is not None:
+            upload = [wire_prekey(prekey) for prekey in self._upload.prekeys]
+            body = PublishPrekeys(prekeys=upload)
+            needs.append(ServerRequest((PUBLISH, b""), Kind.PUBLISH_PREKEYS, body))
+        if behind:
+            catch_up = CatchUp(positions=self.positions()[:MAX_STREAMS_PER_REQUEST])
+            needs.append(ServerRequest((CATCH_UP, b""), Kind.CATCH_UP, catch_up))
+        positions = self._unacknowledged()
+        if positions:
+            told = Acknowledge(positions=positions)
+            needs.append(ServerRequest((ACKNOWLEDGE, b""), Kind.ACKNOWLEDGE, told))
+        return needs
+
+    def next_timeout(self) -> int | None:
+        """When prekeys are looked at again."""
+        return None if self._maintained_at is None else self._maintained_at + MAINTAIN_EVERY
