@@ -287,7 +287,7 @@ class Receiving:
                 continue
             if account_id is not None and held.entry.sender_account != account_id:
                 continue
-            self._memory.delete_held(key)
+            self._repairing.release(key)
             conversation = self._memory.conversations[held.conversation]
             self._retry(held, conversation, now)
             self._memory.put_conversation(conversation)

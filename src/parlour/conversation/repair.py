@@ -55,8 +55,10 @@ class Repairing:
         """Show an entry as unreadable, keep it if it can be repaired, and begin to repair it."""
         treatment = TREATMENTS[reason]
         until = now + treatment.deadline
-        message = self._show(entry, conversation.peer, reason)
-        self._memory.events.append(MessageUnreadable(message, reason, until))
+        if treatment.repair is not Repair.DIRECTORY:
+            # A device list is read within a moment; nobody needs to see that.
+            message = self._show(entry, conversation.peer, reason)
+            self._memory.events.append(MessageUnreadable(message, reason, until))
         count = conversation.senders.setdefault(entry.sender_device, SenderCount())
         count.unread += 1
         if treatment.repair is Repair.NONE or len(self._memory.held) >= MAX_HELD:
@@ -115,9 +117,17 @@ class Repairing:
         for key, held in self._memory.held.items():
             entry = held.entry
             if entry.sender_device == sender_device and entry.client_id == message_id:
-                self._memory.delete_held(key)
+                self.release(key)
                 return held
         return None
+
+    def release(self, key: bytes) -> None:
+        """Stop holding an entry: it is about to be read."""
+        held = self._memory.held[key]
+        self._memory.delete_held(key)
+        count = self._memory.conversations[held.conversation].senders.get(held.entry.sender_device)
+        if count is not None and count.unread:
+            count.unread -= 1
 
     # --- Time ----------------------------------------------------------------------------
 

@@ -1,0 +1,222 @@
+"""A device: a machine with a store in memory, connected to a `MemoryServer`.
+
+`step` is one mutation and its drain, as the real client does it. `Killed` may be raised between
+any two steps of it by a test's `fault`; `restart` then goes on from what was written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from parlour.conversation.changes import (
+    Change,
+    DeleteRecord,
+    Message,
+    MessageState,
+    Namespace,
+    PutEntryHash,
+    PutMessage,
+    PutRecord,
+)
+from parlour.conversation.contact import Contact
+from parlour.conversation.content import Content, Text
+from parlour.conversation.events import Event
+from parlour.conversation.machine import Machine
+from parlour.conversation.requests import LoadHash, LoadMessage, Request
+from parlour.conversation.state import OwnDevice, first_changes
+from parlour.conversation.upkeep import first_upload
+from parlour.double_ratchet.identity import LocalDevice
+from parlour.double_ratchet.prekey_store import PrekeyStore
+from parlour.errors import ParlourError
+from parlour.identity.device_list import Device as ListedDevice
+from parlour.identity.device_list import first_entry
+from parlour.primitives.signature import Ed25519PrivateKey
+from parlour.testing.memory_server import MemoryServer
+from parlour.testing.randomness import seeded
+from parlour.wire.directory import LookUp
+from parlour.wire.kinds import Kind
+
+_MAX_ROUNDS = 200
+
+
+class Killed(Exception):
+    """The process died here."""
+
+
+class MemoryStore:
+    """What a local store keeps, with the rules that `conversation.changes` states."""
+
+    def __init__(self) -> None:
+        self.records: dict[Namespace, dict[bytes, bytes]] = {}
+        self.messages: dict[tuple[bytes, bytes, bytes], Message] = {}
+        self.undelivered: list[tuple[bytes, bytes, bytes]] = []
+        self.hashes: dict[tuple[bytes, int], bytes] = {}
+
+    def apply(self, changes: list[Change]) -> None:
+        """Write a batch."""
+        for change in changes:
+            match change:
+                case PutRecord(namespace, key, value):
+                    self.records.setdefault(namespace, {})[key] = value
+                case DeleteRecord(namespace, key):
+                    self.records.get(namespace, {}).pop(key, None)
+                case PutMessage(message, undelivered):
+                    self._put_message(message, undelivered=undelivered)
+                case PutEntryHash(stream, seq, digest):
+                    self.hashes[(stream, seq)] = digest
+
+    def _put_message(self, message: Message, *, undelivered: bool) -> None:
+        known = self.messages.get(message.key)
+        if known is not None and known.state is MessageState.RECEIVED:
+            return
+        self.messages[message.key] = message
+        if undelivered:
+            self.undelivered.append(message.key)
+
+
+class MemoryDevice:
+    """One device of one account, with its own seed."""
+
+    def __init__(self, server: MemoryServer, name: str, *, seed: int | str = 0) -> None:
+        self.server = server
+        self.name = name
+        self.random = seeded(f"{name} {seed}")
+        self.store = MemoryStore()
+        self.events: list[Event] = []
+        self.fault: Callable[[str], None] = lambda step: None
+        self.online = False
+        self._register()
+        self.machine = self._start()
+
+    def _register(self) -> None:
+        account_key = Ed25519PrivateKey.generate(self.random)
+        account_id = self.random(16)
+        local = LocalDevice.generate(account_id, self.random)
+        prekeys = PrekeyStore.create(local, self._seconds, self.random)
+        upload, uploaded = first_upload(prekeys)
+        prekeys.mark_published(upload)
+        identity = local.identity
+        listed = ListedDevice(
+            identity.signature_key, identity.identity_key, has_kem=True, added_at=self._seconds
+        )
+        entry = first_entry(account_id, account_key, listed, self._seconds)
+        own = OwnDevice(
+            server="test.example",
+            name=self.name,
+            account_id=account_id,
+            signature_key=local.signature_key.to_bytes(),
+            identity_key=local.identity_key.to_bytes(),
+        )
+        self.account_key = account_key
+        self.server.add_account(self.name, entry, uploaded)
+        self.store.apply(first_changes(own, Contact(self.name, entry), prekeys))
+
+    @property
+    def _seconds(self) -> int:
+        return self.server.now // 1000
+
+    def _start(self) -> Machine:
+        return Machine(self.store.records, self.server.now, random=self.random)
+
+    # --- Life ----------------------------------------------------------------------------
+
+    def restart(self) -> None:
+        """Start again from what was written."""
+        self.online = False
+        self.machine = self._start()
+
+    def connect(self) -> None:
+        """Begin a connection, and settle."""
+        started = self.server.live_start(self.machine.device_id, self.machine.positions())
+        self.online = True
+        self.machine.connected(started, self.server.now)
+        self.settle()
+
+    def disconnect(self) -> None:
+        """Lose the connection."""
+        self.online = False
+        self.machine.disconnected()
+
+    def meet(self, name: str) -> bytes:
+        """Look an account up by name."""
+        page = self.server.request(self.machine.device_id, Kind.LOOK_UP, LookUp(name))
+        account_id = self.machine.found(page)  # type: ignore[arg-type]
+        self._write()
+        return account_id
+
+    def say(self, name: str, text: str) -> bytes:
+        """Say something to an account that is known, and settle."""
+        contact = self.machine.contact_named(name)
+        account_id = self.meet(name) if contact is None else contact.account_id
+        message_id = self.machine.send(account_id, self.content(text), self.server.now)
+        self.settle()
+        return message_id
+
+    def content(self, text: str) -> Content:
+        """Text as content."""
+        return Text(text)
+
+    # --- Steps ---------------------------------------------------------------------------
+
+    def _write(self) -> None:
+        changes = self.machine.changes()
+        self.fault("before write")
+        self.store.apply(changes)
+        self.fault("after write")
+        while (event := self.machine.next_event()) is not None:
+            self.events.append(event)
+
+    def settle(self) -> None:
+        """Write, ask and answer until nothing more is to be done."""
+        for _ in range(_MAX_ROUNDS):
+            requests = self.machine.outgoing(self.server.now)
+            self._write()
+            if not requests:
+                return
+            for request in requests:
+                self._answer(request)
+                self._write()
+        raise RuntimeError("the machine does not come to rest")
+
+    def _answer(self, request: Request) -> None:
+        if isinstance(request, LoadMessage):
+            key = (request.conversation, self.machine.device_id, request.message_id)
+            message = self.store.messages.get(key)
+            self.machine.loaded(request.message_id, message, self.server.now)
+            return
+        if isinstance(request, LoadHash):
+            digest = self.store.hashes.get((request.stream, request.seq))
+            self.machine.loaded_hash(request.stream, request.seq, digest)
+            return
+        self.fault("before request")
+        try:
+            answer = self.server.request(self.machine.device_id, request.kind, request.body)
+        except ParlourError as error:
+            self.machine.failed(request, error, self.server.now)
+            return
+        self.fault("after request")
+        self.machine.answered(request, answer, self.server.now)
+
+    def pull(self) -> None:
+        """Take in what was appended meanwhile, as pushes would bring it."""
+        for position in self.machine.positions():
+            for entry in self.server.entries_for(
+                self.machine.device_id, position.stream, position.seq
+            ):
+                self.machine.receive(entry, self.server.now)
+                self._write()
+        self.settle()
+
+    # --- Looking -------------------------------------------------------------------------
+
+    def texts(self) -> list[str]:
+        """Everything that was received, in the order of the server's numbers."""
+        from parlour.conversation import content
+
+        received = [
+            message
+            for message in self.store.messages.values()
+            if message.state is MessageState.RECEIVED
+        ]
+        decoded = [content.decode(m.content) for m in sorted(received, key=lambda m: m.seq or 0)]
+        return [item.text for item in decoded if isinstance(item, Text)]

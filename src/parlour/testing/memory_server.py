@@ -1,0 +1,225 @@
+"""The server as a model in memory: what the wire promises, without disk, network or login.
+
+A test may make it lie: `tamper` may change, drop or repeat whatever is delivered, and its tables
+are plain attributes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from parlour.errors import Code, error
+from parlour.identity.device_list import DeviceListEntry
+from parlour.wire import directory, prekeys, server, streams
+from parlour.wire.kinds import Kind
+from parlour.wire.limits import MAX_DEVICE_LIST_PAGE
+
+Deliver = Callable[[streams.Entry, bytes], list[streams.Entry]]
+
+
+@dataclass(slots=True)
+class _Stored:
+    entry: streams.Entry
+    parts: dict[bytes, bytes]
+
+
+@dataclass(slots=True)
+class _Stream:
+    info: streams.StreamInfo
+    entries: list[_Stored] = field(default_factory=list)
+    by_client_id: dict[tuple[bytes, bytes], _Stored] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Account:
+    name: str
+    account_id: bytes
+    entries: list[bytes] = field(default_factory=list)
+
+    @property
+    def devices(self) -> list[bytes]:
+        latest = DeviceListEntry.decode(self.entries[-1])
+        return [device.device_id for device in latest.devices]
+
+
+class MemoryServer:
+    """Answers requests of devices that `add_account` knows. `now` is in milliseconds."""
+
+    def __init__(self) -> None:
+        self.now = 1_800_000_000_000
+        self.incarnation = bytes(16)
+        self.accounts: dict[bytes, _Account] = {}
+        self.streams: dict[bytes, _Stream] = {}
+        self.prekeys: dict[bytes, list[prekeys.Prekey]] = {}
+        self.deliver: Deliver = lambda entry, device_id: [entry]
+        self.acknowledged: dict[tuple[bytes, bytes], int] = {}
+
+    def add_account(
+        self, name: str, entry: DeviceListEntry, uploaded: list[prekeys.Prekey]
+    ) -> None:
+        """Register an account with one device."""
+        account = _Account(name, entry.account_id, [entry.encode()])
+        self.accounts[entry.account_id] = account
+        for device_id in account.devices:
+            self._add_inbox(account, device_id)
+            self.prekeys[device_id] = list(uploaded)
+
+    def _add_inbox(self, account: _Account, device_id: bytes) -> None:
+        info = streams.StreamInfo(device_id, "inbox", [account.account_id], b"", 0)
+        self.streams[device_id] = _Stream(info)
+
+    def account_of(self, device_id: bytes) -> bytes:
+        """The account that a device is on."""
+        return next(
+            account.account_id for account in self.accounts.values() if device_id in account.devices
+        )
+
+    # --- The doors -----------------------------------------------------------------------
+
+    def live_start(
+        self, device_id: bytes, positions: list[streams.Position]
+    ) -> streams.LiveStarted:
+        """Begin a connection."""
+        page = self._catch_up(device_id, positions)
+        left = self._counts(device_id)
+        return streams.LiveStarted(
+            self.incarnation,
+            self.now,
+            page.streams,
+            page.entries,
+            page.more,
+            min(left.one_time, left.one_time_kem),
+        )
+
+    def request(self, device_id: bytes, kind: Kind, body: Struct) -> Struct:
+        """Answer one request of a device, or raise the error that it would be sent."""
+        match body:
+            case directory.LookUp(name=name):
+                account = next((a for a in self.accounts.values() if a.name == name), None)
+                if account is None:
+                    raise error(Code.ACCOUNT_UNKNOWN)
+                return self._page(account, 0)
+            case directory.ReadDeviceList(account_id=account_id, first=first):
+                return self._page(self.accounts[account_id], first)
+            case prekeys.FetchBundles():
+                return self._bundles(body)
+            case prekeys.PublishPrekeys(prekeys=uploaded):
+                return self._publish(device_id, uploaded)
+            case streams.CreateConversation():
+                return self._create(device_id, body)
+            case streams.Append():
+                return self._append(device_id, body)
+            case streams.CatchUp(positions=positions, limit=limit):
+                return self._catch_up(device_id, positions, limit)
+            case streams.Acknowledge(positions=positions):
+                for position in positions:
+                    self.acknowledged[(device_id, position.stream)] = position.seq
+                return server.Nothing()
+            case _:
+                raise error(Code.USAGE_INVALID, kind.name)
+
+    # --- Directory -----------------------------------------------------------------------
+
+    def _page(self, account: _Account, first: int) -> directory.DeviceListPage:
+        entries = account.entries[first : first + MAX_DEVICE_LIST_PAGE]
+        more = first + len(entries) < len(account.entries)
+        return directory.DeviceListPage(account.account_id, account.name, first, entries, more)
+
+    def _take(self, device_id: bytes, kind: prekeys.PrekeyKind) -> prekeys.Prekey | None:
+        stored = self.prekeys.get(device_id, [])
+        found = next((prekey for prekey in stored if prekey.kind == kind), None)
+        if found is not None and kind in ("one_time", "kem_one_time"):
+            stored.remove(found)
+        return found
+
+    def _bundles(self, body: prekeys.FetchBundles) -> prekeys.Bundles:
+        bundles = []
+        for device_id in body.device_ids:
+            signed = self._take(device_id, "signed")
+            if signed is None:
+                continue
+            kem = self._take(device_id, "kem_one_time") or self._take(device_id, "kem_last_resort")
+            one_time = self._take(device_id, "one_time")
+            bundles.append(prekeys.Bundle(device_id, signed, one_time, kem))
+        return prekeys.Bundles(bundles)
+
+    def _publish(self, device_id: bytes, uploaded: list[prekeys.Prekey]) -> prekeys.PrekeyCounts:
+        replaced = {prekey.kind for prekey in uploaded} & {"signed", "kem_last_resort"}
+        known = {(prekey.kind, prekey.key_id) for prekey in uploaded}
+        kept = [
+            prekey
+            for prekey in self.prekeys.get(device_id, [])
+            if prekey.kind not in replaced and (prekey.kind, prekey.key_id) not in known
+        ]
+        self.prekeys[device_id] = kept + uploaded
+        return self._counts(device_id)
+
+    def _counts(self, device_id: bytes) -> prekeys.PrekeyCounts:
+        kinds = [prekey.kind for prekey in self.prekeys.get(device_id, [])]
+        return prekeys.PrekeyCounts(kinds.count("one_time"), kinds.count("kem_one_time"))
+
+    # --- Streams -------------------------------------------------------------------------
+
+    def _create(self, device_id: bytes, body: streams.CreateConversation) -> streams.StreamInfo:
+        members = sorted(body.members)
+        for stream in self.streams.values():
+            if stream.info.kind == "direct" and sorted(stream.info.members) == members:
+                return stream.info
+        info = streams.StreamInfo(body.stream, body.kind, members, body.genesis, 0)
+        self.streams[body.stream] = _Stream(info)
+        return info
+
+    def _append(self, device_id: bytes, body: streams.Append) -> streams.Appended:
+        stream = self.streams[body.stream]
+        known = stream.by_client_id.get((device_id, body.client_id))
+        if known is None:
+            members = [self.accounts[member] for member in stream.info.members]
+            devices = {device for account in members for device in account.devices}
+            if any(part.device_id not in devices for part in body.parts):
+                raise error(Code.STREAM_PARTS)
+            entry = streams.Entry(
+                stream=body.stream,
+                seq=len(stream.entries) + 1,
+                sender_account=self.account_of(device_id),
+                sender_device=device_id,
+                client_id=body.client_id,
+                stored_at=self.now,
+                expires_at=None,
+                envelope=body.envelope,
+                part=None,
+            )
+            stored = _Stored(entry, {part.device_id: part.data for part in body.parts})
+            stream.entries.append(stored)
+            stream.by_client_id[(device_id, body.client_id)] = stored
+            return streams.Appended(body.stream, body.client_id, entry.seq, self.now, False)
+        seq, at = known.entry.seq, known.entry.stored_at
+        return streams.Appended(body.stream, body.client_id, seq, at, True)
+
+    def entries_for(self, device_id: bytes, stream_id: bytes, after: int) -> list[streams.Entry]:
+        """The entries of a stream after a number, as a device gets them."""
+        found: list[streams.Entry] = []
+        for stored in self.streams[stream_id].entries[after:]:
+            entry = replace(stored.entry, part=stored.parts.get(device_id))
+            found += self.deliver(entry, device_id)
+        return found
+
+    def _catch_up(
+        self, device_id: bytes, positions: list[streams.Position], limit: int = 500
+    ) -> streams.CaughtUp:
+        after = {position.stream: position.seq for position in positions}
+        account_id = self.account_of(device_id)
+        infos, entries = [], []
+        for stream_id, stream in self.streams.items():
+            mine = account_id in stream.info.members
+            if stream.info.kind == "inbox":
+                mine = stream_id == device_id
+            if not mine:
+                continue
+            if stream_id not in after:
+                infos.append(stream.info)
+            entries += self.entries_for(device_id, stream_id, after.get(stream_id, 0))
+        return streams.CaughtUp(infos, entries[:limit], len(entries) > limit)
