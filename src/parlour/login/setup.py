@@ -6,7 +6,7 @@ The decoy public key stands in for the client's key when there is no such user. 
 is dropped as soon as it was made: who knew it could compute the key exchange of a decoy and so
 tell it from a real account.
 
-Spec: RFC 9807 §4 (parameters), §6.3.2.2 (fake records); ristretto255 scalars RFC 9496 §4.4.
+Spec: RFC 9807 §3.1 (setup), §6.3.2.2 (fake records); ristretto255 scalars RFC 9496 §4.4.
 """
 
 from __future__ import annotations
