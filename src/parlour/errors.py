@@ -118,6 +118,7 @@ class Code(StrEnum):
     STORE_BROKEN = "store.broken"
     STORE_LOCKED = "store.locked"
     STORE_PASSWORD = "store.password"  # noqa: S105
+    STORE_KEYCHAIN = "store.keychain"
     STORE_SECRET = "store.secret"  # noqa: S105
     HOME_EXISTS = "home.exists"
     HOME_MISSING = "home.missing"
@@ -128,6 +129,8 @@ class ParlourError(Exception):
     """The root. `code` is stable; `detail` is local, for a log or a developer, never a secret."""
 
     exit_code: ExitCode = ExitCode.BUG
+    retry_after: int | None = None
+    """Milliseconds to wait before the next try, where the other side named a time."""
 
     def __init__(self, code: Code, detail: str = "") -> None:
         super().__init__(code, detail)
@@ -416,6 +419,11 @@ CODES: Final[dict[Code, Explanation]] = {
     ),
     Code.STORE_PASSWORD: Explanation(
         AccessError, "The password does not open this folder.", "Try again."
+    ),
+    Code.STORE_KEYCHAIN: Explanation(
+        AccessError,
+        "The system's keychain does not give the key of this folder.",
+        "Unlock it, choose another keychain, or use a password.",
     ),
     Code.STORE_SECRET: Explanation(
         UsageError,

@@ -1,0 +1,169 @@
+"""`LocalStore`: the database behind awaitable calls, all of which run on its one thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar, assert_never
+
+import sqlcipher3
+
+from parlour.client.keys import DatabaseKey
+from parlour.client.store import entry_hashes, messages, records
+from parlour.client.store.database import (
+    close_database,
+    open_database,
+    storage_errors,
+    transaction,
+    truncate_wal,
+)
+from parlour.client.store.schema import migrate
+from parlour.client.workers import Worker
+from parlour.conversation.changes import (
+    Change,
+    DeleteRecord,
+    Message,
+    Namespace,
+    PutEntryHash,
+    PutMessage,
+    PutRecord,
+)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# Each truncation costs two more waits for the disk; a replaced key lies in the log until then.
+BATCHES_PER_TRUNCATION: Final = 64
+
+
+class LocalStore:
+    """What this device keeps. Made by `open`, ended by `close`.
+
+    Every call raises `StorageError` when disk or database fail (`STORE_FULL`, `STORE_BROKEN`), and
+    then has changed nothing; after `close` it raises `USAGE_STATE`.
+    """
+
+    def __init__(self, worker: Worker, connection: Any) -> None:
+        self._worker = worker
+        self._connection = connection
+        self._batches = 0
+
+    @classmethod
+    async def open(cls, path: Path, key: DatabaseKey) -> LocalStore:
+        """Open or create the database. A key that is not its own raises `STORE_BROKEN`."""
+        worker = Worker("parlour-store")
+        try:
+            connection = await worker.run(_open, path, key)
+        except BaseException:
+            worker.close()
+            raise
+        return cls(worker, connection)
+
+    async def apply(self, changes: Sequence[Change]) -> None:
+        """Write all changes in their order in one transaction; durable on return.
+
+        A task that is cancelled here does not know whether they were written: all were, or none.
+        """
+        await self._worker.run(self._apply, tuple(changes))
+
+    async def records(self) -> dict[Namespace, dict[bytes, bytes]]:
+        """All records; a namespace without any has an empty dict."""
+        return await self._run(records.all_records)
+
+    async def message(self, key: messages.Key) -> Message | None:
+        """The message of that key (`Message.key`), or None."""
+        return await self._run(messages.get_message, key)
+
+    async def messages(
+        self, conversation: bytes, *, before: Message | None = None, limit: int
+    ) -> list[Message]:
+        """A page in the order of display: by number, then what is queued by the time it was said.
+
+        The page ends with the last message, or with the one before `before`, which is the first
+        one of the page after it.
+        """
+        return await self._run(messages.list_messages, conversation, before, limit)
+
+    async def undelivered(self, limit: int) -> list[Message]:
+        """The first messages that were not handed to the program, in the order they came in."""
+        return await self._run(messages.list_undelivered, limit)
+
+    async def mark_delivered(self, delivered: Sequence[Message]) -> None:
+        """Mark messages as handed out, as `undelivered` gave them.
+
+        One whose state has changed since stays undelivered: its reader saw an older state.
+        """
+        await self._run(_mark_delivered, tuple(delivered))
+
+    async def entry_hash(self, stream: bytes, seq: int) -> bytes | None:
+        """The hash of an entry; None when it was never written, or is no longer kept."""
+        return await self._run(entry_hashes.get_entry_hash, stream, seq)
+
+    async def close(self) -> None:
+        """Truncate the log and close. Calling it again does nothing."""
+        if self._worker.closed:
+            return
+        try:
+            await self._worker.run(close_database, self._connection)
+        finally:
+            self._worker.close()
+
+    async def _run(
+        self, function: Callable[Concatenate[Any, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        return await self._worker.run(self._call, function, *args, **kwargs)
+
+    def _call(
+        self, function: Callable[Concatenate[Any, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        with storage_errors():
+            return function(self._connection, *args, **kwargs)
+
+    def _apply(self, changes: tuple[Change, ...]) -> None:
+        if not changes:
+            return
+        with storage_errors():
+            with transaction(self._connection):
+                for change in changes:
+                    _write(self._connection, change)
+                for stream in {item.stream for item in changes if isinstance(item, PutEntryHash)}:
+                    entry_hashes.trim_entry_hashes(
+                        self._connection, stream, entry_hashes.KEPT_PER_STREAM
+                    )
+        self._batches += 1
+        if self._batches % BATCHES_PER_TRUNCATION == 0:
+            # The batch is durable already, so a failure here is not the caller's: the next
+            # truncation does it again, and a disk that fails shows at the next batch.
+            with suppress(sqlcipher3.Error):
+                truncate_wal(self._connection)
+
+
+def _open(path: Path, key: DatabaseKey) -> Any:
+    connection = open_database(path, key)
+    try:
+        with storage_errors():
+            migrate(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _write(connection: Any, change: Change) -> None:
+    match change:
+        case PutRecord():
+            records.put_record(connection, change)
+        case DeleteRecord():
+            records.delete_record(connection, change)
+        case PutMessage():
+            messages.put_message(connection, change)
+        case PutEntryHash():
+            entry_hashes.put_entry_hash(connection, change)
+        case _:
+            assert_never(change)
+
+
+def _mark_delivered(connection: Any, delivered: tuple[Message, ...]) -> None:
+    with transaction(connection):
+        messages.mark_delivered(connection, delivered)

@@ -1,0 +1,149 @@
+"""Statements on messages, and the rule of what may follow what.
+
+::
+
+    ours:      QUEUED ──→ SENT
+    others':   UNREADABLE ──→ RECEIVED
+
+Each state but RECEIVED may also be written over with itself. Everything else changes nothing: a
+server that shows us our own entry again, or somebody's under a used id, can't replace what was
+said. What becomes readable is handed out once more, because its reader saw a placeholder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final, TypeAlias
+
+from parlour.conversation.changes import Message, MessageState, PutMessage
+
+Key: TypeAlias = tuple[bytes, bytes, bytes]
+
+_COLUMNS: Final = (
+    "conversation, message_id, sender_account, sender_device, seq, sent_at, stored_at, state,"
+    " content, reason"
+)
+_BY_KEY: Final = "conversation = ? AND sender_device = ? AND message_id = ?"
+# By number, what has none yet at the end by its time; then by what makes the order total.
+_PLACE: Final = "(seq IS NULL), (coalesce(seq, sent_at)), sender_device, message_id"
+_PLACE_DOWN: Final = (
+    "(seq IS NULL) DESC, (coalesce(seq, sent_at)) DESC, sender_device DESC, message_id DESC"
+)
+
+_MAY_FOLLOW: Final = frozenset(
+    {
+        (MessageState.QUEUED, MessageState.QUEUED),
+        (MessageState.QUEUED, MessageState.SENT),
+        (MessageState.SENT, MessageState.SENT),
+        (MessageState.UNREADABLE, MessageState.UNREADABLE),
+        (MessageState.UNREADABLE, MessageState.RECEIVED),
+    }
+)
+
+
+def _from_row(row: tuple[Any, ...]) -> Message:
+    conversation, message_id, account, device, seq, sent_at, stored_at, state, content, reason = row
+    return Message(
+        conversation=conversation,
+        message_id=message_id,
+        sender_account=account,
+        sender_device=device,
+        seq=seq,
+        sent_at=sent_at,
+        stored_at=stored_at,
+        state=MessageState(state),
+        content=content,
+        reason=reason,
+    )
+
+
+def put_message(connection: Any, change: PutMessage) -> None:
+    """Write a message as `_MAY_FOLLOW` allows."""
+    message = change.message
+    row = connection.execute(
+        f"SELECT state, delivery FROM message WHERE {_BY_KEY}", message.key  # noqa: S608
+    ).fetchone()
+    delivery: int | None = None
+    if row is not None:
+        before, delivery = MessageState(row[0]), row[1]
+        if (before, message.state) not in _MAY_FOLLOW:
+            return
+        if before is MessageState.UNREADABLE and message.state is MessageState.RECEIVED:
+            delivery = _next_delivery(connection)
+    if change.undelivered and delivery is None:
+        delivery = _next_delivery(connection)
+    _write(connection, message, delivery)
+
+
+def _next_delivery(connection: Any) -> int:
+    (number,) = connection.execute(
+        "SELECT coalesce(max(delivery), 0) + 1 FROM message WHERE delivery IS NOT NULL"
+    ).fetchone()
+    return int(number)
+
+
+def _write(connection: Any, message: Message, delivery: int | None) -> None:
+    connection.execute(
+        f"INSERT OR REPLACE INTO message ({_COLUMNS}, delivery)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            message.conversation,
+            message.message_id,
+            message.sender_account,
+            message.sender_device,
+            message.seq,
+            message.sent_at,
+            message.stored_at,
+            message.state.value,
+            message.content,
+            message.reason,
+            delivery,
+        ),
+    )
+
+
+def get_message(connection: Any, key: Key) -> Message | None:
+    """The message of that key."""
+    row = connection.execute(
+        f"SELECT {_COLUMNS} FROM message WHERE {_BY_KEY}", key  # noqa: S608
+    ).fetchone()
+    return None if row is None else _from_row(row)
+
+
+def list_messages(
+    connection: Any, conversation: bytes, before: Message | None, limit: int
+) -> list[Message]:
+    """The last `limit` messages of a conversation before the place of `before`, in its order."""
+    values: list[Any] = [conversation]
+    older = ""
+    if before is not None:
+        older = f" AND ({_PLACE}) < (?, ?, ?, ?)"
+        place = before.sent_at if before.seq is None else before.seq
+        values += [before.seq is None, place, before.sender_device, before.message_id]
+    rows = connection.execute(
+        f"SELECT {_COLUMNS} FROM message WHERE conversation = ?{older}"  # noqa: S608
+        f" ORDER BY {_PLACE_DOWN} LIMIT ?",
+        (*values, limit),
+    ).fetchall()
+    return [_from_row(row) for row in reversed(rows)]
+
+
+def list_undelivered(connection: Any, limit: int) -> list[Message]:
+    """The first `limit` messages that were not handed out, in the order in which they came."""
+    rows = connection.execute(
+        f"SELECT {_COLUMNS} FROM message WHERE delivery IS NOT NULL"  # noqa: S608
+        " ORDER BY delivery LIMIT ?",
+        (limit,),
+    )
+    return [_from_row(row) for row in rows]
+
+
+def mark_delivered(connection: Any, messages: Iterable[Message]) -> None:
+    """Mark as handed out what is still as it was handed out.
+
+    What was read as unreadable and became readable since then stays undelivered.
+    """
+    connection.executemany(
+        f"UPDATE message SET delivery = NULL WHERE {_BY_KEY} AND state = ?",  # noqa: S608
+        [(*message.key, message.state.value) for message in messages],
+    )

@@ -1,0 +1,31 @@
+"""Statements on small records by namespace and key."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from parlour.conversation.changes import DeleteRecord, Namespace, PutRecord
+
+
+def put_record(connection: Any, change: PutRecord) -> None:
+    """Write a record, new or over the old one."""
+    connection.execute(
+        "INSERT INTO record (namespace, key, value) VALUES (?, ?, ?)"
+        " ON CONFLICT DO UPDATE SET value = excluded.value",
+        (change.namespace.value, change.key, change.value),
+    )
+
+
+def delete_record(connection: Any, change: DeleteRecord) -> None:
+    """Delete a record, if it is there."""
+    connection.execute(
+        "DELETE FROM record WHERE namespace = ? AND key = ?", (change.namespace.value, change.key)
+    )
+
+
+def all_records(connection: Any) -> dict[Namespace, dict[bytes, bytes]]:
+    """Everything, with every namespace named."""
+    records: dict[Namespace, dict[bytes, bytes]] = {namespace: {} for namespace in Namespace}
+    for namespace, key, value in connection.execute("SELECT namespace, key, value FROM record"):
+        records[Namespace(namespace)][key] = value
+    return records

@@ -1,0 +1,61 @@
+"""Threads for what is slow: nothing that computes long or waits for a disk runs on the event loop.
+
+`run_slow` shares a few threads for stretching passwords, files and the system's keychain.
+`Worker` is one thread of its own, for a database connection that only one thread may touch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, ParamSpec, TypeVar
+
+from parlour.errors import Code, UsageError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# Two, because Argon2id takes 128 MiB in each.
+SLOW_THREADS: Final = 2
+
+_slow: Final = ThreadPoolExecutor(SLOW_THREADS, thread_name_prefix="parlour-slow")
+
+
+async def run_slow(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call `function` in one of a few threads and give back what it returns or raises.
+
+    When the waiting task is cancelled, a call that has begun goes on to its end, unheard.
+    """
+    call = functools.partial(function, *args, **kwargs)
+    return await asyncio.get_running_loop().run_in_executor(_slow, call)
+
+
+class Worker:
+    """One thread that runs what it is given, in order."""
+
+    def __init__(self, name: str) -> None:
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix=name)
+        self._closed = False
+
+    async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call `function` in the thread, after all that was given before.
+
+        A task that is cancelled while it waits cancels a call that has not begun; one that has
+        begun goes on to its end. Raises `USAGE_STATE` after `close`.
+        """
+        if self._closed:
+            raise UsageError(Code.USAGE_STATE, "it is closed")
+        call = functools.partial(function, *args, **kwargs)
+        return await asyncio.get_running_loop().run_in_executor(self._executor, call)
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed
+
+    def close(self) -> None:
+        """Take no more calls; the thread ends when it has done what it has."""
+        self._closed = True
+        self._executor.shutdown(wait=False)
