@@ -1,11 +1,15 @@
 """What all tests share: where the official test vectors lie."""
 
+import asyncio
 import json
 import os
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+# Otherwise looptime makes an event loop for the first test that needs none, and leaves it open.
+asyncio.set_event_loop(None)
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 

@@ -10,6 +10,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -53,7 +55,7 @@ class Home:
         A store without a vault, which a crash in here leaves, can't be opened by anybody and is
         replaced.
         """
-        held = await run_slow(_lock_new, folder)
+        held = await _acquire(_lock_new, folder)
         try:
             key = DatabaseKey.generate(random)
             await run_slow(_forget_store, folder)
@@ -69,7 +71,7 @@ class Home:
 
         Raises `HOME_MISSING`, `STORE_LOCKED`, `STORE_PASSWORD`, `STORE_KEYCHAIN`, `StorageError`.
         """
-        held = await run_slow(_lock_existing, folder)
+        held = await _acquire(_lock_existing, folder)
         try:
             key = await run_slow(vault_file.unwrap, folder, password)
             return cls(folder, held, await LocalStore.open(folder / STORE_NAME, key))
@@ -101,6 +103,21 @@ class Home:
             await run_slow(_forget_store, self.folder)
         finally:
             self._lock.release()
+
+
+async def _acquire(lock: Callable[[Path], HomeLock], folder: Path) -> HomeLock:
+    """Take the lock, and let it go again if nobody waits for it any more."""
+    taking = asyncio.ensure_future(run_slow(lock, folder))
+    try:
+        return await asyncio.shield(taking)
+    except asyncio.CancelledError:
+        taking.add_done_callback(_release_unheld)
+        raise
+
+
+def _release_unheld(taking: asyncio.Future[HomeLock]) -> None:
+    if not taking.cancelled() and taking.exception() is None:
+        taking.result().release()
 
 
 def _lock_new(folder: Path) -> HomeLock:

@@ -108,9 +108,7 @@ def _stretch(password: str, header: _PasswordHeader) -> WrappingKey:
     return WrappingKey(argon2id(password_bytes(password), salt=salt, cost=cost))
 
 
-def wrap(
-    folder: Path, key: DatabaseKey, lock: Lock, *, random: Random = system_random
-) -> None:
+def wrap(folder: Path, key: DatabaseKey, lock: Lock, *, random: Random = system_random) -> None:
     """Write the vault of `folder` with `key` under `lock`, over one that is there.
 
     Raises `USAGE_INVALID` for a password without canonical form, `STORE_KEYCHAIN` when the
@@ -119,9 +117,7 @@ def wrap(
     header: _PasswordHeader | _KeychainHeader
     if isinstance(lock, PasswordLock):
         cost = lock.cost
-        header = _PasswordHeader(
-            random(SALT_SIZE).hex(), cost.memory_kib, cost.passes, cost.lanes
-        )
+        header = _PasswordHeader(random(SALT_SIZE).hex(), cost.memory_kib, cost.passes, cost.lanes)
         wrapping = _stretch(lock.password, header)
     else:
         header = _KeychainHeader(lock.keychain, random(ITEM_SIZE).hex())
@@ -143,7 +139,9 @@ def _read(folder: Path) -> _File:
     except (msgspec.DecodeError, RecursionError) as error:
         raise StorageError(Code.STORE_BROKEN, f"{VAULT_NAME} is damaged") from error
     if file.format != FORMAT:
-        raise StorageError(Code.STORE_BROKEN, f"{VAULT_NAME} is of a newer program: update this one")
+        raise StorageError(
+            Code.STORE_BROKEN, f"{VAULT_NAME} is of a newer program: update this one"
+        )
     lock = file.lock
     if isinstance(lock, _PasswordHeader) and lock.memory_kib * lock.passes > MAX_WORK_KIB:
         raise StorageError(Code.STORE_BROKEN, f"{VAULT_NAME} asks for too much work")

@@ -112,25 +112,22 @@ class LocalStore:
     async def _run(
         self, function: Callable[Concatenate[Any, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        return await self._worker.run(self._call, function, *args, **kwargs)
+        def call() -> T:
+            with storage_errors():
+                return function(self._connection, *args, **kwargs)
 
-    def _call(
-        self, function: Callable[Concatenate[Any, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
-        with storage_errors():
-            return function(self._connection, *args, **kwargs)
+        return await self._worker.run(call)
 
     def _apply(self, changes: tuple[Change, ...]) -> None:
         if not changes:
             return
-        with storage_errors():
-            with transaction(self._connection):
-                for change in changes:
-                    _write(self._connection, change)
-                for stream in {item.stream for item in changes if isinstance(item, PutEntryHash)}:
-                    entry_hashes.trim_entry_hashes(
-                        self._connection, stream, entry_hashes.KEPT_PER_STREAM
-                    )
+        with storage_errors(), transaction(self._connection):
+            for change in changes:
+                _write(self._connection, change)
+            for stream in {item.stream for item in changes if isinstance(item, PutEntryHash)}:
+                entry_hashes.trim_entry_hashes(
+                    self._connection, stream, entry_hashes.KEPT_PER_STREAM
+                )
         self._batches += 1
         if self._batches % BATCHES_PER_TRUNCATION == 0:
             # The batch is durable already, so a failure here is not the caller's: the next

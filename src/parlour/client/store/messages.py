@@ -30,6 +30,11 @@ _PLACE_DOWN: Final = (
     "(seq IS NULL) DESC, (coalesce(seq, sent_at)) DESC, sender_device DESC, message_id DESC"
 )
 
+# Put together from the constants above alone.
+_SELECT: Final = f"SELECT {_COLUMNS} FROM message WHERE"  # noqa: S608
+_SELECT_STATE: Final = f"SELECT state, delivery FROM message WHERE {_BY_KEY}"  # noqa: S608
+_MARK: Final = f"UPDATE message SET delivery = NULL WHERE {_BY_KEY} AND state = ?"  # noqa: S608
+
 _MAY_FOLLOW: Final = frozenset(
     {
         (MessageState.QUEUED, MessageState.QUEUED),
@@ -60,9 +65,7 @@ def _from_row(row: tuple[Any, ...]) -> Message:
 def put_message(connection: Any, change: PutMessage) -> None:
     """Write a message as `_MAY_FOLLOW` allows."""
     message = change.message
-    row = connection.execute(
-        f"SELECT state, delivery FROM message WHERE {_BY_KEY}", message.key  # noqa: S608
-    ).fetchone()
+    row = connection.execute(_SELECT_STATE, message.key).fetchone()
     delivery: int | None = None
     if row is not None:
         before, delivery = MessageState(row[0]), row[1]
@@ -104,9 +107,7 @@ def _write(connection: Any, message: Message, delivery: int | None) -> None:
 
 def get_message(connection: Any, key: Key) -> Message | None:
     """The message of that key."""
-    row = connection.execute(
-        f"SELECT {_COLUMNS} FROM message WHERE {_BY_KEY}", key  # noqa: S608
-    ).fetchone()
+    row = connection.execute(f"{_SELECT} {_BY_KEY}", key).fetchone()
     return None if row is None else _from_row(row)
 
 
@@ -120,19 +121,15 @@ def list_messages(
         older = f" AND ({_PLACE}) < (?, ?, ?, ?)"
         place = before.sent_at if before.seq is None else before.seq
         values += [before.seq is None, place, before.sender_device, before.message_id]
-    rows = connection.execute(
-        f"SELECT {_COLUMNS} FROM message WHERE conversation = ?{older}"  # noqa: S608
-        f" ORDER BY {_PLACE_DOWN} LIMIT ?",
-        (*values, limit),
-    ).fetchall()
+    query = f"{_SELECT} conversation = ?{older} ORDER BY {_PLACE_DOWN} LIMIT ?"
+    rows = connection.execute(query, (*values, limit)).fetchall()
     return [_from_row(row) for row in reversed(rows)]
 
 
 def list_undelivered(connection: Any, limit: int) -> list[Message]:
     """The first `limit` messages that were not handed out, in the order in which they came."""
     rows = connection.execute(
-        f"SELECT {_COLUMNS} FROM message WHERE delivery IS NOT NULL"  # noqa: S608
-        " ORDER BY delivery LIMIT ?",
+        f"{_SELECT} delivery IS NOT NULL ORDER BY delivery LIMIT ?",
         (limit,),
     )
     return [_from_row(row) for row in rows]
@@ -144,6 +141,6 @@ def mark_delivered(connection: Any, messages: Iterable[Message]) -> None:
     What was read as unreadable and became readable since then stays undelivered.
     """
     connection.executemany(
-        f"UPDATE message SET delivery = NULL WHERE {_BY_KEY} AND state = ?",  # noqa: S608
+        _MARK,
         [(*message.key, message.state.value) for message in messages],
     )
