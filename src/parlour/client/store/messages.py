@@ -87,7 +87,7 @@ def _next_delivery(connection: Any) -> int:
 
 def _write(connection: Any, message: Message, delivery: int | None) -> None:
     connection.execute(
-        f"INSERT OR REPLACE INTO message ({_COLUMNS}, delivery)"
+        f"INSERT OR REPLACE INTO message ({_COLUMNS}, delivery)"  # noqa: S608
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             message.conversation,
