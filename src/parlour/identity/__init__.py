@@ -3,5 +3,5 @@
 An account's Ed25519 key signs a hash-chained list of its devices. Whoever knows the account key
 knows its devices, whatever a server says.
 
-Layout: `labels`, `names`, `device_list`, `proofs`, `vault`, `invite`.
+Layout: `labels`, `device_list`, `proofs`, `vault`, `invite`.
 """

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from parlour.codec import Reader, Writer, decode
-from parlour.errors import Code, ParlourError, SecurityStop
+from parlour.errors import Code, LimitError, ParlourError, SecurityStop
 from parlour.identity import labels
 from parlour.primitives.agreement import X25519_SIZE, X25519PublicKey
 from parlour.primitives.hashes import SHA256_SIZE, sha256
@@ -41,7 +41,8 @@ def device_id_of(signature_key: Ed25519PublicKey) -> bytes:
 class Device:
     """One device: what it signs with, what others agree on keys with, and what it can do.
 
-    `sealed_name` is ciphertext for the account's own devices.
+    `sealed_name` is ciphertext for the account's own devices. `other_flags` are the bits that a
+    newer version set: without them, its signature would not verify here.
     """
 
     signature_key: Ed25519PublicKey
@@ -49,6 +50,7 @@ class Device:
     has_kem: bool
     added_at: int
     sealed_name: bytes = b""
+    other_flags: int = 0
 
     @property
     def device_id(self) -> bytes:
@@ -68,21 +70,27 @@ class Device:
                 opaque sealed_name<V>;
             } Device;
         """
+        if len(self.sealed_name) > MAX_SEALED_NAME:
+            raise LimitError(Code.LIMIT_SIZE, "a device's sealed name")
         writer.fixed(self.signature_key.to_bytes(), ED25519_KEY_SIZE)
         writer.fixed(self.identity_key.to_bytes(), X25519_SIZE)
-        writer.uint8(_FLAG_KEM if self.has_kem else 0)
+        writer.uint8(self.other_flags | (_FLAG_KEM if self.has_kem else 0))
         writer.uint64(self.added_at)
         writer.opaque(self.sealed_name)
 
     @classmethod
     def read(cls, reader: Reader) -> Device:
-        """Read the structure; flags that are not known here are ignored."""
+        """Read the structure; flags that are not known here are kept and mean nothing."""
+        signature_key = Ed25519PublicKey(reader.fixed(ED25519_KEY_SIZE))
+        identity_key = X25519PublicKey(reader.fixed(X25519_SIZE))
+        flags = reader.uint8()
         return cls(
-            signature_key=Ed25519PublicKey(reader.fixed(ED25519_KEY_SIZE)),
-            identity_key=X25519PublicKey(reader.fixed(X25519_SIZE)),
-            has_kem=bool(reader.uint8() & _FLAG_KEM),
+            signature_key=signature_key,
+            identity_key=identity_key,
+            has_kem=bool(flags & _FLAG_KEM),
             added_at=reader.uint64(),
             sealed_name=reader.opaque(MAX_SEALED_NAME),
+            other_flags=flags & ~_FLAG_KEM,
         )
 
 
@@ -220,7 +228,12 @@ def next_entry(
     devices: tuple[Device, ...],
     now: int,
 ) -> DeviceListEntry:
-    """Make and sign the entry after `state` with the whole new list. `now` in seconds."""
+    """Make and sign the entry after `state` with the whole new list. `now` in seconds.
+
+    Raises `LimitError` for more than `MAX_DEVICES`: nobody would accept the entry.
+    """
+    if len(devices) > MAX_DEVICES:
+        raise LimitError(Code.LIMIT_COUNT, f"at most {MAX_DEVICES} devices")
     entry = DeviceListEntry(
         state.account_id, account_key.public_key, state.number + 1, state.head_hash, now, devices
     )

@@ -82,7 +82,7 @@ class Invite:
     @classmethod
     def _read(cls, reader: Reader) -> Invite:
         if reader.uint8() != FORMAT:
-            raise DecodeError(Code.DECODE_VERSION, "invite")
+            raise UsageError(Code.USAGE_INVALID, "the invite is of another version; update")
         return cls(
             server=reader.opaque(_MAX_HOST).decode(),
             host=reader.opaque(_MAX_HOST).decode(),

@@ -3,6 +3,6 @@
 One table, `kinds.OPERATIONS`, names every operation with its request, its response and who may
 call it. Both doors, REST and the live socket, are made from it, and so is `docs/wire.md`.
 
-Layout: `ids`, `limits`, `envelope`, `frames`, `kinds`; the bodies by topic: `server`, `login`,
-`directory`, `prekeys`, `streams`, `push`; `document` writes the documentation.
+Layout: `ids`, `limits`, `body`, `envelope`, `frames`, `kinds`; the bodies by topic: `server`,
+`login`, `directory`, `prekeys`, `streams`, `push`; `document` writes docs/wire.md.
 """

@@ -4,29 +4,31 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import Meta
 
+from parlour.wire.body import Body
 from parlour.wire.ids import AccountId, AccountName
 from parlour.wire.limits import MAX_DEVICE_LIST_PAGE
 from parlour.wire.login import DeviceListEntryBytes
 
 ListNumber = Annotated[int, Meta(ge=0, le=0xFFFF_FFFF)]
+"""The number of an entry in a device list, from 0."""
 
 
-class LookUp(Struct, array_like=True, frozen=True):
+class LookUp(Body, array_like=True, frozen=True):
     """Find an account by its exact name; there is no listing."""
 
     name: AccountName
 
 
-class ReadDeviceList(Struct, array_like=True, frozen=True):
+class ReadDeviceList(Body, array_like=True, frozen=True):
     """Read an account's device list from entry number `first` on."""
 
     account_id: AccountId
     first: ListNumber
 
 
-class DeviceListPage(Struct, array_like=True, frozen=True):
+class DeviceListPage(Body, array_like=True, frozen=True):
     """Entries of a device list in order; `more` when the list goes on."""
 
     account_id: AccountId
@@ -36,7 +38,7 @@ class DeviceListPage(Struct, array_like=True, frozen=True):
     more: bool
 
 
-class AppendDeviceList(Struct, array_like=True, frozen=True):
+class AppendDeviceList(Body, array_like=True, frozen=True):
     """Append one entry, signed by the account key; refused unless it follows the last one."""
 
     entry: DeviceListEntryBytes

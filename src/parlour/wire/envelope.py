@@ -5,8 +5,9 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Annotated, Final
 
-from msgspec import Meta, Struct
+from msgspec import Meta
 
+from parlour.wire.body import Body
 from parlour.wire.limits import MAX_BODY, MAX_KEY_ID
 
 ENVELOPE_FORMAT: Final = 1
@@ -20,7 +21,7 @@ class SuiteId(IntEnum):
     # MLS and Megolm suites get numbers from 0x0100 and 0x0200.
 
 
-class Envelope(Struct, array_like=True, frozen=True, gc=False):
+class Envelope(Body, array_like=True, frozen=True, gc=False):
     """Ciphertext with what its reader needs to find the key.
 
     A server passes on formats and suites that it does not know; a client keeps such an entry and

@@ -27,6 +27,10 @@ class Frame(Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
     body: Raw
 
 
+# What msgspec raises on bytes of others: text that is not UTF-8 is no error of its own there, and
+# neither is an array nested deeper than Python's stack.
+_MALFORMED: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
 _encoder: Final = msgspec.msgpack.Encoder()
 _frame_decoder: Final = msgspec.msgpack.Decoder(Frame)
 _decoders: Final[dict[type[object], msgspec.msgpack.Decoder[object]]] = {}
@@ -43,7 +47,7 @@ def decode_frame(data: bytes) -> Frame:
         raise DecodeError(Code.DECODE_OVERSIZED, "frame")
     try:
         frame = _frame_decoder.decode(data)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except _MALFORMED as error:
         raise DecodeError(Code.DECODE_MALFORMED, "frame") from error
     if frame.version != WIRE_VERSION:
         raise DecodeError(Code.DECODE_VERSION, f"wire version {frame.version}")
@@ -62,5 +66,5 @@ def decode_body(data: bytes | Raw, kind: type[T]) -> T:
         decoder = _decoders[kind] = msgspec.msgpack.Decoder(kind)
     try:
         return decoder.decode(data)  # type: ignore[return-value]
-    except (msgspec.DecodeError, RecursionError) as error:
+    except _MALFORMED as error:
         raise DecodeError(Code.DECODE_MALFORMED, kind.__name__) from error

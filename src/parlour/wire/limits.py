@@ -12,21 +12,31 @@ MAX_BODY: Final = 1 << 20
 MAX_PART: Final = 16 << 10
 # Leaves of a group of 1,500 people with two devices, and some more.
 MAX_PARTS: Final = 4096
+# A hash of 32 bytes is the longest name of a key in any suite.
 MAX_KEY_ID: Final = 32
-# A device list entry of 50 devices with sealed names.
+# An entry of 50 devices, each with the longest sealed name, takes 29 KiB.
 MAX_DEVICE_LIST_ENTRY: Final = 32 << 10
+# A page of the largest entries is half a frame.
 MAX_DEVICE_LIST_PAGE: Final = 64
+# Above this many devices, pairwise encryption to each is not sensible.
 MAX_DEVICES: Final = 50
+# An ML-KEM-1024 key has 1,568 bytes; the rest is room for its signature and header.
 MAX_PREKEY: Final = 2 << 10
 # One upload refills two kinds of one-time prekeys.
 MAX_PREKEYS_PER_UPLOAD: Final = 256
 # What one device may have stored, of one kind.
 MAX_PREKEYS_STORED: Final = 512
+# A vault holds two keys; the rest is room for more of them. Servers store it unread.
 MAX_VAULT: Final = 64 << 10
+# The longest OPAQUE message has 320 bytes; the rest is room for another group.
 MAX_OPAQUE_MESSAGE: Final = 1 << 10
+# Kind, suite, policies and one signature; larger rules have no place in it.
 MAX_GENESIS: Final = 4 << 10
+# Twice the 1,500 people of the largest group that is promised.
 MAX_MEMBERS: Final = 3000
+# What one device may follow and catch up with in one request.
 MAX_STREAMS_PER_REQUEST: Final = 1000
+# Entries of one page: enough to hide the round trip, few enough to decode at once.
 MAX_PAGE: Final = 500
 # A page also ends when it has this many bytes, so that it fits a frame.
 MAX_PAGE_BYTES: Final = 2 << 20

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import Meta
 
+from parlour.wire.body import Body
 from parlour.wire.ids import (
     AccountId,
     AccountName,
@@ -27,14 +28,20 @@ from parlour.wire.limits import (
 from parlour.wire.prekeys import Prekey
 
 OpaqueBytes = Annotated[bytes, Meta(min_length=1, max_length=MAX_OPAQUE_MESSAGE)]
+"""A message or a record of OPAQUE, as RFC 9807 encodes it."""
 Signature = Annotated[bytes, Meta(min_length=64, max_length=64)]
+"""An Ed25519 signature."""
 Tag = Annotated[bytes, Meta(min_length=32, max_length=32)]
+"""HMAC-SHA256 under a key of the login."""
 Token = Annotated[str, Meta(min_length=40, max_length=64)]
+"""An opaque random token. Servers store its hash only."""
 VaultBytes = Annotated[bytes, Meta(max_length=MAX_VAULT)]
+"""A sealed vault; no server can open it."""
 DeviceListEntryBytes = Annotated[bytes, Meta(min_length=1, max_length=MAX_DEVICE_LIST_ENTRY)]
+"""An encoded and signed entry of a device list (`parlour.identity.device_list`)."""
 
 
-class RegisterStart(Struct, array_like=True, frozen=True):
+class RegisterStart(Body, array_like=True, frozen=True):
     """Ask for a name. `invite` may be missing where registration is open."""
 
     name: AccountName
@@ -42,13 +49,13 @@ class RegisterStart(Struct, array_like=True, frozen=True):
     request: OpaqueBytes
 
 
-class RegisterChallenge(Struct, array_like=True, frozen=True):
+class RegisterChallenge(Body, array_like=True, frozen=True):
     """The server's half of the OPAQUE registration."""
 
     response: OpaqueBytes
 
 
-class RegisterFinish(Struct, array_like=True, frozen=True):
+class RegisterFinish(Body, array_like=True, frozen=True):
     """Everything that makes an account, in one durable step.
 
     `record_signature` is the account key's over the OPAQUE record, `device_list_entry` the first
@@ -65,20 +72,20 @@ class RegisterFinish(Struct, array_like=True, frozen=True):
     prekeys: Annotated[list[Prekey], Meta(max_length=MAX_PREKEYS_PER_UPLOAD)]
 
 
-class LoginStart(Struct, array_like=True, frozen=True):
+class LoginStart(Body, array_like=True, frozen=True):
     """The first OPAQUE message."""
 
     name: AccountName
     ke1: OpaqueBytes
 
 
-class LoginChallenge(Struct, array_like=True, frozen=True):
+class LoginChallenge(Body, array_like=True, frozen=True):
     """The second OPAQUE message. It looks the same for a name that nobody has."""
 
     ke2: OpaqueBytes
 
 
-class LoginFinish(Struct, array_like=True, frozen=True):
+class LoginFinish(Body, array_like=True, frozen=True):
     """The third OPAQUE message, bound to server, device, channel and transcript.
 
     `device_proof` is the device key's signature over the transcript: a password alone gives no
@@ -91,7 +98,7 @@ class LoginFinish(Struct, array_like=True, frozen=True):
     device_proof: Signature
 
 
-class LoggedIn(Struct, array_like=True, frozen=True):
+class LoggedIn(Body, array_like=True, frozen=True):
     """A token for this device. `confirmation` proves that the server finished the same login."""
 
     token: Token
@@ -102,7 +109,7 @@ class LoggedIn(Struct, array_like=True, frozen=True):
     vault: VaultBytes
 
 
-class Session(Struct, array_like=True, frozen=True):
+class Session(Body, array_like=True, frozen=True):
     """One login of this account: a token by its public handle, never the token itself."""
 
     handle: Annotated[str, Meta(min_length=16, max_length=16)]
@@ -112,13 +119,13 @@ class Session(Struct, array_like=True, frozen=True):
     current: bool
 
 
-class Sessions(Struct, array_like=True, frozen=True):
+class Sessions(Body, array_like=True, frozen=True):
     """All logins of the account."""
 
     sessions: list[Session]
 
 
-class RevokeSession(Struct, array_like=True, frozen=True):
+class RevokeSession(Body, array_like=True, frozen=True):
     """End one login, by its handle."""
 
     handle: Annotated[str, Meta(min_length=16, max_length=16)]

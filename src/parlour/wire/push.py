@@ -4,44 +4,45 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import Meta
 
+from parlour.wire.body import Body
 from parlour.wire.directory import ListNumber
 from parlour.wire.ids import AccountId
 from parlour.wire.prekeys import PrekeyCounts
 from parlour.wire.streams import Entry, StreamInfo
 
 
-class PushEntry(Struct, array_like=True, frozen=True):
+class PushEntry(Body, array_like=True, frozen=True):
     """A new entry. Numbers in a stream follow each other: a gap means that one was lost."""
 
     entry: Entry
 
 
-class PushStream(Struct, array_like=True, frozen=True):
+class PushStream(Body, array_like=True, frozen=True):
     """A stream that this device may now read."""
 
     stream: StreamInfo
 
 
-class PushResync(Struct, array_like=True, frozen=True):
+class PushResync(Body, array_like=True, frozen=True):
     """The socket took in too little and pushes were dropped: catch up."""
 
 
-class PushDeviceList(Struct, array_like=True, frozen=True):
+class PushDeviceList(Body, array_like=True, frozen=True):
     """An account's device list has grown to this number."""
 
     account_id: AccountId
     number: ListNumber
 
 
-class PushPrekeysLow(Struct, array_like=True, frozen=True):
+class PushPrekeysLow(Body, array_like=True, frozen=True):
     """Few one-time prekeys are left: publish more."""
 
     counts: PrekeyCounts
 
 
-class PushDrain(Struct, array_like=True, frozen=True):
+class PushDrain(Body, array_like=True, frozen=True):
     """The server is about to restart: connect again after so many milliseconds."""
 
     retry_after: Annotated[int, Meta(ge=0, le=600_000)]

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import Meta
 
+from parlour.wire.body import Body
 from parlour.wire.ids import Incarnation, Milliseconds
 
 
-class Nothing(Struct, array_like=True, frozen=True):
+class Nothing(Body, array_like=True, frozen=True):
     """An empty body."""
 
 
-class ServerInfo(Struct, array_like=True, frozen=True):
+class ServerInfo(Body, array_like=True, frozen=True):
     """Who the server is. `next_pin` announces the key after this one, so renewal locks nobody out.
 
     `registration` is "invite" or "open".
@@ -28,10 +29,10 @@ class ServerInfo(Struct, array_like=True, frozen=True):
     next_pin: Annotated[bytes, Meta(min_length=32, max_length=32)] | None = None
 
 
-class ErrorBody(Struct, array_like=True, frozen=True):
+class ErrorBody(Body, array_like=True, frozen=True):
     """A stable code, a sentence and what to do; when to try again for limits, in milliseconds."""
 
     code: Annotated[str, Meta(max_length=64)]
     sentence: Annotated[str, Meta(max_length=512)]
     remedy: Annotated[str, Meta(max_length=512)]
-    retry_after: int | None = None
+    retry_after: Annotated[int, Meta(ge=0, le=0xFFFF_FFFF)] | None = None

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta
 
+from parlour.wire.body import Body
 from parlour.wire.envelope import Envelope
 from parlour.wire.ids import (
     AccountId,
@@ -29,13 +30,17 @@ from parlour.wire.limits import (
     MAX_PARTS,
     MAX_STREAMS_PER_REQUEST,
 )
+from parlour.wire.prekeys import Count
 
 StreamKind = Literal["inbox", "direct"]
+"""`inbox` is one device's own; `direct` is a conversation of two accounts."""
 PartBytes = Annotated[bytes, Meta(min_length=1, max_length=MAX_PART)]
+"""A ciphertext for one device."""
 PageLimit = Annotated[int, Meta(ge=1, le=MAX_PAGE)]
+"""How many entries a page may have."""
 
 
-class CreateConversation(Struct, array_like=True, frozen=True):
+class CreateConversation(Body, array_like=True, frozen=True):
     """Create a stream of a kind with members, or get the one that exists.
 
     Of kind `direct` there is one per pair of accounts: who comes second gets the first one's.
@@ -48,7 +53,7 @@ class CreateConversation(Struct, array_like=True, frozen=True):
     genesis: Annotated[bytes, Meta(max_length=MAX_GENESIS)]
 
 
-class StreamInfo(Struct, array_like=True, frozen=True):
+class StreamInfo(Body, array_like=True, frozen=True):
     """A stream that this device may read. `last` is the newest entry's number."""
 
     stream: StreamId
@@ -58,20 +63,20 @@ class StreamInfo(Struct, array_like=True, frozen=True):
     last: Sequence
 
 
-class StreamInfos(Struct, array_like=True, frozen=True):
+class StreamInfos(Body, array_like=True, frozen=True):
     """All streams of this device."""
 
     streams: list[StreamInfo]
 
 
-class Part(Struct, array_like=True, frozen=True, gc=False):
+class Part(Body, array_like=True, frozen=True, gc=False):
     """A ciphertext for one device."""
 
     device_id: DeviceId
     data: PartBytes
 
 
-class Append(Struct, array_like=True, frozen=True):
+class Append(Body, array_like=True, frozen=True):
     """Append one entry; acknowledged when it is durable.
 
     `expect_epoch` wins or loses by compare-and-swap with the stream's epoch. After `expires_at`
@@ -86,7 +91,7 @@ class Append(Struct, array_like=True, frozen=True):
     expires_at: Milliseconds | None = None
 
 
-class Appended(Struct, array_like=True, frozen=True):
+class Appended(Body, array_like=True, frozen=True):
     """The entry's place. `repeated` when this (device, client id) had been appended before."""
 
     stream: StreamId
@@ -96,7 +101,7 @@ class Appended(Struct, array_like=True, frozen=True):
     repeated: bool
 
 
-class Entry(Struct, array_like=True, frozen=True):
+class Entry(Body, array_like=True, frozen=True):
     """One entry as one device gets it."""
 
     stream: StreamId
@@ -110,7 +115,7 @@ class Entry(Struct, array_like=True, frozen=True):
     part: PartBytes | None
 
 
-class Read(Struct, array_like=True, frozen=True):
+class Read(Body, array_like=True, frozen=True):
     """Read a page of one stream, forwards from after `after` or backwards from before it."""
 
     stream: StreamId
@@ -119,21 +124,21 @@ class Read(Struct, array_like=True, frozen=True):
     backwards: bool = False
 
 
-class Page(Struct, array_like=True, frozen=True):
+class Page(Body, array_like=True, frozen=True):
     """A page of entries; `more` when the stream goes on that way."""
 
     entries: list[Entry]
     more: bool
 
 
-class Position(Struct, array_like=True, frozen=True, gc=False):
+class Position(Body, array_like=True, frozen=True, gc=False):
     """How far a device has come in a stream."""
 
     stream: StreamId
     seq: Sequence
 
 
-class CatchUp(Struct, array_like=True, frozen=True):
+class CatchUp(Body, array_like=True, frozen=True):
     """Everything after the given positions, of all streams of this device, in one request.
 
     A stream that is not named is read from its beginning, and described in `streams`.
@@ -143,7 +148,7 @@ class CatchUp(Struct, array_like=True, frozen=True):
     limit: PageLimit = MAX_PAGE
 
 
-class CaughtUp(Struct, array_like=True, frozen=True):
+class CaughtUp(Body, array_like=True, frozen=True):
     """Entries by stream and number; with `more`, ask again from where these end."""
 
     streams: list[StreamInfo]
@@ -151,13 +156,13 @@ class CaughtUp(Struct, array_like=True, frozen=True):
     more: bool
 
 
-class Acknowledge(Struct, array_like=True, frozen=True):
+class Acknowledge(Body, array_like=True, frozen=True):
     """Move this device's cursors forward; what every device has read may be trimmed."""
 
     positions: Annotated[list[Position], Meta(min_length=1, max_length=MAX_STREAMS_PER_REQUEST)]
 
 
-class LiveStart(Struct, array_like=True, frozen=True):
+class LiveStart(Body, array_like=True, frozen=True):
     """Begin to receive pushes on this socket, and catch up to where they begin.
 
     A device that connects presents the ticket of its last connection and the next one, written to
@@ -171,7 +176,7 @@ class LiveStart(Struct, array_like=True, frozen=True):
     limit: PageLimit = MAX_PAGE
 
 
-class LiveStarted(Struct, array_like=True, frozen=True):
+class LiveStarted(Body, array_like=True, frozen=True):
     """The first page; with `more`, go on by `CatchUp`. Pushes follow."""
 
     incarnation: Incarnation
@@ -179,4 +184,4 @@ class LiveStarted(Struct, array_like=True, frozen=True):
     streams: list[StreamInfo]
     entries: list[Entry]
     more: bool
-    prekeys_left: int
+    prekeys_left: Count
