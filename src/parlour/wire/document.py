@@ -234,7 +234,7 @@ def main(arguments: Sequence[str] | None = None, page: Path = PAGE) -> int:
     parser.add_argument("--check", action="store_true", help="only compare; 1 when they differ")
     text = render()
     if not parser.parse_args(arguments).check:
-        page.parent.mkdir(exist_ok=True)
+        page.parent.mkdir(parents=True, exist_ok=True)
         page.write_text(text, encoding="utf-8")
         return 0
     if page.is_file() and page.read_text(encoding="utf-8") == text:

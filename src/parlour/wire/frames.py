@@ -36,6 +36,11 @@ _frame_decoder: Final = msgspec.msgpack.Decoder(Frame)
 _decoders: Final[dict[type[object], msgspec.msgpack.Decoder[object]]] = {}
 
 
+def _malformed(what: str, error: Exception) -> DecodeError:
+    """Name the place and not the value: msgspec quotes what stands where a word was expected."""
+    return DecodeError(Code.DECODE_MALFORMED, f"{what}: {str(error).rpartition(' - at ')[2]}")
+
+
 def encode_frame(kind: int, request_id: int, body: Struct) -> bytes:
     """Encode a frame of `WIRE_VERSION`."""
     return _encoder.encode((WIRE_VERSION, kind, request_id, body))
@@ -48,7 +53,7 @@ def decode_frame(data: bytes) -> Frame:
     try:
         frame = _frame_decoder.decode(data)
     except _MALFORMED as error:
-        raise DecodeError(Code.DECODE_MALFORMED, "frame") from error
+        raise _malformed("frame", error) from None
     if frame.version != WIRE_VERSION:
         raise DecodeError(Code.DECODE_VERSION, f"wire version {frame.version}")
     return frame
@@ -67,4 +72,4 @@ def decode_body(data: bytes | Raw, kind: type[T]) -> T:
     try:
         return decoder.decode(data)  # type: ignore[return-value]
     except _MALFORMED as error:
-        raise DecodeError(Code.DECODE_MALFORMED, kind.__name__) from error
+        raise _malformed(kind.__name__, error) from None

@@ -9,6 +9,9 @@ from msgspec import Meta
 from parlour.wire.body import Body
 from parlour.wire.ids import Incarnation, Milliseconds
 
+WireVersion = Annotated[int, Meta(ge=0, le=0xFFFF)]
+"""The version of frames, as each frame carries it."""
+
 
 class Nothing(Body, array_like=True, frozen=True):
     """An empty body."""
@@ -21,7 +24,7 @@ class ServerInfo(Body, array_like=True, frozen=True):
     """
 
     name: Annotated[str, Meta(min_length=1, max_length=255)]
-    wire_versions: Annotated[list[int], Meta(min_length=1, max_length=16)]
+    wire_versions: Annotated[list[WireVersion], Meta(min_length=1, max_length=16)]
     software: Annotated[str, Meta(max_length=64)]
     incarnation: Incarnation
     time: Milliseconds
