@@ -19,8 +19,10 @@ from parlour.primitives.signature import ED25519_KEY_SIZE
 
 SCHEME: Final = "parlour:invite#"
 FORMAT: Final = 1
+# The longest invite takes 840 characters; more is no invite and is not decoded.
 _MAX_TEXT: Final = 1024
-_MAX_HOST: Final = 255
+# A host name of 253 characters (RFC 1035 §2.3.4), a colon and a port.
+_MAX_HOST: Final = 260
 
 
 class InviteSecret(Secret):

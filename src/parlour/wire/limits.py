@@ -12,6 +12,8 @@ MAX_BODY: Final = 1 << 20
 MAX_PART: Final = 16 << 10
 # Leaves of a group of 1,500 people with two devices, and some more.
 MAX_PARTS: Final = 4096
+# A host name of 253 characters (RFC 1035 §2.3.4), a colon and a port; an address is shorter.
+MAX_SERVER_NAME: Final = 260
 # A hash of 32 bytes is the longest name of a key in any suite.
 MAX_KEY_ID: Final = 32
 # An entry of 50 devices, each with the longest sealed name, takes 29 KiB.

@@ -8,6 +8,7 @@ from msgspec import Meta
 
 from parlour.wire.body import Body
 from parlour.wire.ids import Incarnation, Milliseconds
+from parlour.wire.limits import MAX_SERVER_NAME
 
 WireVersion = Annotated[int, Meta(ge=0, le=0xFFFF)]
 """The version of frames, as each frame carries it."""
@@ -23,7 +24,7 @@ class ServerInfo(Body, array_like=True, frozen=True):
     `registration` is "invite" or "open".
     """
 
-    name: Annotated[str, Meta(min_length=1, max_length=255)]
+    name: Annotated[str, Meta(min_length=1, max_length=MAX_SERVER_NAME)]
     wire_versions: Annotated[list[WireVersion], Meta(min_length=1, max_length=16)]
     software: Annotated[str, Meta(max_length=64)]
     incarnation: Incarnation
