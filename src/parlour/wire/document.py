@@ -78,9 +78,15 @@ A request has a `request_id` of the client's choice above 0; its answer carries 
 is either of kind `OK` ({ok:#04x}) with the operation's response as body, or of kind `ERROR`
 ({error:#04x}) with an [`ErrorBody`](#errorbody). A push has the `request_id` 0 and no answer.
 
-Numbers of kinds are never used again for something else. Over REST, an operation has the path
-`/v1/` and its name, and the same bodies without a frame. The sockets are `/v1/login` and
-`/v1/live`. All of it lies inside TLS 1.3.
+Numbers of kinds are never used again for something else.
+
+## REST and sockets
+
+All of it lies inside TLS 1.3. Over REST an operation is `POST /v1/` and its name, with the same
+bodies but without a frame, as `application/msgpack`; `GET /v1/server` does as well. A refusal has
+an HTTP status that fits and an [`ErrorBody`](#errorbody), whose code is what counts. The sockets
+are WebSockets at `/v1/login` and `/v1/live`. A token travels in the header
+`Authorization: Bearer TOKEN` of a request, or of the request that opens the live socket.
 """
 
 
