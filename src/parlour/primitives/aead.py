@@ -1,11 +1,11 @@
-"""AES-GCM (NIST SP 800-38D) with 96-bit nonces and 128-bit tags."""
+"""AES-GCM (NIST SP 800-38D) and ChaCha20-Poly1305 (RFC 8439): 96-bit nonces, 128-bit tags."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 
 from parlour.errors import AuthenticationError, Code, UsageError
 
@@ -13,23 +13,27 @@ NONCE_SIZE: Final = 12
 TAG_SIZE: Final = 16
 AES_128_KEY_SIZE: Final = 16
 AES_256_KEY_SIZE: Final = 32
+CHACHA20_KEY_SIZE: Final = 32
 
 
-class AesGcm:
-    """One AES-GCM key of 16 or 32 bytes. Whoever uses it answers for fresh nonces."""
+class Aead:
+    """One key of one cipher. Whoever uses it answers for fresh nonces.
+
+    `AesGcm` and `ChaChaPoly` are the ciphers; both take nonces of 12 bytes.
+    """
 
     __slots__ = ("_cipher",)
 
-    def __init__(self, key: bytes) -> None:
-        if len(key) not in (AES_128_KEY_SIZE, AES_256_KEY_SIZE):
-            raise UsageError(Code.USAGE_INVALID, "an AES key has 16 or 32 bytes")
-        self._cipher = AESGCM(key)
+    _cipher: AESGCM | ChaCha20Poly1305
 
     def seal(self, nonce: bytes, plaintext: bytes, associated_data: bytes = b"") -> bytes:
         """Encrypt: the ciphertext with the 16-byte tag at its end."""
         if len(nonce) != NONCE_SIZE:
             raise UsageError(Code.USAGE_INVALID, "a nonce has 12 bytes")
-        return self._cipher.encrypt(nonce, plaintext, associated_data)
+        try:
+            return self._cipher.encrypt(nonce, plaintext, associated_data)
+        except OverflowError as error:
+            raise UsageError(Code.USAGE_INVALID, "at most 2^31 - 1 bytes are sealed") from error
 
     def open(self, nonce: bytes, ciphertext: bytes, associated_data: bytes = b"") -> bytes:
         """Decrypt, or raise `AuthenticationError` without a hint why."""
@@ -37,15 +41,37 @@ class AesGcm:
             raise UsageError(Code.USAGE_INVALID, "a nonce has 12 bytes")
         try:
             return self._cipher.decrypt(nonce, ciphertext, associated_data)
-        except InvalidTag:
+        except (InvalidTag, OverflowError):
             raise AuthenticationError(Code.CRYPTO_TAG) from None
 
     def __repr__(self) -> str:
-        return "AesGcm([secret])"
+        return f"{type(self).__name__}([secret])"
+
+
+class AesGcm(Aead):
+    """One AES-GCM key of 16 or 32 bytes. Whoever uses it answers for fresh nonces."""
+
+    __slots__ = ()
+
+    def __init__(self, key: bytes) -> None:
+        if len(key) not in (AES_128_KEY_SIZE, AES_256_KEY_SIZE):
+            raise UsageError(Code.USAGE_INVALID, "an AES key has 16 or 32 bytes")
+        self._cipher = AESGCM(key)
+
+
+class ChaChaPoly(Aead):
+    """One ChaCha20-Poly1305 key of 32 bytes. Whoever uses it answers for fresh nonces."""
+
+    __slots__ = ()
+
+    def __init__(self, key: bytes) -> None:
+        if len(key) != CHACHA20_KEY_SIZE:
+            raise UsageError(Code.USAGE_INVALID, "a ChaCha20 key has 32 bytes")
+        self._cipher = ChaCha20Poly1305(key)
 
 
 def seal(key: bytes, nonce: bytes, plaintext: bytes, associated_data: bytes = b"") -> bytes:
-    """Encrypt once under a key that is used for nothing else."""
+    """Encrypt once by AES-GCM under a key that is used for nothing else."""
     return AesGcm(key).seal(nonce, plaintext, associated_data)
 
 

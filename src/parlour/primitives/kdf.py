@@ -15,20 +15,28 @@ _SIZES: Final = {"sha256": 32, "sha384": 48, "sha512": 64}
 _MAX_BLOCKS: Final = 255
 
 
+def hash_size(hash_name: str) -> int:
+    """Bytes of the hash `sha256`, `sha384` or `sha512`: the HKDF's `Nh`."""
+    try:
+        return _SIZES[hash_name]
+    except KeyError:
+        raise UsageError(Code.USAGE_INVALID, f"no hash {hash_name!r} here") from None
+
+
 def hkdf_extract(salt: bytes, key_material: bytes, hash_name: str = "sha256") -> bytes:
     """HKDF-Extract: a pseudorandom key of the hash's size. An empty salt counts as zeros."""
-    return hmac.digest(salt or bytes(_SIZES[hash_name]), key_material, hash_name)
+    return hmac.digest(salt or bytes(hash_size(hash_name)), key_material, hash_name)
 
 
 def hkdf_expand(key: bytes, info: bytes, length: int, hash_name: str = "sha256") -> bytes:
     """HKDF-Expand: `length` bytes, at most 255 blocks of the hash."""
-    size = _SIZES[hash_name]
-    if length <= size:
+    size = hash_size(hash_name)
+    if 0 <= length <= size:
         # The common case of one block, in one call.
         return hmac.digest(key, info + b"\x01", hash_name)[:length]
     blocks = -(-length // size)
-    if blocks > _MAX_BLOCKS:
-        raise UsageError(Code.USAGE_INVALID, "HKDF gives at most 255 blocks")
+    if not 0 < blocks <= _MAX_BLOCKS:
+        raise UsageError(Code.USAGE_INVALID, "HKDF gives 0 to 255 blocks")
     block = b""
     output = b""
     for counter in range(1, blocks + 1):
@@ -63,5 +71,5 @@ def argon2id(password: bytes, *, salt: bytes, cost: Argon2Cost, length: int = 32
             lanes=cost.lanes,
             memory_cost=cost.memory_kib,
         ).derive(password)
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except (ValueError, OverflowError, MemoryError, UnsupportedAlgorithm) as error:
         raise UsageError(Code.USAGE_INVALID, "Argon2id refuses these parameters") from error

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import ClassVar, Final, Self
 
-from cryptography.exceptions import InvalidKey
 from cryptography.hazmat.primitives.asymmetric import mlkem
 
 from parlour.errors import AuthenticationError, Code
@@ -22,17 +21,29 @@ MLKEM1024_PUBLIC_KEY_SIZE: Final = 1568
 MLKEM1024_CIPHERTEXT_SIZE: Final = 1568
 
 
-class _PublicKey:
+class MlKemPublicKey:
+    """An encapsulation key of either parameter set. Equal when class and bytes are equal."""
+
     __slots__ = ("_bytes", "_key")
 
     _LIBRARY: ClassVar[type[mlkem.MLKEM768PublicKey] | type[mlkem.MLKEM1024PublicKey]]
+    _key: mlkem.MLKEM768PublicKey | mlkem.MLKEM1024PublicKey
 
     def __init__(self, data: bytes) -> None:
+        """Check the length and that each coefficient is below q (FIPS 203 §7.2)."""
         try:
             self._key = self._LIBRARY.from_public_bytes(data)
-        except (ValueError, InvalidKey) as error:
+        except ValueError as error:
             raise AuthenticationError(Code.CRYPTO_KEY, "not an ML-KEM public key") from error
         self._bytes = bytes(data)
+
+    @classmethod
+    def _from_library(cls, key: mlkem.MLKEM768PublicKey | mlkem.MLKEM1024PublicKey) -> Self:
+        """Wrap a key that the library made itself: there is nothing to check."""
+        public_key = cls.__new__(cls)
+        public_key._key = key
+        public_key._bytes = key.public_bytes_raw()
+        return public_key
 
     def encapsulate(self) -> tuple[bytes, bytes]:
         """Make a shared secret of 32 bytes: `(ciphertext, secret)`."""
@@ -53,32 +64,37 @@ class _PublicKey:
         return f"{type(self).__name__}({self._bytes[:8].hex()}…)"
 
 
-class MlKem768PublicKey(_PublicKey):
+class MlKem768PublicKey(MlKemPublicKey):
     """An encapsulation key of 1,184 bytes."""
 
     __slots__ = ()
     _LIBRARY = mlkem.MLKEM768PublicKey
 
 
-class MlKem1024PublicKey(_PublicKey):
+class MlKem1024PublicKey(MlKemPublicKey):
     """An encapsulation key of 1,568 bytes."""
 
     __slots__ = ()
     _LIBRARY = mlkem.MLKEM1024PublicKey
 
 
-class MlKem768PrivateKey:
-    """A decapsulation key, kept as its 64-byte seed, with its public key."""
+class MlKemPrivateKey:
+    """A decapsulation key of either parameter set, kept as its 64-byte seed."""
 
     __slots__ = ("_bytes", "_key", "public_key")
 
+    _LIBRARY: ClassVar[type[mlkem.MLKEM768PrivateKey] | type[mlkem.MLKEM1024PrivateKey]]
+    _PUBLIC: ClassVar[type[MlKemPublicKey]]
+    _key: mlkem.MLKEM768PrivateKey | mlkem.MLKEM1024PrivateKey
+    public_key: MlKemPublicKey
+
     def __init__(self, seed: bytes) -> None:
         try:
-            self._key = mlkem.MLKEM768PrivateKey.from_seed_bytes(seed)
+            self._key = self._LIBRARY.from_seed_bytes(seed)
         except ValueError as error:
             raise AuthenticationError(Code.CRYPTO_KEY, "an ML-KEM seed has 64 bytes") from error
         self._bytes = bytes(seed)
-        self.public_key = MlKem768PublicKey(self._key.public_key().public_bytes_raw())
+        self.public_key = self._PUBLIC._from_library(self._key.public_key())
 
     @classmethod
     def generate(cls, random: Random = system_random) -> Self:
@@ -90,7 +106,7 @@ class MlKem768PrivateKey:
         try:
             return self._key.decapsulate(ciphertext)
         except ValueError as error:
-            raise AuthenticationError(Code.CRYPTO_KEY, "an ML-KEM ciphertext") from error
+            raise AuthenticationError(Code.CRYPTO_KEY, "not an ML-KEM ciphertext") from error
 
     def to_bytes(self) -> bytes:
         """The 64-byte seed, for sealed storage."""
@@ -100,34 +116,19 @@ class MlKem768PrivateKey:
         return f"{type(self).__name__}([secret])"
 
 
-class MlKem1024PrivateKey:
+class MlKem768PrivateKey(MlKemPrivateKey):
     """A decapsulation key, kept as its 64-byte seed, with its public key."""
 
-    __slots__ = ("_bytes", "_key", "public_key")
+    __slots__ = ()
+    _LIBRARY = mlkem.MLKEM768PrivateKey
+    _PUBLIC = MlKem768PublicKey
+    public_key: MlKem768PublicKey
 
-    def __init__(self, seed: bytes) -> None:
-        try:
-            self._key = mlkem.MLKEM1024PrivateKey.from_seed_bytes(seed)
-        except ValueError as error:
-            raise AuthenticationError(Code.CRYPTO_KEY, "an ML-KEM seed has 64 bytes") from error
-        self._bytes = bytes(seed)
-        self.public_key = MlKem1024PublicKey(self._key.public_key().public_bytes_raw())
 
-    @classmethod
-    def generate(cls, random: Random = system_random) -> Self:
-        """Make a fresh key pair."""
-        return cls(random(MLKEM_SEED_SIZE))
+class MlKem1024PrivateKey(MlKemPrivateKey):
+    """A decapsulation key, kept as its 64-byte seed, with its public key."""
 
-    def decapsulate(self, ciphertext: bytes) -> bytes:
-        """The shared secret of 32 bytes; a forged ciphertext gives a random one (FIPS 203 §6.3)."""
-        try:
-            return self._key.decapsulate(ciphertext)
-        except ValueError as error:
-            raise AuthenticationError(Code.CRYPTO_KEY, "an ML-KEM ciphertext") from error
-
-    def to_bytes(self) -> bytes:
-        """The 64-byte seed, for sealed storage."""
-        return self._bytes
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}([secret])"
+    __slots__ = ()
+    _LIBRARY = mlkem.MLKEM1024PrivateKey
+    _PUBLIC = MlKem1024PublicKey
+    public_key: MlKem1024PublicKey

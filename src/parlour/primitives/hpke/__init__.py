@@ -1,0 +1,22 @@
+"""Hybrid public key encryption (RFC 9180), also over ML-KEM and X-Wing (draft-ietf-hpke-pq).
+
+Layout: `labels` (the KDF), `kem`, `context` (many messages, export), `suite` (what callers use).
+"""
+
+from parlour.primitives.hpke.context import RecipientContext, SenderContext
+from parlour.primitives.hpke.kem import HpkePrivateKey, HpkePublicKey, Kem, KemId
+from parlour.primitives.hpke.suite import PSK_MIN_SIZE, AeadId, KdfId, Psk, Suite
+
+__all__ = [
+    "PSK_MIN_SIZE",
+    "AeadId",
+    "HpkePrivateKey",
+    "HpkePublicKey",
+    "KdfId",
+    "Kem",
+    "KemId",
+    "Psk",
+    "RecipientContext",
+    "SenderContext",
+    "Suite",
+]
