@@ -14,6 +14,8 @@ TAG_SIZE: Final = 16
 AES_128_KEY_SIZE: Final = 16
 AES_256_KEY_SIZE: Final = 32
 CHACHA20_KEY_SIZE: Final = 32
+# Lengths are C integers inside the library, and a longer ciphertext would end the process.
+MAX_SIZE: Final = (1 << 31) - 1
 
 
 class Aead:
@@ -30,18 +32,19 @@ class Aead:
         """Encrypt: the ciphertext with the 16-byte tag at its end."""
         if len(nonce) != NONCE_SIZE:
             raise UsageError(Code.USAGE_INVALID, "a nonce has 12 bytes")
-        try:
-            return self._cipher.encrypt(nonce, plaintext, associated_data)
-        except OverflowError as error:
-            raise UsageError(Code.USAGE_INVALID, "at most 2^31 - 1 bytes are sealed") from error
+        if len(plaintext) + len(associated_data) > MAX_SIZE:
+            raise UsageError(Code.USAGE_INVALID, "at most 2^31 - 1 bytes are sealed")
+        return self._cipher.encrypt(nonce, plaintext, associated_data)
 
     def open(self, nonce: bytes, ciphertext: bytes, associated_data: bytes = b"") -> bytes:
         """Decrypt, or raise `AuthenticationError` without a hint why."""
         if len(nonce) != NONCE_SIZE:
             raise UsageError(Code.USAGE_INVALID, "a nonce has 12 bytes")
+        if len(ciphertext) + len(associated_data) > MAX_SIZE:
+            raise AuthenticationError(Code.CRYPTO_TAG)
         try:
             return self._cipher.decrypt(nonce, ciphertext, associated_data)
-        except (InvalidTag, OverflowError):
+        except InvalidTag:
             raise AuthenticationError(Code.CRYPTO_TAG) from None
 
     def __repr__(self) -> str:

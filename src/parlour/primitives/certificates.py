@@ -43,6 +43,16 @@ MAX_NAMES: Final = 100
 _SERIAL_SIZE: Final = 16
 _COMMON_NAME: Final = "Parlour"
 
+# The library warns of some malformed certificates; where warnings are errors, they refuse.
+_PARSE_ERRORS: Final = (
+    ValueError,
+    Warning,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
+
 
 def _general_name(name: str) -> x509.GeneralName:
     try:
@@ -62,8 +72,11 @@ class Certificate:
             self._certificate = x509.load_der_x509_certificate(data)
             public_key = self._certificate.public_key()
             self._spki = public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-        except (ValueError, UnsupportedAlgorithm) as error:
+            serial_number = self._certificate.serial_number
+        except _PARSE_ERRORS as error:
             raise AuthenticationError(Code.CRYPTO_CERTIFICATE, "does not parse") from error
+        if serial_number <= 0:
+            raise AuthenticationError(Code.CRYPTO_CERTIFICATE, "no positive serial number")
         self._bytes = bytes(data)
 
     @classmethod
@@ -71,7 +84,7 @@ class Certificate:
         """Parse the first certificate of a PEM file."""
         try:
             certificate = x509.load_pem_x509_certificate(data)
-        except ValueError as error:
+        except _PARSE_ERRORS as error:
             raise AuthenticationError(Code.CRYPTO_CERTIFICATE, "does not parse") from error
         return cls(certificate.public_bytes(Encoding.DER))
 
@@ -128,7 +141,7 @@ class Certificate:
             )
         except x509.ExtensionNotFound:
             return ()
-        except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+        except _PARSE_ERRORS as error:
             raise AuthenticationError(Code.CRYPTO_CERTIFICATE, "bad extensions") from error
         return tuple(
             str(name.value)

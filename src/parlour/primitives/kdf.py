@@ -61,8 +61,19 @@ class Argon2Cost:
     lanes: int = 1
 
 
-def argon2id(password: bytes, *, salt: bytes, cost: Argon2Cost, length: int = 32) -> bytes:
-    """Argon2id. Slow by design: call it in a worker thread, never on an event loop."""
+def argon2id(
+    password: bytes,
+    *,
+    salt: bytes,
+    cost: Argon2Cost,
+    length: int = 32,
+    secret: bytes | None = None,
+    associated_data: bytes | None = None,
+) -> bytes:
+    """Argon2id. Slow by design: call it in a worker thread, never on an event loop.
+
+    `secret` (a pepper) and `associated_data` are the inputs K and X of RFC 9106 §3.1.
+    """
     try:
         return Argon2id(
             salt=salt,
@@ -70,6 +81,8 @@ def argon2id(password: bytes, *, salt: bytes, cost: Argon2Cost, length: int = 32
             iterations=cost.passes,
             lanes=cost.lanes,
             memory_cost=cost.memory_kib,
+            ad=associated_data,
+            secret=secret,
         ).derive(password)
     except (ValueError, OverflowError, MemoryError, UnsupportedAlgorithm) as error:
         raise UsageError(Code.USAGE_INVALID, "Argon2id refuses these parameters") from error

@@ -23,13 +23,17 @@ _MAX_CANDIDATES: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """One curve: its name, its order, the bytes of a scalar and the bits of the first of them."""
+    """One curve: its name, the bytes of a scalar and the bits that the first of them may have."""
 
     name: str
     library: ec.EllipticCurve
-    order: int
     scalar_size: int
     top_mask: int = 0xFF
+
+    @property
+    def order(self) -> int:
+        """The order n of the base point (SP 800-186 §3.2.1)."""
+        return self.library.group_order
 
     @property
     def point_size(self) -> int:
@@ -72,31 +76,6 @@ class Curve:
         raise UsageError(Code.USAGE_INVALID, "the source of randomness is broken")
 
 
-# The orders are those of SP 800-186 §3.2.1.
-P256: Final = Curve(
-    name="P-256",
-    library=ec.SECP256R1(),
-    order=0xFFFFFFFF_00000000_FFFFFFFF_FFFFFFFF_BCE6FAAD_A7179E84_F3B9CAC2_FC632551,
-    scalar_size=32,
-)
-P384: Final = Curve(
-    name="P-384",
-    library=ec.SECP384R1(),
-    order=int(
-        "ffffffffffffffffffffffffffffffffffffffffffffffff"
-        "c7634d81f4372ddf581a0db248b0a77aecec196accc52973",
-        16,
-    ),
-    scalar_size=48,
-)
-P521: Final = Curve(
-    name="P-521",
-    library=ec.SECP521R1(),
-    order=int(
-        "1ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff"
-        "a51868783bf2f966b7fcc0148f709a5d03bb5c9b8899c47aebb6fb71e91386409",
-        16,
-    ),
-    scalar_size=66,
-    top_mask=0x01,
-)
+P256: Final = Curve("P-256", ec.SECP256R1(), scalar_size=32)
+P384: Final = Curve("P-384", ec.SECP384R1(), scalar_size=48)
+P521: Final = Curve("P-521", ec.SECP521R1(), scalar_size=66, top_mask=0x01)

@@ -16,6 +16,28 @@ ED25519_SIGNATURE_SIZE: Final = 64
 ED448_KEY_SIZE: Final = 57
 ED448_SIGNATURE_SIZE: Final = 114
 
+# The 14 spellings of the eight points of small order. A signature under one of them says nothing:
+# whoever has such a key can show one signature as made over two messages.
+_SMALL_ORDER: Final = frozenset(
+    bytes.fromhex(middle.format(first) + last)
+    for middle, firsts, lasts in (
+        ("{}" + 30 * "00", ("00", "01"), ("00", "80")),
+        ("{}" + 30 * "ff", ("ec", "ed", "ee"), ("7f", "ff")),
+        (
+            "{}e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc",
+            ("26",),
+            ("05", "85"),
+        ),
+        (
+            "{}176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03",
+            ("c7",),
+            ("7a", "fa"),
+        ),
+    )
+    for first in firsts
+    for last in lasts
+)
+
 
 class Ed25519PublicKey(SignaturePublicKey):
     """A public key of 32 bytes (RFC 8032 §5.1.5). Equal when the bytes are equal."""
@@ -25,11 +47,13 @@ class Ed25519PublicKey(SignaturePublicKey):
     _key: ed25519.Ed25519PublicKey
 
     def __init__(self, data: bytes) -> None:
+        self._bytes = bytes(data)
+        if self._bytes in _SMALL_ORDER:
+            raise AuthenticationError(Code.CRYPTO_KEY, "an Ed25519 key of small order")
         try:
             self._key = ed25519.Ed25519PublicKey.from_public_bytes(data)
         except ValueError as error:
             raise AuthenticationError(Code.CRYPTO_KEY, "an Ed25519 key has 32 bytes") from error
-        self._bytes = bytes(data)
 
     def verify(self, signature: bytes, message: bytes) -> None:
         """Return if `signature` (64 bytes) is this key's over `message`, else raise."""
