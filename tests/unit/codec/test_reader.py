@@ -1,6 +1,7 @@
 """What the reader takes, and what it refuses."""
 
 from collections.abc import Callable
+from typing import cast
 
 import pytest
 
@@ -97,6 +98,6 @@ def test_trailing_bytes_are_refused() -> None:
 
 def test_later_changes_of_a_buffer_do_not_show() -> None:
     buffer = bytearray(b"\x02ab")
-    reader = Reader(buffer)
+    reader = Reader(cast("bytes", buffer))
     buffer[1:] = b"xx"
     assert reader.opaque() == b"ab"

@@ -1,6 +1,7 @@
 """What the writer writes, and what it refuses."""
 
 from collections.abc import Callable
+from typing import cast
 
 import pytest
 
@@ -52,6 +53,7 @@ def test_what_does_not_fit_is_the_callers_mistake(write: Callable[[Writer], obje
 
 def test_later_changes_of_a_buffer_do_not_show() -> None:
     buffer = bytearray(b"ab")
-    writer = Writer().fixed(buffer, 2).opaque(buffer)
+    view = cast("bytes", buffer)
+    writer = Writer().fixed(view, 2).opaque(view)
     buffer[:] = b"xx"
     assert writer.data() == b"ab\x02ab"

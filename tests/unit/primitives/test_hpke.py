@@ -1,9 +1,19 @@
 """HPKE: RFC 9180 A.1.1, every KEM and mode, contexts, and what is refused."""
 
+from collections.abc import Callable
+
 import pytest
 
 from parlour.errors import AuthenticationError, Code, InternalError, LimitError, UsageError
-from parlour.primitives.hpke import AeadId, KdfId, KemId, Psk, Suite
+from parlour.primitives.hpke import (
+    AeadId,
+    HpkePrivateKey,
+    HpkePublicKey,
+    KdfId,
+    KemId,
+    Psk,
+    Suite,
+)
 from parlour.primitives.hpke.context import MAX_MESSAGES
 from parlour.primitives.hpke.kem import KEMS, DhKem
 from parlour.primitives.weierstrass import P256
@@ -98,26 +108,26 @@ def test_everything_that_is_bound_has_to_be_the_same() -> None:
     )
 
     def opened(
-        recipient: object = key,
+        recipient: HpkePrivateKey = key,
         enc: bytes = encapsulated,
         info: bytes = INFO,
         data: bytes = b"data",
         psk: Psk | None = PSK,
-        claimed: object = sender.public_key,
+        claimed: HpkePublicKey | None = sender.public_key,
         suite: Suite = SUITE,
     ) -> bytes:
         return suite.open(
-            recipient,  # type: ignore[arg-type]
+            recipient,
             enc,
             ciphertext,
             info=info,
             associated_data=data,
             psk=psk,
-            sender=claimed,  # type: ignore[arg-type]
+            sender=claimed,
         )
 
     assert opened() == b"text"
-    for attempt in (
+    attempts: tuple[Callable[[], bytes], ...] = (
         lambda: opened(recipient=stranger),
         lambda: opened(enc=stranger.public_key.to_bytes()),
         lambda: opened(info=b"other"),
@@ -129,7 +139,8 @@ def test_everything_that_is_bound_has_to_be_the_same() -> None:
         lambda: opened(claimed=None),
         lambda: opened(suite=Suite(KemId.X25519, KdfId.HKDF_SHA256, AeadId.AES_256_GCM)),
         lambda: opened(suite=Suite(KemId.X25519, KdfId.HKDF_SHA512, AeadId.AES_128_GCM)),
-    ):
+    )
+    for attempt in attempts:
         with pytest.raises(AuthenticationError) as caught:
             attempt()
         assert caught.value.code == Code.CRYPTO_TAG
