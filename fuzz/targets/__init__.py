@@ -1,0 +1,1 @@
+"""One module per decoder. See `fuzz` for what it holds."""
