@@ -349,6 +349,36 @@ async def test_a_cancelled_opening_leaves_no_lock(
     await (await Home.open(tmp_path, PASSWORD)).close()
 
 
+async def test_a_home_that_can_not_be_made_is_unlocked_again(
+    tmp_path: Path, keychains: dict[tuple[str, str], str]
+) -> None:
+    with pytest.raises(AccessError):
+        await Home.create(tmp_path, KeychainLock("MuteBackend"))
+    assert names(tmp_path) == ["lock"]
+    await (await Home.create(tmp_path, LOCK)).close()
+
+
+async def test_a_cancelled_opening_that_fails_is_quiet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def fail(folder: Path) -> lock.HomeLock:
+        begun.set()
+        go_on.wait()
+        raise StorageError(Code.STORE_LOCKED)
+
+    monkeypatch.setattr(lock.HomeLock, "acquire", fail)
+    task = asyncio.ensure_future(Home.create(tmp_path, LOCK))
+    await asyncio.to_thread(begun.wait)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    go_on.set()
+    await asyncio.gather(*others, return_exceptions=True)
+
+
 async def test_what_is_slow_never_runs_on_the_loops_thread(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keychains: dict[tuple[str, str], str]
 ) -> None:

@@ -1,0 +1,300 @@
+"""Register an account and log a device in, each over one connection to the login socket.
+
+Both are bound to what this side sees: the key of the TLS channel, the server's name, the account,
+the device, and every OPAQUE message (`login`, `identity.proofs`). What is slow, the stretching of
+the password above all, runs in worker threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from parlour.client.address import Address
+from parlour.client.connection import LOGIN_PATH, Connection
+from parlour.client.keys import SessionToken
+from parlour.client.tls import Trust
+from parlour.client.workers import run_slow
+from parlour.errors import Code, PeerError, SecurityStop, TransportError, UsageError
+from parlour.identity import proofs
+from parlour.identity.device_list import Device, DeviceListEntry, device_id_of, first_entry
+from parlour.identity.invite import InviteSecret
+from parlour.identity.vault import AccountSecret, ArchiveKey, VaultContent, seal_vault
+from parlour.login import (
+    RECORD_VERSION,
+    ClientLogin,
+    ClientRegistration,
+    ExportKey,
+    LoginContext,
+    Registration,
+    account_name,
+    server_name,
+    stretch,
+)
+from parlour.primitives.random import Random, system_random
+from parlour.primitives.signature import Ed25519PrivateKey, Ed25519PublicKey
+from parlour.wire.frames import WIRE_VERSION
+from parlour.wire.ids import ID_SIZE
+from parlour.wire.kinds import Kind
+from parlour.wire.login import (
+    LoggedIn,
+    LoginChallenge,
+    LoginFinish,
+    LoginStart,
+    RegisterChallenge,
+    RegisterFinish,
+    RegisterStart,
+)
+from parlour.wire.prekeys import Prekey
+from parlour.wire.server import Nothing, ServerInfo
+
+# Prekeys and device lists carry times: with a clock further off, others would refuse them.
+MAX_CLOCK_DIFFERENCE: Final = 15 * 60
+
+
+@dataclass(frozen=True, slots=True)
+class NewAccount:
+    """An account before the server has it: what must be on disk before it does.
+
+    The account's private key is in `vault` alone, which opens with the password and
+    `account_secret` together.
+    """
+
+    server: ServerInfo
+    channel_pin: bytes
+    name: str
+    account_id: bytes
+    device_id: bytes
+    account_key: Ed25519PublicKey
+    account_secret: AccountSecret
+    device_list_entry: DeviceListEntry
+    vault: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """An account that the server has, and this device logged in to it."""
+
+    account: NewAccount
+    token: SessionToken
+    inbox: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LoginResult:
+    """A device logged in. `vault` opens with `export_key` and the account's secret."""
+
+    server: ServerInfo
+    channel_pin: bytes
+    name: str
+    account_id: bytes
+    device_id: bytes
+    token: SessionToken
+    inbox: bytes
+    export_key: ExportKey
+    vault: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A server: where it is, how it is known, and the name that an invite or a home knows it by."""
+
+    address: Address
+    trust: Trust
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewDevice:
+    """The first device of an account: its place in the device list, its key, and its prekeys."""
+
+    listed: Device
+    signature_key: Ed25519PrivateKey
+    prekeys: Sequence[Prekey] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Channel:
+    """What both flows are bound to, besides account and device."""
+
+    info: ServerInfo
+    server: str
+    pin: bytes
+    name: str
+
+
+Keep = Callable[[NewAccount], Awaitable[None]]
+"""Writes a new account to disk; called before the server is told to make it."""
+
+
+async def register(
+    target: Target,
+    *,
+    name: str,
+    password: str,
+    device: NewDevice,
+    keep: Keep,
+    now: int,
+    invite: InviteSecret | None = None,
+    random: Random = system_random,
+) -> Registered:
+    """Make an account with its first device. `now` in seconds.
+
+    Raises `SERVER_PIN`, `SERVER_NAME`, `SERVER_CLOCK`, `INVITE_REQUIRED`, `INVITE_INVALID`,
+    `ACCOUNT_EXISTS`, `USAGE_INVALID` for a name or password without canonical form, and
+    `TransportError`. When the connection is lost after `keep`, the account may exist: `log_in`
+    tells. `keep` has a minute: after that the server wants the registration from its beginning.
+    """
+    name = account_name(name)
+    async with await Connection.open(target.address, LOGIN_PATH, target.trust) as connection:
+        channel = await _channel(connection, target, name, now)
+        registration = await _opaque_registration(connection, channel, password, invite)
+        account, finish = await run_slow(
+            _make_account, channel, registration, device, now=now, random=random
+        )
+        await keep(account)
+        answer = await connection.ask(Kind.REGISTER_FINISH, finish, LoggedIn)
+    _check_ids(answer, account.account_id, account.device_id)
+    return Registered(account, SessionToken.from_text(answer.token), answer.inbox)
+
+
+async def log_in(
+    target: Target,
+    *,
+    name: str,
+    password: str,
+    device_key: Ed25519PrivateKey,
+    now: int,
+    account_id: bytes | None = None,
+) -> LoginResult:
+    """Log a device in that is on the account's list. `now` in seconds.
+
+    `account_id`, where it is known, must be the same. Raises `LOGIN_FAILED` for a wrong name or
+    password, `LOGIN_BINDING` where server, device or channel are not the same on
+    both sides, `DEVICE_REMOVED`, `SERVER_PIN`, `SERVER_NAME`, `SERVER_CLOCK`, `TransportError`.
+    """
+    name = account_name(name)
+    device_id = device_id_of(device_key.public_key)
+    async with await Connection.open(target.address, LOGIN_PATH, target.trust) as connection:
+        channel = await _channel(connection, target, name, now)
+        stretched = await run_slow(stretch, password, server=channel.server, user=name)
+        state, ke1 = await run_slow(ClientLogin.start, stretched)
+        challenge = await connection.ask(Kind.LOGIN_START, LoginStart(name, ke1), LoginChallenge)
+        context = LoginContext(channel.server, name, device_id, channel.pin)
+        proof = await run_slow(state.finish, challenge.ke2, context=context)
+        signed = proofs.login(
+            server=channel.server,
+            pin=channel.pin,
+            name=name,
+            device_id=device_id,
+            transcript=proof.transcript,
+        )
+        finish = LoginFinish(proof.ke3, proof.binding, device_id, device_key.sign(signed))
+        answer = await connection.ask(Kind.LOGIN_FINISH, finish, LoggedIn)
+    # Only who holds the OPAQUE record could answer so: a token of anybody else is worth nothing.
+    proof.confirm(answer.confirmation)
+    _check_ids(answer, answer.account_id if account_id is None else account_id, device_id)
+    return LoginResult(
+        server=channel.info,
+        channel_pin=channel.pin,
+        name=name,
+        account_id=answer.account_id,
+        device_id=device_id,
+        token=SessionToken.from_text(answer.token),
+        inbox=answer.inbox,
+        export_key=proof.export_key,
+        vault=answer.vault,
+    )
+
+
+async def _channel(connection: Connection, target: Target, name: str, now: int) -> _Channel:
+    """Ask who the server is, and check what can be checked before a password is used."""
+    info = await connection.ask(Kind.SERVER_INFO, Nothing(), ServerInfo)
+    try:
+        server = server_name(info.name)
+    except UsageError:
+        raise PeerError(Code.SERVER_MISBEHAVED, "a name that no server has") from None
+    if target.name is not None and server != server_name(target.name):
+        raise SecurityStop(Code.SERVER_NAME)
+    if WIRE_VERSION not in info.wire_versions:
+        raise TransportError(Code.SERVER_VERSION)
+    difference = abs(info.time // 1000 - now)
+    if difference > MAX_CLOCK_DIFFERENCE:
+        raise TransportError(Code.SERVER_CLOCK, f"by {difference} seconds")
+    return _Channel(info, server, connection.channel_pin, name)
+
+
+async def _opaque_registration(
+    connection: Connection, channel: _Channel, password: str, invite: InviteSecret | None
+) -> Registration:
+    stretched = await run_slow(stretch, password, server=channel.server, user=channel.name)
+    state, request = await run_slow(ClientRegistration.start, stretched)
+    start = RegisterStart(channel.name, None if invite is None else invite.reveal(), request)
+    challenge = await connection.ask(Kind.REGISTER_START, start, RegisterChallenge)
+    return await run_slow(state.finish, challenge.response)
+
+
+def _make_account(
+    channel: _Channel, registration: Registration, device: NewDevice, *, now: int, random: Random
+) -> tuple[NewAccount, RegisterFinish]:
+    """Make the account's keys, and everything that the server checks before it takes them."""
+    account_id = random(ID_SIZE)
+    account_key = Ed25519PrivateKey.generate(random)
+    secret = AccountSecret.generate(random)
+    vault = seal_vault(
+        VaultContent(account_key, ArchiveKey.generate(random)),
+        account_id=account_id,
+        export_key=registration.export_key.reveal(),
+        secret=secret,
+        random=random,
+    )
+    account = NewAccount(
+        server=channel.info,
+        channel_pin=channel.pin,
+        name=channel.name,
+        account_id=account_id,
+        device_id=device.listed.device_id,
+        account_key=account_key.public_key,
+        account_secret=secret,
+        device_list_entry=first_entry(account_id, account_key, device.listed, now),
+        vault=vault,
+    )
+    return account, _finish(channel, registration, device, account, account_key)
+
+
+def _finish(
+    channel: _Channel,
+    registration: Registration,
+    device: NewDevice,
+    account: NewAccount,
+    account_key: Ed25519PrivateKey,
+) -> RegisterFinish:
+    record = proofs.login_record(
+        server=channel.server,
+        name=channel.name,
+        account_id=account.account_id,
+        record_version=RECORD_VERSION,
+        upload=registration.upload,
+    )
+    proof = proofs.registration(
+        server=channel.server,
+        pin=channel.pin,
+        name=channel.name,
+        account_id=account.account_id,
+        transcript=registration.transcript,
+    )
+    return RegisterFinish(
+        account_id=account.account_id,
+        upload=registration.upload,
+        record_signature=account_key.sign(record),
+        device_list_entry=account.device_list_entry.encode(),
+        device_proof=device.signature_key.sign(proof),
+        vault=account.vault,
+        prekeys=list(device.prekeys),
+    )
+
+
+def _check_ids(answer: LoggedIn, account_id: bytes, device_id: bytes) -> None:
+    if answer.account_id != account_id or answer.device_id != device_id:
+        raise PeerError(Code.SERVER_MISBEHAVED, "logged in as somebody else")
