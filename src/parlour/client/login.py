@@ -35,7 +35,6 @@ from parlour.login import (
 from parlour.primitives.random import Random, system_random
 from parlour.primitives.signature import Ed25519PrivateKey, Ed25519PublicKey
 from parlour.wire.frames import WIRE_VERSION
-from parlour.wire.ids import ID_SIZE
 from parlour.wire.kinds import Kind
 from parlour.wire.login import (
     LoggedIn,
@@ -107,8 +106,12 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class NewDevice:
-    """The first device of an account: its place in the device list, its key, and its prekeys."""
+    """An account's first device: its place in the device list, its key, and its prekeys.
 
+    `account_id` is 16 random bytes, chosen with the device because sessions are bound to both.
+    """
+
+    account_id: bytes
     listed: Device
     signature_key: Ed25519PrivateKey
     prekeys: Sequence[Prekey] = field(repr=False)
@@ -239,7 +242,7 @@ def _make_account(
     channel: _Channel, registration: Registration, device: NewDevice, *, now: int, random: Random
 ) -> tuple[NewAccount, RegisterFinish]:
     """Make the account's keys, and everything that the server checks before it takes them."""
-    account_id = random(ID_SIZE)
+    account_id = device.account_id
     account_key = Ed25519PrivateKey.generate(random)
     secret = AccountSecret.generate(random)
     vault = seal_vault(

@@ -468,7 +468,6 @@ async def test_a_request_into_a_connection_that_just_ended_says_why(identity: Id
     async with running(identity, serve) as server, await connect(server) as connection:
         # The reader has not seen the end yet when the request is sent.
         await connection._socket.wait_closed()
-        connection._failure = None
         with pytest.raises(TransportError) as caught:
             await connection._send_and_wait(Kind.COUNT_PREKEYS, Nothing())
         assert caught.value.code is Code.SERVER_DRAINING

@@ -178,7 +178,7 @@ def accounts(identity: Identity, opaque: OpaqueServer) -> Accounts:
 def device() -> NewDevice:
     key = Ed25519PrivateKey.generate()
     listed = Device(key.public_key, X25519PrivateKey.generate().public_key, True, NOW)
-    return NewDevice(listed, key, [PREKEY])
+    return NewDevice(b"a" * 16, listed, key, [PREKEY])
 
 
 @pytest.fixture(autouse=True)
@@ -242,6 +242,7 @@ async def test_an_account_is_made_and_its_device_logs_in(
     assert kept == [made.account]
     account = made.account
     assert (account.server, account.channel_pin, account.name) == (INFO, identity.pin, "anna")
+    assert account.account_id == device.account_id
     assert account.device_id == device.listed.device_id == back.device_id
     assert made.token == back.token == SessionToken(TOKEN.encode())
     assert made.inbox == back.inbox == b"b" * 16
