@@ -1,0 +1,127 @@
+"""The server without its doors: services, hub and dispatcher, put together over a store."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from msgspec import Struct
+
+import parlour
+from parlour.errors import Code, error
+from parlour.login import OpaqueServer
+from parlour.primitives.random import Random, system_random
+from parlour.server.caller import Caller
+from parlour.server.clock import Clock, system_clock
+from parlour.server.directory import DirectoryService
+from parlour.server.dispatcher import Dispatcher, Handler
+from parlour.server.hub import Hub
+from parlour.server.identity import ServerIdentity
+from parlour.server.limits import Limits
+from parlour.server.live import LiveService
+from parlour.server.logins import LoginService, LoginTalk
+from parlour.server.logs import Log
+from parlour.server.prekeys import PrekeyService
+from parlour.server.pseudonyms import Pseudonyms
+from parlour.server.sessions import Grant, SessionService
+from parlour.server.store import Store
+from parlour.server.streams import StreamService
+from parlour.wire.frames import WIRE_VERSION
+from parlour.wire.kinds import Kind
+from parlour.wire.server import Nothing, ServerInfo
+
+SOFTWARE: Final = f"parlour {parlour.__version__}"
+
+
+class Core:
+    """What both doors need."""
+
+    def __init__(
+        self,
+        store: Store,
+        opaque: OpaqueServer,
+        identity: ServerIdentity,
+        log: Log,
+        *,
+        limits_factor: float = 1.0,
+        clock: Clock = system_clock,
+        random: Random = system_random,
+    ) -> None:
+        self.store = store
+        self.identity = identity
+        self.log = log
+        self.clock = clock
+        self.pseudonyms = Pseudonyms(clock, random)
+        self.limits = Limits(clock, limits_factor)
+        self.hub = Hub()
+        self.draining = False
+        self.sessions = SessionService(store, clock, random)
+        self.sessions.on_refused = self.hub.refuse
+        self._logins = LoginService(
+            store, self.sessions, self.limits, opaque, identity, clock, random
+        )
+        self._directory = DirectoryService(store, self.hub, self.sessions, clock, random)
+        self._prekeys = PrekeyService(store, self.hub, self.limits, clock)
+        self._streams = StreamService(store, self.hub, clock)
+        self._live = LiveService(store, self.hub, clock)
+        self.dispatcher = Dispatcher(self._handlers(), self.sessions, self.limits)
+
+    def check_open(self) -> None:
+        """Return if requests are still taken in; raises ``server.draining``."""
+        if self.draining:
+            raise error(Code.SERVER_DRAINING)
+
+    def _handlers(self) -> dict[Kind, Handler]:
+        logins, sessions, directory = self._logins, self.sessions, self._directory
+        prekeys, streams = self._prekeys, self._streams
+        return {
+            Kind.SERVER_INFO: self._info,
+            Kind.REGISTER_START: _talking(logins.register_start),
+            Kind.REGISTER_FINISH: _talking(logins.register_finish),
+            Kind.LOGIN_START: _talking(logins.login_start),
+            Kind.LOGIN_FINISH: _talking(logins.login_finish),
+            Kind.SESSIONS: _granted(lambda grant, _: sessions.list(grant)),
+            Kind.REVOKE_SESSION: _granted(
+                lambda grant, request: _done(sessions.revoke(grant, request.handle))
+            ),
+            Kind.LOG_OUT: _granted(lambda grant, _: _done(sessions.log_out(grant))),
+            Kind.LOOK_UP: _granted(directory.look_up),
+            Kind.READ_DEVICE_LIST: _granted(directory.read_list),
+            Kind.APPEND_DEVICE_LIST: _granted(directory.append_list),
+            Kind.PUBLISH_PREKEYS: _granted(prekeys.publish),
+            Kind.COUNT_PREKEYS: _granted(lambda grant, _: prekeys.counts(grant)),
+            Kind.FETCH_BUNDLES: _granted(prekeys.fetch),
+            Kind.CREATE_CONVERSATION: _granted(streams.create),
+            Kind.CONVERSATIONS: _granted(lambda grant, _: streams.of_device(grant)),
+            Kind.APPEND: _granted(streams.append),
+            Kind.READ: _granted(streams.read),
+            Kind.CATCH_UP: _granted(streams.catch_up),
+            Kind.ACKNOWLEDGE: _granted(streams.acknowledge),
+            Kind.LIVE_START: self._live.start,
+        }
+
+    async def _info(self, caller: Caller, request: Nothing) -> ServerInfo:
+        return ServerInfo(
+            name=self.identity.name,
+            wire_versions=[WIRE_VERSION],
+            software=SOFTWARE,
+            incarnation=self.store.incarnation,
+            time=self.clock(),
+            registration=self.identity.registration,
+            next_pin=self.identity.next_pin,
+        )
+
+
+def _granted(serve: Callable[[Grant, Any], Awaitable[Struct]]) -> Handler:
+    """A handler that takes the caller's grant."""
+    return lambda caller, request: serve(caller.known, request)
+
+
+def _talking(serve: Callable[[LoginTalk, Any], Awaitable[Struct]]) -> Handler:
+    """A handler that takes the caller's login under way."""
+    return lambda caller, request: serve(caller.logging_in, request)
+
+
+async def _done(act: Awaitable[None]) -> Nothing:
+    await act
+    return Nothing()

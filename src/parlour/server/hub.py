@@ -1,0 +1,121 @@
+"""Who is connected, who is in which stream, and what is pushed to whom. All of it in memory.
+
+A push goes out only after the commit of what it tells of. Nothing here waits: a connection that
+takes in too little loses pushes and is told to catch up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from msgspec import Struct
+
+from parlour.errors import Code
+from parlour.server.caller import Subscriber
+from parlour.server.sessions import Grant
+from parlour.wire.frames import encode_frame
+from parlour.wire.kinds import Kind
+from parlour.wire.push import PushDrain, PushEntry
+from parlour.wire.streams import Entry
+
+# Close codes of RFC 6455 §7.4; those from 4000 on are ours.
+CLOSE_POLICY: Final = 1008
+CLOSE_RESTART: Final = 1012
+CLOSE_REPLACED: Final = 4001
+CLOSE_REFUSED: Final = 4003
+CLOSE_SLOW: Final = 4008
+
+
+class Hub:
+    """The live connections: at most one per device."""
+
+    def __init__(self) -> None:
+        self._by_account: dict[bytes, dict[bytes, Subscriber]] = {}
+
+    def connect(self, subscriber: Subscriber) -> None:
+        """Let a device's pushes go to this connection; an older one of it is closed."""
+        grant = subscriber.grant
+        devices = self._by_account.setdefault(grant.account_id, {})
+        older = devices.get(grant.device_id)
+        devices[grant.device_id] = subscriber
+        if older is not None and older is not subscriber:
+            older.end(CLOSE_REPLACED)
+
+    def disconnect(self, subscriber: Subscriber) -> None:
+        """Forget a connection, unless a newer one has its place."""
+        grant = subscriber.grant
+        devices = self._by_account.get(grant.account_id, {})
+        if devices.get(grant.device_id) is subscriber:
+            del devices[grant.device_id]
+            if not devices:
+                del self._by_account[grant.account_id]
+
+    def refuse(self, grant: Grant) -> None:
+        """Close the connection of a grant that does not hold any more."""
+        subscriber = self.of_device(grant.account_id, grant.device_id)
+        if subscriber is not None and subscriber.grant is grant:
+            subscriber.end(CLOSE_REFUSED, grant.refused)
+
+    def of_device(self, account_id: bytes, device_id: bytes) -> Subscriber | None:
+        """The connection of a device, if there is one."""
+        return self._by_account.get(account_id, {}).get(device_id)
+
+    def push(self, accounts: Iterable[bytes], kind: Kind, body: Struct) -> None:
+        """Push the same to every connected device of these accounts."""
+        frame: bytes | None = None
+        for subscriber in self._of_accounts(accounts):
+            frame = frame or encode_frame(kind, 0, body)
+            subscriber.push(frame)
+
+    def push_entry(
+        self,
+        entry: Entry,
+        parts: dict[bytes, bytes],
+        accounts: Iterable[bytes],
+        inbox_device: bytes | None,
+    ) -> None:
+        """Push an entry, to each device with its own part only.
+
+        The frame without a part is encoded once for all who have none.
+        """
+        plain: bytes | None = None
+        for subscriber in self._of_accounts(accounts):
+            device_id = subscriber.grant.device_id
+            if inbox_device is not None and device_id != inbox_device:
+                continue
+            part = parts.get(device_id)
+            if part is not None:
+                subscriber.push(_entry_frame(entry, part))
+            else:
+                plain = plain or _entry_frame(entry, None)
+                subscriber.push(plain)
+
+    def drain(self, retry_after: Callable[[], int]) -> None:
+        """Tell every connection to come back later, each at another time, and close it."""
+        for devices in list(self._by_account.values()):
+            for subscriber in list(devices.values()):
+                subscriber.push(encode_frame(Kind.PUSH_DRAIN, 0, PushDrain(retry_after())))
+                subscriber.end(CLOSE_RESTART, Code.SERVER_DRAINING)
+
+    def _of_accounts(self, accounts: Iterable[bytes]) -> list[Subscriber]:
+        return [
+            subscriber
+            for account in accounts
+            for subscriber in self._by_account.get(account, {}).values()
+        ]
+
+
+def _entry_frame(entry: Entry, part: bytes | None) -> bytes:
+    own = Entry(
+        entry.stream,
+        entry.seq,
+        entry.sender_account,
+        entry.sender_device,
+        entry.client_id,
+        entry.stored_at,
+        entry.expires_at,
+        entry.envelope,
+        part,
+    )
+    return encode_frame(Kind.PUSH_ENTRY, 0, PushEntry(own))

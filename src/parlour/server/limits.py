@@ -1,0 +1,153 @@
+"""How often anybody may do anything: one table for every door.
+
+Counters live in memory, by account, by device, by the day's name of an address, or by target.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from limits import RateLimitItemPerSecond
+from limits.storage import Storage
+from limits.strategies import FixedWindowRateLimiter
+
+from parlour.errors import Code, LimitError
+from parlour.server.clock import Clock
+from parlour.wire.kinds import Kind
+
+_MINUTE: Final = 60
+_HOUR: Final = 60 * _MINUTE
+# Counters whose window is over are dropped when so many have gathered.
+_SWEEP_AT: Final = 10_000
+
+
+class By(StrEnum):
+    """Whose counter it is."""
+
+    ADDRESS = "address"
+    ACCOUNT = "account"
+    DEVICE = "device"
+    TARGET = "target"
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """At most `amount` in any window of `seconds`."""
+
+    by: By
+    amount: int
+    seconds: int
+
+
+OPERATION_LIMITS: Final[Mapping[Kind, Limit]] = {
+    Kind.SERVER_INFO: Limit(By.ADDRESS, 300, _MINUTE),
+    # A person mistypes a name or two; a script walks through them.
+    Kind.REGISTER_START: Limit(By.ADDRESS, 60, _HOUR),
+    Kind.REGISTER_FINISH: Limit(By.ADDRESS, 30, _HOUR),
+    # Guessing from one address. Guessing at one name has its own limit below.
+    Kind.LOGIN_START: Limit(By.ADDRESS, 30, 10 * _MINUTE),
+    Kind.LOGIN_FINISH: Limit(By.ADDRESS, 30, 10 * _MINUTE),
+    Kind.SESSIONS: Limit(By.DEVICE, 60, _MINUTE),
+    Kind.REVOKE_SESSION: Limit(By.DEVICE, 60, _MINUTE),
+    Kind.LOG_OUT: Limit(By.DEVICE, 10, _MINUTE),
+    # There is no listing; this keeps names from being tried out.
+    Kind.LOOK_UP: Limit(By.ACCOUNT, 120, _MINUTE),
+    Kind.READ_DEVICE_LIST: Limit(By.ACCOUNT, 600, _MINUTE),
+    Kind.APPEND_DEVICE_LIST: Limit(By.ACCOUNT, 30, _HOUR),
+    Kind.PUBLISH_PREKEYS: Limit(By.DEVICE, 60, _HOUR),
+    Kind.COUNT_PREKEYS: Limit(By.DEVICE, 60, _MINUTE),
+    # Each fetch uses up somebody's one-time keys.
+    Kind.FETCH_BUNDLES: Limit(By.ACCOUNT, 120, _MINUTE),
+    Kind.CREATE_CONVERSATION: Limit(By.ACCOUNT, 120, _HOUR),
+    Kind.CONVERSATIONS: Limit(By.DEVICE, 60, _MINUTE),
+    # A busy script, not a person.
+    Kind.APPEND: Limit(By.DEVICE, 60_000, _MINUTE),
+    Kind.READ: Limit(By.DEVICE, 1_200, _MINUTE),
+    Kind.CATCH_UP: Limit(By.DEVICE, 1_200, _MINUTE),
+    Kind.ACKNOWLEDGE: Limit(By.DEVICE, 60_000, _MINUTE),
+    Kind.LIVE_START: Limit(By.DEVICE, 60, _MINUTE),
+}
+
+# Guessing one person's password, from anywhere; applies to names that nobody has as well.
+LOGINS_PER_NAME: Final = Limit(By.TARGET, 10, 10 * _MINUTE)
+# Using up one person's prekeys, from anywhere.
+BUNDLES_PER_TARGET: Final = Limit(By.TARGET, 600, _HOUR)
+# Sockets opened, and requests with a token that is not good.
+SOCKETS_PER_ADDRESS: Final = Limit(By.ADDRESS, 240, _MINUTE)
+REFUSALS_PER_ADDRESS: Final = Limit(By.ADDRESS, 120, _MINUTE)
+
+
+class RateExceeded(LimitError):
+    """``limit.rate``, with the milliseconds after which to try again."""
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__(Code.LIMIT_RATE)
+        self.retry_after = retry_after
+
+
+class _Counters(Storage):
+    """Counters in memory under our own clock; the library's keep a thread and the system's."""
+
+    STORAGE_SCHEME = None
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__()
+        self._clock = clock
+        self._windows: dict[str, tuple[int, float]] = {}
+
+    @property
+    def base_exceptions(self) -> type[Exception]:
+        return KeyError
+
+    def incr(self, key: str, expiry: int, amount: int = 1) -> int:
+        now = self._clock() / 1000
+        count, ends = self._windows.get(key, (0, 0.0))
+        if ends <= now:
+            if len(self._windows) >= _SWEEP_AT:
+                self._windows = {k: v for k, v in self._windows.items() if v[1] > now}
+            count, ends = 0, now + expiry
+        self._windows[key] = (count + amount, ends)
+        return count + amount
+
+    def get(self, key: str) -> int:
+        count, ends = self._windows.get(key, (0, 0.0))
+        return count if ends > self._clock() / 1000 else 0
+
+    def get_expiry(self, key: str) -> float:
+        return self._windows.get(key, (0, 0.0))[1]
+
+    def check(self) -> bool:
+        return True
+
+    def reset(self) -> int:
+        count = len(self._windows)
+        self._windows.clear()
+        return count
+
+    def clear(self, key: str) -> None:
+        self._windows.pop(key, None)
+
+
+class Limits:
+    """Counts and refuses. `factor` multiplies every amount of the tables."""
+
+    def __init__(self, clock: Clock, factor: float = 1.0) -> None:
+        self._clock = clock
+        self._counters = _Counters(clock)
+        self._limiter = FixedWindowRateLimiter(self._counters)
+        self._factor = factor
+        self._items: dict[tuple[str, Limit], RateLimitItemPerSecond] = {}
+
+    def hit(self, name: str, limit: Limit, key: str) -> None:
+        """Count one; raises `RateExceeded` when it is one too many."""
+        item = self._items.get((name, limit))
+        if item is None:
+            amount = max(1, int(limit.amount * self._factor))
+            item = RateLimitItemPerSecond(amount, limit.seconds, namespace=name)
+            self._items[name, limit] = item
+        if not self._limiter.hit(item, key):
+            ends = self._counters.get_expiry(item.key_for(key))
+            raise RateExceeded(max(1, int(ends * 1000) - self._clock()))

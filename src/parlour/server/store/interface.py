@@ -1,0 +1,220 @@
+"""What a store does, topic by topic. Every change is durable when its call returns.
+
+All of them raise `StorageError` when the disk is full or broken. Times are milliseconds; `now` is
+passed in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from parlour.server.store.records import (
+    AccountRecord,
+    AppendedEntry,
+    DeviceRecord,
+    ListChange,
+    NewAccount,
+    NewDevice,
+    NewToken,
+    TokenRecord,
+)
+from parlour.wire.prekeys import Bundle, Prekey, PrekeyCounts
+from parlour.wire.streams import (
+    Append,
+    CatchUp,
+    CaughtUp,
+    Page,
+    Position,
+    Read,
+    StreamInfo,
+    StreamInfos,
+)
+
+
+class Accounts(Protocol):
+    """Accounts and their login records."""
+
+    async def register(self, account: NewAccount, *, now: int) -> None:
+        """Make an account with all that belongs to it, or nothing of it.
+
+        Raises ``account.exists`` for a name, account id or device id that is taken, and
+        ``invite.invalid``.
+        """
+
+    async def by_name(self, name: str) -> AccountRecord | None:
+        """Find an account by its canonical name."""
+
+    async def by_id(self, account_id: bytes) -> AccountRecord | None:
+        """Find an account by its id."""
+
+    async def contacts(self, account_id: bytes) -> tuple[bytes, ...]:
+        """Who shares a stream with the account, itself included."""
+
+
+class Devices(Protocol):
+    """Devices and the signed lists that name them."""
+
+    async def find(self, device_id: bytes) -> DeviceRecord | None:
+        """Find a device, active or removed."""
+
+    async def list_page(
+        self, account_id: bytes, first: int, limit: int
+    ) -> tuple[list[bytes], bool]:
+        """Entries of a device list from number `first`, and whether it goes on."""
+
+    async def list_head(self, account_id: bytes) -> bytes | None:
+        """The newest entry of a device list."""
+
+    async def append_list(
+        self,
+        account_id: bytes,
+        number: int,
+        entry: bytes,
+        devices: Sequence[NewDevice],
+        *,
+        now: int,
+    ) -> ListChange:
+        """Append entry `number`, and make the account's active devices those of the entry.
+
+        Devices that are not on it any more lose tokens, prekeys, inbox entries, cursors and
+        ticket. Raises ``device_list.conflict`` when `number` is not the next one, and
+        ``device_list.invalid`` when a device belongs to somebody else.
+        """
+
+    async def exchange_ticket(
+        self, device_id: bytes, ticket: bytes | None, next_ticket: bytes
+    ) -> None:
+        """Replace the stored ticket by `next_ticket` if `ticket` is the stored one.
+
+        None fits only a device that never had one; a repeat (the stored one is `next_ticket`)
+        changes nothing. Raises ``device.copied`` for all else.
+        """
+
+
+class Tokens(Protocol):
+    """Sessions, by the hash of their token."""
+
+    async def add(self, device_id: bytes, token: NewToken) -> None:
+        """Store a token for an active device; raises ``device.removed``."""
+
+    async def find(self, token_hash: bytes) -> TokenRecord | None:
+        """Find a token, revoked or not."""
+
+    async def touch(self, token_hash: bytes, *, last_used: int, expires_at: int) -> None:
+        """Note a day of use."""
+
+    async def of_account(self, account_id: bytes, *, now: int) -> list[TokenRecord]:
+        """All tokens of an account that are good now."""
+
+    async def revoke(self, account_id: bytes, token_hash: bytes, *, now: int) -> bool:
+        """End a token of the account; False if there is none that is good."""
+
+
+class Invites(Protocol):
+    """Invites, by the hash of their secret. `Accounts.register` uses them up."""
+
+    async def add(
+        self, invite_hash: bytes, *, uses: int, expires_at: int, issuer: bytes | None
+    ) -> None:
+        """Store an invite; `issuer` is an account, or None for the operator."""
+
+    async def usable(self, invite_hash: bytes, *, now: int) -> bool:
+        """Whether somebody may register with it now."""
+
+
+class Prekeys(Protocol):
+    """The prekey directory."""
+
+    async def publish(self, device_id: bytes, prekeys: Sequence[Prekey]) -> PrekeyCounts:
+        """Add prekeys; raises ``limit.count`` above `MAX_PREKEYS_STORED` of a kind."""
+
+    async def counts(self, device_id: bytes) -> PrekeyCounts:
+        """How many one-time prekeys are left."""
+
+    async def take(
+        self, account_id: bytes, device_ids: Sequence[bytes], *, now: int
+    ) -> list[tuple[Bundle, PrekeyCounts]]:
+        """Take a bundle for each active device of the account, with what is left afterwards.
+
+        A one-time prekey is given out once, whoever asks at the same time.
+        """
+
+
+class Streams(Protocol):
+    """Streams, their entries and cursors."""
+
+    async def create_direct(
+        self, info: StreamInfo, *, creator: bytes, now: int
+    ) -> tuple[StreamInfo, bool]:
+        """Create the direct stream of two accounts, or get it; True if it was made.
+
+        Raises ``account.unknown``, ``limit.count``, and ``usage.invalid`` for a stream id that is
+        taken.
+        """
+
+    async def of_device(self, device_id: bytes) -> StreamInfos:
+        """Every stream the device may read: its inbox and its account's."""
+
+    async def info(self, device_id: bytes, stream: bytes) -> StreamInfo:
+        """One of them; raises ``stream.unknown``."""
+
+    async def append(self, device_id: bytes, request: Append, *, now: int) -> AppendedEntry:
+        """Append an entry of an active device, or find it if it was appended before.
+
+        Raises ``stream.unknown``, ``stream.forbidden``, ``stream.epoch``, ``stream.parts`` and
+        ``device.removed``.
+        """
+
+    async def read(self, device_id: bytes, request: Read, *, now: int) -> Page:
+        """Read a page; raises ``stream.unknown``."""
+
+    async def catch_up(self, device_id: bytes, request: CatchUp, *, now: int) -> CaughtUp:
+        """Read on in all streams of a device; raises ``stream.unknown``."""
+
+    async def acknowledge(
+        self, device_id: bytes, positions: Iterable[Position], *, now: int
+    ) -> None:
+        """Move cursors forward, never back, and trim what every device has read.
+
+        Raises ``stream.unknown``.
+        """
+
+    async def sweep(self, *, now: int) -> int:
+        """Trim and forget a bounded number of things whose time is over; how many it was."""
+
+
+class Store(Protocol):
+    """A store that is open."""
+
+    name: str
+    """The server's name, fixed when the store was made."""
+    incarnation: bytes
+    """16 random bytes, new whenever the store is made or restored."""
+
+    @property
+    def accounts(self) -> Accounts:
+        """Accounts and login records."""
+
+    @property
+    def devices(self) -> Devices:
+        """Devices and their lists."""
+
+    @property
+    def tokens(self) -> Tokens:
+        """Sessions."""
+
+    @property
+    def invites(self) -> Invites:
+        """Invites."""
+
+    @property
+    def prekeys(self) -> Prekeys:
+        """The prekey directory."""
+
+    @property
+    def streams(self) -> Streams:
+        """Streams, entries and cursors."""
+
+    async def close(self) -> None:
+        """Finish what was submitted and close."""

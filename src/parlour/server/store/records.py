@@ -1,0 +1,129 @@
+"""What goes into a store and comes out of it, where the wire has no structure for it.
+
+All times are milliseconds since the epoch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from parlour.wire.prekeys import Prekey
+
+DAY_MS: Final = 24 * 60 * 60 * 1000
+# A device that stays away longer finds gaps, and is told so; a dead one stops nothing.
+QUEUE_DAYS: Final = 30
+# Repeats of an append are recognised this long after its ciphertext is gone.
+KEEP_ROW_MS: Final = 7 * DAY_MS
+
+
+class RetentionRule(StrEnum):
+    """When a stream's entries go."""
+
+    QUEUE = "queue"
+    """Once every device has read them, or at an age."""
+    DAYS = "days"
+    """At an age."""
+    FOREVER = "forever"
+    """Never."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """A rule with its age in days (0 for `FOREVER`)."""
+
+    rule: RetentionRule
+    days: int
+
+    @classmethod
+    def queue(cls) -> Retention:
+        """What streams have unless something else was agreed on."""
+        return cls(RetentionRule.QUEUE, QUEUE_DAYS)
+
+
+@dataclass(frozen=True, slots=True)
+class AccountRecord:
+    """An account. `record` is the OPAQUE record with its version byte."""
+
+    account_id: bytes
+    name: str
+    record: bytes
+    vault: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class NewDevice:
+    """A device that enters an account's list, with the inbox made for it."""
+
+    device_id: bytes
+    signature_key: bytes
+    inbox: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class NewToken:
+    """A token, by its hash."""
+
+    hash: bytes
+    created_at: int
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class NewAccount:
+    """Everything that a registration makes, in one step. `invite` is the hash of its secret."""
+
+    account_id: bytes
+    name: str
+    record: bytes
+    record_signature: bytes
+    vault: bytes
+    list_entry: bytes
+    device: NewDevice
+    prekeys: list[Prekey]
+    token: NewToken
+    invite: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceRecord:
+    """A device of an account."""
+
+    device_id: bytes
+    account_id: bytes
+    signature_key: bytes
+    active: bool
+    inbox: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRecord:
+    """A token with the state of its device."""
+
+    hash: bytes
+    account_id: bytes
+    device_id: bytes
+    created_at: int
+    last_used: int
+    expires_at: int
+    revoked: bool
+    active: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ListChange:
+    """What a new device list entry changed: devices that left."""
+
+    removed: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AppendedEntry:
+    """An entry's place. `members` are account ids, and `inbox_device` whose inbox it is."""
+
+    seq: int
+    stored_at: int
+    repeated: bool
+    members: tuple[bytes, ...]
+    inbox_device: bytes | None

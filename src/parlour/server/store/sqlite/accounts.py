@@ -1,0 +1,91 @@
+"""Accounts: all that a registration makes, in one transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from parlour.errors import AccessError, Code, ConflictError
+from parlour.server.store.records import AccountRecord, NewAccount
+from parlour.server.store.sqlite.database import Database
+from parlour.server.store.sqlite.devices import insert_device
+from parlour.server.store.sqlite.prekeys import insert_prekeys
+from parlour.server.store.sqlite.tokens import insert_token
+
+
+class SqliteAccounts:
+    """Implements `interface.Accounts`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def register(self, account: NewAccount, *, now: int) -> None:
+        """See `interface.Accounts.register`."""
+        await self._database.write(lambda connection: _register(connection, account, now))
+
+    async def by_name(self, name: str) -> AccountRecord | None:
+        """See `interface.Accounts.by_name`."""
+        return await self._database.read(lambda connection: _find(connection, "name", name))
+
+    async def by_id(self, account_id: bytes) -> AccountRecord | None:
+        """See `interface.Accounts.by_id`."""
+        return await self._database.read(
+            lambda connection: _find(connection, "account_id", account_id)
+        )
+
+    async def contacts(self, account_id: bytes) -> tuple[bytes, ...]:
+        """See `interface.Accounts.contacts`."""
+        return await self._database.read(lambda connection: _contacts(connection, account_id))
+
+
+def _register(connection: sqlite3.Connection, new: NewAccount, now: int) -> None:
+    if new.invite is not None:
+        _use_invite(connection, new.invite, now)
+    taken = connection.execute(
+        "SELECT 1 FROM accounts WHERE name = ? OR account_id = ? "
+        "UNION ALL SELECT 1 FROM devices WHERE device_id = ?",
+        (new.name, new.account_id, new.device.device_id),
+    ).fetchone()
+    if taken:
+        raise ConflictError(Code.ACCOUNT_EXISTS)
+    account = connection.execute(
+        "INSERT INTO accounts (account_id, name, record, record_signature, vault, created_at) "
+        "VALUES (?, ?, ?, ?, ?, ?) RETURNING pk",
+        (new.account_id, new.name, new.record, new.record_signature, new.vault, now),
+    ).fetchone()[0]
+    connection.execute(
+        "INSERT INTO device_lists (account, number, entry) VALUES (?, 0, ?)",
+        (account, new.list_entry),
+    )
+    device = insert_device(connection, account, new.device)
+    insert_prekeys(connection, device, new.prekeys)
+    insert_token(connection, device, new.token)
+
+
+def _use_invite(connection: sqlite3.Connection, invite_hash: bytes, now: int) -> None:
+    used = connection.execute(
+        "UPDATE invites SET uses_left = uses_left - 1 "
+        "WHERE hash = ? AND uses_left > 0 AND expires_at > ?",
+        (invite_hash, now),
+    )
+    if used.rowcount != 1:
+        raise AccessError(Code.INVITE_INVALID)
+
+
+def _find(connection: sqlite3.Connection, column: str, value: object) -> AccountRecord | None:
+    # `column` is one of two literals above.
+    row = connection.execute(
+        f"SELECT account_id, name, record, vault FROM accounts WHERE {column} = ?",  # noqa: S608
+        (value,),
+    ).fetchone()
+    return AccountRecord(*row) if row else None
+
+
+def _contacts(connection: sqlite3.Connection, account_id: bytes) -> tuple[bytes, ...]:
+    rows = connection.execute(
+        "SELECT DISTINCT other.account_id FROM accounts me "
+        "JOIN members mine ON mine.account = me.pk "
+        "JOIN members theirs ON theirs.stream = mine.stream "
+        "JOIN accounts other ON other.pk = theirs.account WHERE me.account_id = ?",
+        (account_id,),
+    )
+    return tuple(row[0] for row in rows)

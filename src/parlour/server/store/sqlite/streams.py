@@ -1,0 +1,149 @@
+"""Streams: who reads which, and how they are made."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from parlour.errors import Code, LimitError, UsageError
+from parlour.server.store.records import AppendedEntry, Retention
+from parlour.server.store.sqlite import entries, pages, retention
+from parlour.server.store.sqlite.database import Database
+from parlour.server.store.sqlite.rows import (
+    account_pk,
+    active_device,
+    describe,
+    readable_stream,
+    readable_streams,
+)
+from parlour.wire.limits import MAX_STREAMS_PER_REQUEST
+from parlour.wire.streams import (
+    Append,
+    CatchUp,
+    CaughtUp,
+    Page,
+    Position,
+    Read,
+    StreamInfo,
+    StreamInfos,
+)
+
+# With the inbox, a device can name all its streams in one request.
+MAX_CONVERSATIONS: Final = MAX_STREAMS_PER_REQUEST - 1
+
+
+class SqliteStreams:
+    """Implements `interface.Streams`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def create_direct(
+        self, info: StreamInfo, *, creator: bytes, now: int
+    ) -> tuple[StreamInfo, bool]:
+        """See `interface.Streams.create_direct`."""
+        return await self._database.write(
+            lambda connection: _create_direct(connection, info, creator)
+        )
+
+    async def of_device(self, device_id: bytes) -> StreamInfos:
+        """See `interface.Streams.of_device`."""
+        return await self._database.read(
+            lambda connection: StreamInfos(
+                [
+                    describe(connection, stream)
+                    for stream in readable_streams(connection, active_device(connection, device_id))
+                ]
+            )
+        )
+
+    async def info(self, device_id: bytes, stream: bytes) -> StreamInfo:
+        """See `interface.Streams.info`."""
+        return await self._database.read(
+            lambda connection: describe(
+                connection,
+                readable_stream(connection, active_device(connection, device_id), stream),
+            )
+        )
+
+    async def append(self, device_id: bytes, request: Append, *, now: int) -> AppendedEntry:
+        """See `interface.Streams.append`."""
+        return await self._database.write(
+            lambda connection: entries.append(connection, device_id, request, now)
+        )
+
+    async def read(self, device_id: bytes, request: Read, *, now: int) -> Page:
+        """See `interface.Streams.read`."""
+        return await self._database.read(
+            lambda connection: pages.read(connection, device_id, request, now)
+        )
+
+    async def catch_up(self, device_id: bytes, request: CatchUp, *, now: int) -> CaughtUp:
+        """See `interface.Streams.catch_up`."""
+        return await self._database.read(
+            lambda connection: pages.catch_up(connection, device_id, request, now)
+        )
+
+    async def acknowledge(
+        self, device_id: bytes, positions: Iterable[Position], *, now: int
+    ) -> None:
+        """See `interface.Streams.acknowledge`."""
+        listed = list(positions)
+        await self._database.write(
+            lambda connection: retention.acknowledge(connection, device_id, listed, now)
+        )
+
+    async def sweep(self, *, now: int) -> int:
+        """See `interface.Streams.sweep`."""
+        return await self._database.write(lambda connection: retention.sweep(connection, now))
+
+
+class _Pair(NamedTuple):
+    """Two accounts' keys in the database, in order."""
+
+    low: int
+    high: int
+
+
+def _create_direct(
+    connection: sqlite3.Connection, info: StreamInfo, creator: bytes
+) -> tuple[StreamInfo, bool]:
+    accounts = [account_pk(connection, account) for account in {creator, *info.members}]
+    pair = _Pair(min(accounts), max(accounts))
+    existing = connection.execute(
+        "SELECT stream FROM direct_pairs WHERE low = ? AND high = ?", pair
+    ).fetchone()
+    if existing:
+        return describe(connection, existing[0]), False
+    for account in pair:
+        _check_room(connection, account)
+    stream = _insert_stream(connection, info)
+    connection.execute(
+        "INSERT INTO direct_pairs (low, high, stream) VALUES (?, ?, ?)", (*pair, stream)
+    )
+    for account in pair:
+        connection.execute("INSERT INTO members (stream, account) VALUES (?, ?)", (stream, account))
+    return describe(connection, stream), True
+
+
+def _check_room(connection: sqlite3.Connection, account: int) -> None:
+    (count,) = connection.execute(
+        "SELECT count(*) FROM members JOIN streams ON streams.pk = stream "
+        "WHERE account = ? AND device IS NULL",
+        (account,),
+    ).fetchone()
+    if count >= MAX_CONVERSATIONS:
+        raise LimitError(Code.LIMIT_COUNT, "conversations of an account")
+
+
+def _insert_stream(connection: sqlite3.Connection, info: StreamInfo) -> int:
+    rule = Retention.queue()
+    row = connection.execute(
+        "INSERT OR IGNORE INTO streams (stream_id, kind, genesis, retention, retention_days, "
+        "epoch, last_seq) VALUES (?, ?, ?, ?, ?, 0, 0) RETURNING pk",
+        (info.stream, info.kind, info.genesis, rule.rule.value, rule.days),
+    ).fetchone()
+    if row is None:
+        raise UsageError(Code.USAGE_INVALID, "the stream id is taken")
+    return int(row[0])

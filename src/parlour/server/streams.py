@@ -1,0 +1,95 @@
+"""Conversations and their entries: create, append, read, catch up, acknowledge."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from parlour.errors import AccessError, Code, UsageError
+from parlour.server.clock import Clock
+from parlour.server.hub import Hub
+from parlour.server.sessions import Grant
+from parlour.server.store import Store
+from parlour.wire.kinds import Kind
+from parlour.wire.push import PushStream
+from parlour.wire.server import Nothing
+from parlour.wire.streams import (
+    Acknowledge,
+    Append,
+    Appended,
+    CatchUp,
+    CaughtUp,
+    CreateConversation,
+    Entry,
+    Page,
+    Read,
+    StreamInfo,
+    StreamInfos,
+)
+
+_PAIR: Final = 2
+
+
+class StreamService:
+    """What a device may do with the streams of its account."""
+
+    def __init__(self, store: Store, hub: Hub, clock: Clock) -> None:
+        self._store = store
+        self._hub = hub
+        self._clock = clock
+
+    async def create(self, grant: Grant, request: CreateConversation) -> StreamInfo:
+        """Create a conversation of two, or get the one that they have."""
+        if request.kind != "direct":
+            raise AccessError(Code.STREAM_FORBIDDEN, "the server makes inboxes")
+        members = {grant.account_id, *request.members}
+        if len(members) != _PAIR:
+            raise UsageError(Code.USAGE_INVALID, "a direct conversation has two members")
+        wanted = StreamInfo(request.stream, request.kind, list(members), request.genesis, 0)
+        info, made = await self._store.streams.create_direct(
+            wanted, creator=grant.account_id, now=self._clock()
+        )
+        if made:
+            self._hub.push(info.members, Kind.PUSH_STREAM, PushStream(info))
+        return info
+
+    async def of_device(self, grant: Grant) -> StreamInfos:
+        """All streams of the device."""
+        return await self._store.streams.of_device(grant.device_id)
+
+    async def append(self, grant: Grant, request: Append) -> Appended:
+        """Append an entry and push it to who is connected.
+
+        Nothing is awaited before the store has it, so the entries of one connection are stored in
+        the order in which they came.
+        """
+        place = await self._store.streams.append(grant.device_id, request, now=self._clock())
+        if not place.repeated:
+            entry = Entry(
+                request.stream,
+                place.seq,
+                grant.account_id,
+                grant.device_id,
+                request.client_id,
+                place.stored_at,
+                request.expires_at,
+                request.envelope,
+                None,
+            )
+            parts = {part.device_id: part.data for part in request.parts}
+            self._hub.push_entry(entry, parts, place.members, place.inbox_device)
+        return Appended(
+            request.stream, request.client_id, place.seq, place.stored_at, place.repeated
+        )
+
+    async def read(self, grant: Grant, request: Read) -> Page:
+        """Read a page of one stream."""
+        return await self._store.streams.read(grant.device_id, request, now=self._clock())
+
+    async def catch_up(self, grant: Grant, request: CatchUp) -> CaughtUp:
+        """Read on in all streams of the device."""
+        return await self._store.streams.catch_up(grant.device_id, request, now=self._clock())
+
+    async def acknowledge(self, grant: Grant, request: Acknowledge) -> Nothing:
+        """Move the device's cursors."""
+        await self._store.streams.acknowledge(grant.device_id, request.positions, now=self._clock())
+        return Nothing()
