@@ -176,12 +176,11 @@ async def _doors(core: Core, tls: ServerTls, listener: socket.socket):  # type: 
     server = uvicorn.Server(settings)
     server.lifespan = settings.lifespan_class(settings)
     await server.startup(sockets=[listener])
-    ticking = asyncio.create_task(server.main_loop())
+    # Its main loop would only renew a Date header, which we do not send, and watch for signals.
+    await server.on_tick(0)
     try:
         yield
     finally:
-        server.should_exit = True
-        await ticking
         await server.shutdown(sockets=[listener])
 
 

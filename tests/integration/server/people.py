@@ -19,13 +19,16 @@ from parlour.errors import ParlourError, error_from_wire
 from parlour.identity import proofs
 from parlour.identity.device_list import (
     Device,
+    DeviceListEntry,
     DeviceListState,
     first_entry,
+    next_entry,
 )
 from parlour.login import ClientLogin, ClientRegistration, LoginContext, Stretched
 from parlour.primitives.agreement import X25519PrivateKey
 from parlour.primitives.signature import Ed25519PrivateKey
 from parlour.server import Server
+from parlour.wire.directory import AppendDeviceList
 from parlour.wire.envelope import Envelope
 from parlour.wire.frames import decode_body, decode_frame, encode_body, encode_frame
 from parlour.wire.kinds import OPERATIONS, PUSHES, Kind
@@ -40,7 +43,7 @@ from parlour.wire.login import (
     RegisterStart,
 )
 from parlour.wire.prekeys import Prekey
-from parlour.wire.server import ErrorBody
+from parlour.wire.server import ErrorBody, Nothing
 from parlour.wire.streams import (
     Append,
     Appended,
@@ -58,7 +61,7 @@ NOW = 1_800_000_000
 
 def trust(server: Server) -> ssl.SSLContext:
     """TLS to this one server; tests compare its pin themselves."""
-    context = ssl.create_default_context()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context
@@ -314,6 +317,25 @@ class Person:
             StreamInfo,
         )
 
+    def next_list(self, *devices: Device) -> DeviceListEntry:
+        """The entry that follows the list as this person knows it."""
+        return next_entry(self.list_state, self.account_key, devices or (self.device,), NOW)
+
+    async def change_list(self, entry: DeviceListEntry, *, token: str | None = None) -> None:
+        await self.rest(
+            Kind.APPEND_DEVICE_LIST, AppendDeviceList(entry.encode()), Nothing, token=token
+        )
+        self.list_state = self.list_state.extend(entry)
+
+    async def second_device(self) -> Person:
+        """Put another device on the list and log in with it."""
+        other = Person(self.server, self.name, self.password, self.account_key)
+        other.account_id = self.account_id
+        await self.change_list(self.next_list(self.device, other.device))
+        other.list_state = self.list_state
+        other.logged_in = await other.log_in()
+        return other
+
     async def say(self, stream: bytes, body: bytes, *to: Person) -> Appended:
         return await self.rest(Kind.APPEND, message(stream, body, *to), Appended)
 
@@ -323,18 +345,33 @@ def message(stream: bytes, body: bytes, *to: Person) -> Append:
     return Append(stream, os.urandom(16), envelope(body), parts)
 
 
-async def rest(server: Server, kind: Kind, body: bytes, token: str | None = None) -> httpx.Response:
+def rest_client(server: Server) -> httpx.AsyncClient:
+    return httpx.AsyncClient(
+        verify=trust(server), trust_env=False, base_url=f"https://127.0.0.1:{server.port}"
+    )
+
+
+async def rest(
+    server: Server,
+    kind: Kind,
+    body: bytes,
+    token: str | None = None,
+    *,
+    client: httpx.AsyncClient | None = None,
+) -> httpx.Response:
+    """Call one operation, on a connection of its own unless there is a client."""
     headers = {"Authorization": f"Bearer {token}"} if token is not None else {}
-    return await raw_post(server, f"/v1/{OPERATIONS[kind].name}", body, headers)
+    path = f"/v1/{OPERATIONS[kind].name}"
+    if client is not None:
+        return await client.post(path, content=body, headers=headers)
+    return await raw_post(server, path, body, headers)
 
 
 async def raw_post(
     server: Server, path: str, body: bytes, headers: dict[str, str] | None = None
 ) -> httpx.Response:
-    async with httpx.AsyncClient(verify=trust(server), trust_env=False) as client:
-        return await client.post(
-            f"https://127.0.0.1:{server.port}{path}", content=body, headers=headers
-        )
+    async with rest_client(server) as client:
+        return await client.post(path, content=body, headers=headers)
 
 
 def rest_error(answer: httpx.Response) -> ParlourError:

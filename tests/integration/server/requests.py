@@ -1,0 +1,59 @@
+"""One valid request of each operation that needs a token."""
+
+from __future__ import annotations
+
+import os
+
+from msgspec import Struct
+
+from parlour.wire.directory import AppendDeviceList, LookUp, ReadDeviceList
+from parlour.wire.kinds import OPERATIONS, Door, Kind
+from parlour.wire.login import RevokeSession
+from parlour.wire.prekeys import FetchBundles, PublishPrekeys
+from parlour.wire.server import Nothing
+from parlour.wire.streams import (
+    Acknowledge,
+    CatchUp,
+    CreateConversation,
+    LiveStart,
+    Position,
+    Read,
+)
+
+from .people import Person, message
+
+GUARDED = [kind for kind, each in OPERATIONS.items() if each.door in (Door.TOKEN, Door.LIVE)]
+ON_REST = [kind for kind in GUARDED if OPERATIONS[kind].door is Door.TOKEN]
+NAMES_A_STREAM = [
+    Kind.APPEND,
+    Kind.READ,
+    Kind.CATCH_UP,
+    Kind.ACKNOWLEDGE,
+    Kind.LIVE_START,
+]
+
+
+def sample(kind: Kind, person: Person, stream: bytes) -> Struct:
+    """A request of `person` that would succeed, if they are in `stream`."""
+    samples: dict[Kind, Struct] = {
+        Kind.SESSIONS: Nothing(),
+        Kind.REVOKE_SESSION: RevokeSession("0123456789abcdef"),
+        Kind.LOG_OUT: Nothing(),
+        Kind.LOOK_UP: LookUp(person.name),
+        Kind.READ_DEVICE_LIST: ReadDeviceList(person.account_id, 0),
+        Kind.APPEND_DEVICE_LIST: AppendDeviceList(person.next_list().encode()),
+        Kind.PUBLISH_PREKEYS: PublishPrekeys([]),
+        Kind.COUNT_PREKEYS: Nothing(),
+        Kind.FETCH_BUNDLES: FetchBundles(person.account_id, [person.device_id]),
+        Kind.CREATE_CONVERSATION: CreateConversation(
+            os.urandom(16), "direct", [person.account_id, os.urandom(16)], b""
+        ),
+        Kind.CONVERSATIONS: Nothing(),
+        Kind.APPEND: message(stream, b"hello"),
+        Kind.READ: Read(stream, 0, 10),
+        Kind.CATCH_UP: CatchUp([Position(stream, 0)]),
+        Kind.ACKNOWLEDGE: Acknowledge([Position(stream, 0)]),
+        Kind.LIVE_START: LiveStart(None, bytes(16), [Position(stream, 0)]),
+    }
+    assert samples.keys() == set(GUARDED)
+    return samples[kind]
