@@ -15,6 +15,10 @@ class Subscriber(Protocol):
 
     grant: Grant
 
+    @property
+    def ended(self) -> bool:
+        """Whether it is closed, or about to be."""
+
     def push(self, frame: bytes) -> None:
         """Send a push, or drop it and have the device catch up if it takes in too little."""
 

@@ -6,12 +6,15 @@ takes in too little loses pushes and is told to catch up.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from msgspec import Struct
 
-from parlour.errors import Code
+from parlour.errors import Code, LimitError
 from parlour.server.caller import Subscriber
 from parlour.server.sessions import Grant
 from parlour.wire.frames import encode_frame
@@ -19,6 +22,8 @@ from parlour.wire.kinds import Kind
 from parlour.wire.push import PushDrain, PushEntry
 from parlour.wire.streams import Entry
 
+# One is in use; the others are on their way out, or about to take its place.
+MAX_SOCKETS: Final = 8
 # Close codes of RFC 6455 §7.4; those from 4000 on are ours.
 CLOSE_POLICY: Final = 1008
 CLOSE_RESTART: Final = 1012
@@ -32,6 +37,22 @@ class Hub:
 
     def __init__(self) -> None:
         self._by_account: dict[bytes, dict[bytes, Subscriber]] = {}
+        self._open: Counter[bytes] = Counter()
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    @contextlib.contextmanager
+    def opened(self, grant: Grant) -> Iterator[None]:
+        """Count a socket of a device as long as it is open; raises ``limit.count``."""
+        if self._open[grant.device_id] >= MAX_SOCKETS:
+            raise LimitError(Code.LIMIT_COUNT, "sockets of a device")
+        self._open[grant.device_id] += 1
+        try:
+            yield
+        finally:
+            self._open[grant.device_id] -= 1
+            if not self._open[grant.device_id]:
+                del self._open[grant.device_id]
 
     def connect(self, subscriber: Subscriber) -> None:
         """Let a device's pushes go to this connection; an older one of it is closed."""
@@ -39,6 +60,7 @@ class Hub:
         devices = self._by_account.setdefault(grant.account_id, {})
         older = devices.get(grant.device_id)
         devices[grant.device_id] = subscriber
+        self._empty.clear()
         if older is not None and older is not subscriber:
             older.end(CLOSE_REPLACED)
 
@@ -50,6 +72,8 @@ class Hub:
             del devices[grant.device_id]
             if not devices:
                 del self._by_account[grant.account_id]
+            if not self._by_account:
+                self._empty.set()
 
     def refuse(self, grant: Grant) -> None:
         """Close the connection of a grant that does not hold any more."""
@@ -97,6 +121,10 @@ class Hub:
             for subscriber in list(devices.values()):
                 subscriber.push(encode_frame(Kind.PUSH_DRAIN, 0, PushDrain(retry_after())))
                 subscriber.end(CLOSE_RESTART, Code.SERVER_DRAINING)
+
+    async def empty(self) -> None:
+        """Wait until nobody is connected."""
+        await self._empty.wait()
 
     def _of_accounts(self, accounts: Iterable[bytes]) -> list[Subscriber]:
         return [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from parlour.errors import Code, UsageError
+from parlour.errors import Code, TransportError, UsageError
 from parlour.server.caller import Caller
 from parlour.server.clock import Clock
 from parlour.server.hub import Hub
@@ -28,6 +28,8 @@ class LiveService:
             raise UsageError(Code.USAGE_STATE, "use the live socket")
         device_id = caller.known.device_id
         await self._store.devices.exchange_ticket(device_id, request.ticket, request.next_ticket)
+        if subscriber.ended:
+            raise TransportError(Code.NETWORK_CLOSED)
         subscriber.hold()
         self._hub.connect(subscriber)
         try:

@@ -32,6 +32,7 @@ from parlour.server.clock import Clock, system_clock
 from parlour.server.config import Config
 from parlour.server.core import Core
 from parlour.server.http.app import make_app
+from parlour.server.http.protocol import BoundedHttpProtocol
 from parlour.server.identity import ServerIdentity
 from parlour.server.logs import LibraryHandler, Log
 from parlour.server.secrets import load_secrets
@@ -44,6 +45,8 @@ _PING_SECONDS: Final = 20.0
 _KEEP_ALIVE_SECONDS: Final = 30
 # How long open requests may go on when the server stops.
 _GRACE_SECONDS: Final = 5
+# For the last pushes to leave; who reads slower learns it from the closed socket.
+_DRAIN_SECONDS: Final = 3.0
 # Spreads the return of all devices over five seconds.
 _MAX_RETRY_MS: Final = 5000
 _LIBRARY_LOGGERS: Final = ("uvicorn", "uvicorn.error", "uvicorn.access", "asyncio")
@@ -108,6 +111,9 @@ class Server:
         if self._core is not None:
             self._core.draining = True
             self._core.hub.drain(lambda: scatter.randint(0, _MAX_RETRY_MS))  # noqa: S311
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_DRAIN_SECONDS):
+                    await self._core.hub.empty()
         await self._exit.aclose()
 
     async def _start(self) -> None:
@@ -154,7 +160,7 @@ async def _doors(core: Core, tls: ServerTls, listener: socket.socket):  # type: 
     context = tls.context()
     settings = uvicorn.Config(
         make_app(core),
-        http="httptools",
+        http=BoundedHttpProtocol,
         ws="websockets-sansio",
         ssl_context_factory=lambda _config, _default: context,
         ws_max_size=MAX_FRAME,

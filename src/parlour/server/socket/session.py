@@ -9,6 +9,7 @@ connection keep their order.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Final
 
 from msgspec import Struct
@@ -87,7 +88,9 @@ class SocketSession:
             status = self._status or CLOSE_POLICY
             if sending.done() and isinstance(sending.exception(), SlowReader):
                 status = CLOSE_SLOW
-            await self._connection.close(status)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(FLUSH_SECONDS):
+                    await self._connection.close(status)
         finally:
             await self._stop(sending, ending)
 
@@ -127,12 +130,15 @@ class SocketSession:
         return Kind.OK, body
 
     async def _stop(self, *tasks: asyncio.Task[object]) -> None:
-        """Cancel what is left. What was submitted to the store is stored all the same."""
+        """Stop sending.
+
+        Requests under way are finished, because what an append has stored must still be pushed to
+        others; their answers go nowhere.
+        """
         self._status = self._status or CLOSE_POLICY
-        left = [*tasks, *self._requests]
-        for task in left:
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class LiveSession(SocketSession):
@@ -153,8 +159,10 @@ class LiveSession(SocketSession):
         self._outgoing.hold()
 
     async def _stop(self, *tasks: asyncio.Task[object]) -> None:
-        await super()._stop(*tasks)
+        # First ended, then forgotten: a LIVE_START that still runs must not connect it again.
+        self._status = self._status or CLOSE_POLICY
         self._core.hub.disconnect(self)
+        await super()._stop(*tasks)
 
 
 class LoginSession(SocketSession):

@@ -22,6 +22,7 @@ from parlour.server.http.requests import address_of, bearer_token
 from parlour.server.hub import CLOSE_POLICY
 from parlour.server.limits import REFUSALS_PER_ADDRESS, SOCKETS_PER_ADDRESS
 from parlour.server.logins import LoginTalk
+from parlour.server.sessions import Grant
 from parlour.server.socket.session import LiveSession, LoginSession, SocketSession
 from parlour.wire.frames import encode_body
 
@@ -76,18 +77,25 @@ async def _open_login(core: Core, websocket: WebSocket) -> None:
 
 async def _open_live(core: Core, websocket: WebSocket) -> None:
     address = core.pseudonyms.of_address(address_of(websocket))
-    try:
-        _admit(core, address)
+    with contextlib.ExitStack() as held:
         try:
-            grant = await core.sessions.authenticate(bearer_token(websocket))
-        except Exception:
-            core.limits.hit("refusals", REFUSALS_PER_ADDRESS, address)
-            raise
-    except Exception as fault:  # whoever knocks gets an answer
-        await _deny(core, websocket, fault)
-        return
-    await websocket.accept()
-    await _pump(websocket, LiveSession(core, grant, address, StarletteConnection(websocket)))
+            _admit(core, address)
+            grant = await _authenticate(core, websocket, address)
+            held.enter_context(core.hub.opened(grant))
+        except Exception as fault:  # whoever knocks gets an answer
+            await _deny(core, websocket, fault)
+            return
+        await websocket.accept()
+        connection = StarletteConnection(websocket)
+        await _pump(websocket, LiveSession(core, grant, address, connection))
+
+
+async def _authenticate(core: Core, websocket: WebSocket, address: str) -> Grant:
+    try:
+        return await core.sessions.authenticate(bearer_token(websocket))
+    except Exception:
+        core.limits.hit("refusals", REFUSALS_PER_ADDRESS, address)
+        raise
 
 
 def _admit(core: Core, address: str) -> None:

@@ -1,0 +1,61 @@
+"""uvicorn's HTTP protocol with two bounds that it lacks.
+
+They are how long a request's head may take, and how large it may be. Without them a stranger holds
+a connection, or memory, by a few dripping bytes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+HEAD_SECONDS: Final = 10.0
+MAX_HEAD: Final = 16 << 10
+
+
+class BoundedHttpProtocol(HttpToolsProtocol):
+    """Closes a connection whose next request has no whole head in time, or too large a one."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._head_size = 0
+        self._head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to wait for the first head."""
+        super().connection_made(transport)
+        self._start_timer()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait no longer."""
+        self._stop_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Count what belongs to a head; what belongs to a body is bounded where it is read."""
+        if self._in_head():
+            self._head_size += len(data)
+            if self._head_timer is None:
+                self._start_timer()
+        super().data_received(data)
+        if self._in_head() and self._head_size > MAX_HEAD:
+            self.transport.close()
+
+    def on_headers_complete(self) -> None:
+        """The head is whole."""
+        self._stop_timer()
+        self._head_size = 0
+        super().on_headers_complete()  # type: ignore[no-untyped-call]
+
+    def _in_head(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
+    def _start_timer(self) -> None:
+        self._head_timer = self.loop.call_later(HEAD_SECONDS, self.transport.close)
+
+    def _stop_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
