@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 HEAD_SECONDS: Final = 10.0
 MAX_HEAD: Final = 16 << 10
@@ -47,10 +47,12 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """The head is whole."""
         self._stop_timer()
         self._head_size = 0
-        super().on_headers_complete()  # type: ignore[no-untyped-call]
+        super().on_headers_complete()
 
     def _in_head(self) -> bool:
-        return self.cycle is None or self.cycle.response_complete
+        # The library's type leaves out that there is none before the first request.
+        cycle: RequestResponseCycle | None = self.cycle
+        return cycle is None or cycle.response_complete
 
     def _start_timer(self) -> None:
         self._head_timer = self.loop.call_later(HEAD_SECONDS, self.transport.close)
