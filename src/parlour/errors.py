@@ -445,9 +445,31 @@ def error(code: Code, detail: str = "") -> ParlourError:
     return CODES[code].kind(code, detail)
 
 
+# What only this side can find out. A server that claims one of these would speak in the name of
+# our own checks: make people believe that a friend's key changed, or that their password is wrong.
+_NEVER_FROM_A_SERVER: Final = frozenset(
+    {
+        Code.ACCOUNT_KEY_CHANGED,
+        Code.DEVICE_LIST_ROLLBACK,
+        Code.PREKEY_DOWNGRADE,
+        Code.CONVERSATION_GENESIS,
+        Code.STREAM_INCARNATION,
+        Code.SERVER_PIN,
+        Code.SERVER_NAME,
+        Code.STORE_PASSWORD,
+        Code.VAULT_CLOSED,
+        Code.HOME_EXISTS,
+        Code.HOME_MISSING,
+    }
+)
+
+
 def error_from_wire(code: str, detail: str = "") -> ParlourError:
-    """Build the error for a code that a peer sent; an unknown one is the peer's fault."""
+    """Build the error for a code that a server sent; one that it can't know is its own fault."""
     try:
-        return error(Code(code), detail)
+        known = Code(code)
     except ValueError:
         return error(Code.SERVER_MISBEHAVED, "unknown error code")
+    if known in _NEVER_FROM_A_SERVER:
+        return error(Code.SERVER_MISBEHAVED, f"claims {known.value}")
+    return error(known, detail)

@@ -100,3 +100,10 @@ def test_errors_survive_copying(kind: type[ParlourError]) -> None:
 def test_peers_faults_are_caught_together() -> None:
     assert issubclass(DecodeError, errors.PeerError)
     assert not issubclass(SecurityStop, errors.PeerError)
+
+
+@pytest.mark.parametrize(
+    "code", [Code.ACCOUNT_KEY_CHANGED, Code.SERVER_PIN, Code.PREKEY_DOWNGRADE, Code.STORE_PASSWORD]
+)
+def test_a_server_cannot_claim_what_only_this_side_finds_out(code: Code) -> None:
+    assert error_from_wire(code.value).code is Code.SERVER_MISBEHAVED

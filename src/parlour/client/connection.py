@@ -34,6 +34,7 @@ from parlour.errors import (
 from parlour.wire.frames import Frame, decode_body, decode_frame, encode_frame
 from parlour.wire.kinds import OPERATIONS, PUSHES, Kind
 from parlour.wire.limits import MAX_FRAME
+from parlour.wire.push import PushDrain
 from parlour.wire.server import ErrorBody
 
 LOGIN_PATH: Final = "/v1/login"
@@ -196,6 +197,18 @@ class Connection:
     async def next_push(self) -> Push:
         """The next push, in order. When none is left, raises why the connection ended."""
         return await self._pushes.get()
+
+    async def next_pushes(self) -> list[Push]:
+        """The next push with those that wait behind it, up to a drain; empty after `close`."""
+        try:
+            taken = [await self._pushes.get()]
+        except ParlourError:
+            if self._closing:
+                return []
+            raise
+        while self._pushes and not isinstance(taken[-1], PushDrain):
+            taken.append(await self._pushes.get())
+        return taken
 
     async def pushes(self) -> AsyncIterator[Push]:
         """All pushes. Ends after `close`; else raises why the connection ended."""

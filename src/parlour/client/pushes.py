@@ -68,6 +68,9 @@ class PushQueue:
         self._room.set()
         return push
 
+    def __len__(self) -> int:
+        return len(self._items)
+
     def hurry(self) -> None:
         """A request is under way: a writer that waits shall wait no more."""
         self._room.set()

@@ -17,6 +17,7 @@ from msgspec import Meta, Struct
 from parlour.double_ratchet.identity import DeviceIdentity
 from parlour.errors import Code, SecurityStop, StorageError, UsageError
 from parlour.identity.device_list import Device, DeviceListEntry, DeviceListState
+from parlour.primitives.signature import Ed25519PublicKey
 
 
 class Verification(StrEnum):
@@ -120,9 +121,9 @@ class Contact:
         """A person goes on with a changed key without comparing."""
         return self._settled(_Act.ACCEPT)
 
-    def key_to_verify(self) -> bytes:
+    def key_to_verify(self) -> Ed25519PublicKey:
         """The account key that a person compares now: the offered one, if there is one."""
-        return (self.offered or self.head).account_key.to_bytes()
+        return (self.offered or self.head).account_key
 
     def _settled(self, act: _Act) -> Contact:
         return replace(

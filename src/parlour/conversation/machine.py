@@ -176,7 +176,7 @@ class Machine:
         if self._online:
             needs += self._sending.requests(now)
             needs += self._directory.requests()
-            needs += self._upkeep.requests(behind=self._receiving.behind)
+            needs += self._upkeep.requests(now, behind=self._receiving.behind)
         return self._pending.take(needs, now)
 
     def next_event(self) -> Event | None:
@@ -257,7 +257,7 @@ class Machine:
         times = (
             self._pending.next_timeout(),
             self._repairing.next_timeout(),
-            self._upkeep.next_timeout(),
+            self._upkeep.next_timeout(online=self._online),
         )
         return min((time for time in times if time is not None), default=None)
 

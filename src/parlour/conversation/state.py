@@ -86,15 +86,14 @@ class SenderCount(Struct):
 class Conversation(Struct):
     """One direct conversation. Its id is the peer's account id; `stream` is empty until it exists.
 
-    `received` is the number up to which every entry was handled; `acknowledged` what the server
-    was told of it. `ahead` are numbers of our own entries beyond `received`.
+    `received` is the number up to which every entry was handled, `ahead` are the numbers of our
+    own entries beyond it.
     """
 
     peer: _Id
     stream: bytes = b""
     genesis: bytes = b""
     received: int = 0
-    acknowledged: int = 0
     ahead: list[int] = []
     sent_counter: int = 0
     last_seq: int = 0
@@ -132,7 +131,6 @@ class Inbox(Struct):
     """How far this device's inbox was read."""
 
     received: int = 0
-    acknowledged: int = 0
 
 
 class Memory:
@@ -142,7 +140,7 @@ class Memory:
         self.random = random
         self.changes: list[Change] = []
         self.events: deque[Event] = deque()
-        self.own = _decoded(_required(records, Namespace.DEVICE, RECORD), OwnDevice)
+        self.own = read_own(records)
         self.local = self.own.local()
         self.prekeys = PrekeyStore.from_bytes(
             _required(records, Namespace.PREKEYS, RECORD), self.local
@@ -268,6 +266,11 @@ class Memory:
     def next_order(self) -> int:
         """The place of the next thing to say."""
         return max((outgoing.order for outgoing in self.outbox.values()), default=0) + 1
+
+
+def read_own(records: Records) -> OwnDevice:
+    """This device, out of the records of its home."""
+    return _decoded(_required(records, Namespace.DEVICE, RECORD), OwnDevice)
 
 
 def first_changes(own: OwnDevice, contact: Contact, prekeys: PrekeyStore) -> list[Change]:

@@ -18,7 +18,8 @@ from parlour.wire.streams import Acknowledge, CatchUp, Position
 PUBLISH: Final = "publish"
 CATCH_UP: Final = "catch-up"
 ACKNOWLEDGE: Final = "acknowledge"
-# Milliseconds between looks at what is due.
+# Milliseconds between acknowledgements, and between looks at prekeys.
+ACKNOWLEDGE_EVERY: Final = 1000
 MAINTAIN_EVERY: Final = 24 * 3_600_000
 
 _WIRE_KINDS: Final[dict[PrekeyKind, WireKind]] = {
@@ -52,6 +53,9 @@ class Upkeep:
         self._memory = memory
         self._upload: PrekeyUpload | None = None
         self._maintained_at: int | None = None
+        # Not written down: after a restart the server is told once more.
+        self._told: dict[bytes, int] = {}
+        self._told_at = 0
 
     # --- Prekeys -------------------------------------------------------------------------
 
@@ -103,27 +107,16 @@ class Upkeep:
         return [own, *read]
 
     def _unacknowledged(self) -> list[Position]:
-        positions = [
-            Position(stream=conversation.stream, seq=conversation.received)
-            for conversation in self._memory.conversations.values()
-            if conversation.stream and conversation.received > conversation.acknowledged
+        ahead = [
+            position
+            for position in self.positions()
+            if position.seq > self._told.get(position.stream, 0)
         ]
-        inbox = self._memory.inbox
-        if inbox.received > inbox.acknowledged:
-            positions.append(Position(stream=self._memory.device_id, seq=inbox.received))
-        return positions[:MAX_STREAMS_PER_REQUEST]
+        return ahead[:MAX_STREAMS_PER_REQUEST]
 
     def acknowledged(self, told: Acknowledge) -> None:
         """The server knows how far we read."""
-        for position in told.positions:
-            if position.stream == self._memory.device_id:
-                self._memory.inbox.acknowledged = position.seq
-                self._memory.put_inbox()
-                continue
-            conversation = self._memory.conversation_of_stream(position.stream)
-            if conversation is not None:
-                conversation.acknowledged = position.seq
-                self._memory.put_conversation(conversation)
+        self._told.update((position.stream, position.seq) for position in told.positions)
 
     def restored(self) -> None:
         """The server's data is from a backup: its numbers may come again, so read all of it.
@@ -131,17 +124,18 @@ class Upkeep:
         What was read already is recognised by its id, and by the ratchet.
         """
         for conversation in self._memory.conversations.values():
-            conversation.received = conversation.acknowledged = 0
+            conversation.received = 0
             conversation.ahead = []
             conversation.last_seq = 0
             conversation.last_hash = b""
             self._memory.put_conversation(conversation)
-        self._memory.inbox.received = self._memory.inbox.acknowledged = 0
+        self._memory.inbox.received = 0
+        self._told.clear()
         self._memory.put_inbox()
 
     # --- Needs ---------------------------------------------------------------------------
 
-    def requests(self, *, behind: bool) -> list[ServerRequest]:
+    def requests(self, now: int, *, behind: bool) -> list[ServerRequest]:
         """What upkeep wants from the server."""
         needs = []
         if self._upload is not None:
@@ -151,12 +145,15 @@ class Upkeep:
         if behind:
             catch_up = CatchUp(positions=self.positions()[:MAX_STREAMS_PER_REQUEST])
             needs.append(ServerRequest((CATCH_UP, b""), Kind.CATCH_UP, catch_up))
-        positions = self._unacknowledged()
+        positions = self._unacknowledged() if now >= self._told_at + ACKNOWLEDGE_EVERY else []
         if positions:
+            self._told_at = now
             told = Acknowledge(positions=positions)
             needs.append(ServerRequest((ACKNOWLEDGE, b""), Kind.ACKNOWLEDGE, told))
         return needs
 
-    def next_timeout(self) -> int | None:
-        """When prekeys are looked at again."""
+    def next_timeout(self, *, online: bool) -> int | None:
+        """When prekeys are looked at again, or the server is told how far we read."""
+        if online and self._unacknowledged():
+            return self._told_at + ACKNOWLEDGE_EVERY
         return None if self._maintained_at is None else self._maintained_at + MAINTAIN_EVERY
