@@ -34,7 +34,6 @@ from parlour.server.limits import LOGINS_PER_NAME, Limits
 from parlour.server.sessions import SessionService
 from parlour.server.store import AccountRecord, DeviceRecord, NewAccount, Store
 from parlour.server.store.records import NewDevice
-from parlour.wire.ids import ID_SIZE
 from parlour.wire.login import (
     LoggedIn,
     LoginChallenge,
@@ -111,7 +110,8 @@ class LoginService:
         record = self._opaque.finish_registration(finish.upload)
         device = self._verify_registration(registration, finish, record)
         token, new_token = self._sessions.make()
-        inbox = self._random(ID_SIZE)
+        # A device's inbox has its id, so that whoever knows the device knows where to write.
+        inbox = device.device_id
         await self._store.accounts.register(
             NewAccount(
                 account_id=finish.account_id,

@@ -56,7 +56,7 @@ class Door(StrEnum):
     """Where an operation may be called."""
 
     PUBLIC = "public"
-    """REST without a token."""
+    """Every door: REST without a token, and both sockets."""
     LOGIN = "login"
     """The login socket, without a token."""
     TOKEN = "token"  # noqa: S105

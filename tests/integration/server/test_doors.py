@@ -116,7 +116,8 @@ async def test_each_operation_is_served_by_its_own_door_only(server: Server) -> 
         if operation.door not in REST_DOORS:
             answer = await raw_post(server, f"/v1/{operation.name}", b"")
             assert answer.status_code == 404
-    assert {Door.TOKEN, Door.LIVE} == LIVE_DOORS
+    assert {Door.PUBLIC, Door.TOKEN, Door.LIVE} == LIVE_DOORS
+    assert {Door.PUBLIC, Door.LOGIN} == LOGIN_DOORS
 
 
 async def test_who_is_not_a_member_finds_no_stream(server: Server) -> None:

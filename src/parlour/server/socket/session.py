@@ -32,8 +32,8 @@ MAX_LOGIN_REQUESTS: Final = 4
 # After `end`, for what still waits to be sent.
 FLUSH_SECONDS: Final = 2.0
 
-LIVE_DOORS: Final = frozenset({Door.TOKEN, Door.LIVE})
-LOGIN_DOORS: Final = frozenset({Door.LOGIN})
+LIVE_DOORS: Final = frozenset({Door.PUBLIC, Door.TOKEN, Door.LIVE})
+LOGIN_DOORS: Final = frozenset({Door.PUBLIC, Door.LOGIN})
 
 
 class SocketSession:
