@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from types import TracebackType
-from typing import Final, Self, TypeVar, cast
+from typing import Any, Final, Self, TypeVar, cast
 
 from msgspec import Struct
 from websockets.asyncio.client import ClientConnection, connect
@@ -41,6 +41,7 @@ LOGIN_PATH: Final = "/v1/login"
 LIVE_PATH: Final = "/v1/live"
 
 OPEN_TIMEOUT: Final = 20.0
+DIAL_DELAY: Final = 0.25
 REQUEST_TIMEOUT: Final = 30.0
 CLOSE_TIMEOUT: Final = 5.0
 # A dead network shows within a minute; phones keep their radio asleep in between.
@@ -61,6 +62,12 @@ _SILENT: Final = logging.Logger("parlour.client.websocket", logging.CRITICAL + 1
 
 class _Connect(connect):
     """Opens without following redirects: a token is for the server it was made for."""
+
+    def __init__(self, uri: str, **options: Any) -> None:
+        if isinstance(asyncio.get_running_loop(), asyncio.BaseEventLoop):
+            # Of a name's addresses, try those of both kinds at once (RFC 8305); uvloop can't.
+            options["happy_eyeballs_delay"] = DIAL_DELAY
+        super().__init__(uri, **options)
 
     def process_redirect(self, exc: Exception) -> Exception | str:
         return exc
@@ -134,7 +141,6 @@ class Connection:
                 max_size=MAX_FRAME,
                 max_queue=MAX_READ_AHEAD,
                 logger=_SILENT,
-                happy_eyeballs_delay=0.25,
             )
         except (OSError, WebSocketException) as failure:
             raise opening_error(failure) from failure

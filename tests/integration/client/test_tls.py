@@ -1,6 +1,8 @@
 import asyncio
+import importlib
 import socket
 import ssl
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -140,6 +142,22 @@ async def test_an_authority_vouches_for_a_name(identity: Identity, certificates:
         error = await refused(address, Authorities(elsewhere.certificate))
         assert error.code is Code.SERVER_PIN
         assert listener.heard == b""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="uvloop does not run there")
+def test_pins_hold_on_uvloop_as_well(identity: Identity, impostor: Identity) -> None:
+    async def story() -> None:
+        async with running(identity, idle) as server:
+            good = await Connection.open(server.address, LOGIN_PATH, server.trust)
+            assert good.channel_pin == identity.pin
+            await good.close()
+        async with listening(impostor.context()) as (listener, address):
+            assert (await refused(address, server.trust)).code is Code.SERVER_PIN
+        assert listener.heard == b""
+
+    uvloop = importlib.import_module("uvloop")
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(story())
 
 
 async def test_nobody_there_is_named() -> None:

@@ -208,6 +208,7 @@ async def test_entry_hashes_are_replaced_and_bounded(
     store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(entry_hashes, "KEPT_PER_STREAM", 10)
+    monkeypatch.setattr(local, "BATCHES_PER_TRIM", 1)
     stream, other = b"s" * 16, b"o" * 16
     await store.apply([PutEntryHash(other, 1, b"other")])
     await store.apply([PutEntryHash(stream, seq, b"%d" % seq) for seq in range(1, 16)])
@@ -218,6 +219,23 @@ async def test_entry_hashes_are_replaced_and_bounded(
     await store.apply([PutEntryHash(stream, 1 << 60, b"far")])
     assert await store.entry_hash(stream, 7) == b"7"
     assert await store.entry_hash(other, 1) == b"other"
+
+
+async def test_entry_hashes_are_trimmed_at_first_and_now_and_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(entry_hashes, "KEPT_PER_STREAM", 2)
+    monkeypatch.setattr(local, "BATCHES_PER_TRIM", 5)
+    stream, path = b"s" * 16, tmp_path / "store.db"
+    kept = []
+    for first in (1, 8):
+        opened = await LocalStore.open(path, KEY)
+        for seq in range(first, first + 7):
+            await opened.apply([PutEntryHash(stream, seq, b"h")])
+            hashes = [await opened.entry_hash(stream, known) for known in range(1, seq + 1)]
+            kept.append(len(hashes) - hashes.count(None))
+        await opened.close()
+    assert kept == [1, 2, 3, 4, 5, 2, 3, 2, 3, 4, 5, 6, 2, 3]
 
 
 async def test_every_call_runs_on_one_thread_that_is_not_the_loops(
