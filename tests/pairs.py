@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 
+import pytest
+
 from parlour.double_ratchet import (
     DeviceIdentity,
     LocalDevice,
@@ -12,6 +14,7 @@ from parlour.double_ratchet import (
     PrekeyBundle,
     PrekeyStore,
 )
+from parlour.errors import Code, ParlourError
 
 NOW = 1_800_000_000
 
@@ -26,6 +29,13 @@ def seeded(seed: str) -> Callable[[int], bytes]:
         return hashlib.shake_256(f"{seed}/{counter}".encode()).digest(size)
 
     return random
+
+
+def refused(code: Code, call: Callable[..., object], *arguments: object) -> None:
+    """The call must raise the error of that code."""
+    with pytest.raises(ParlourError) as caught:
+        call(*arguments)
+    assert caught.value.code is code
 
 
 class Device:
@@ -109,9 +119,11 @@ def pair(
     )
 
 
-def started(*, has_kem: bool = True, header_encryption: bool = False) -> tuple[End, End]:
+def started(
+    *, has_kem: bool = True, header_encryption: bool = False, batch: bool = True
+) -> tuple[End, End]:
     """Two devices that have exchanged a message each."""
-    ada, bea = pair(has_kem=has_kem, header_encryption=header_encryption)
+    ada, bea = pair(has_kem=has_kem, header_encryption=header_encryption, batch=batch)
     ada.initiate()
     bea.read(ada.send(b"first"))
     ada.read(bea.send(b"answer"))
