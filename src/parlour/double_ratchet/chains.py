@@ -27,7 +27,7 @@ def read_key(reader: Reader) -> bytes:
 
 
 class SendingChain:
-    """What the next messages are encrypted with.
+    """What the next messages are encrypted with. `header_key` is empty where headers are plain.
 
     `ahead` holds `(chain key after it, message key)` of the next messages, when they were made in
     idle time.
@@ -40,7 +40,7 @@ class SendingChain:
         ratchet_key: bytes,
         chain_key: bytes,
         previous_length: int,
-        header_key: bytes | None,
+        header_key: bytes,
         number: int = 0,
     ) -> None:
         self.ratchet_key = ratchet_key
@@ -57,7 +57,7 @@ class SendingChain:
     def header(self, number: int, salt: bytes, binding: bytes) -> bytes:
         """The header of message `number`, encrypted if the session encrypts headers."""
         header = Header(self.ratchet_key, self.previous_length, number).to_bytes()
-        if self.header_key is None:
+        if not self.header_key:
             return header
         return seal_header(header, self.header_key, salt, binding)
 
@@ -76,14 +76,14 @@ class SendingChain:
         """Write all but what is ahead."""
         writer.fixed(self.ratchet_key, X25519_SIZE).uint32(self.number)
         writer.fixed(self.chain_key, KEY_SIZE).uint32(self.previous_length)
-        writer.optional(self.header_key, write_key)
+        writer.opaque(self.header_key)
 
     @classmethod
     def read(cls, reader: Reader) -> Self:
         """Read what `write` wrote."""
         ratchet_key, number = reader.fixed(X25519_SIZE), reader.uint32()
         chain_key, previous_length = read_key(reader), reader.uint32()
-        return cls(ratchet_key, chain_key, previous_length, reader.optional(read_key), number)
+        return cls(ratchet_key, chain_key, previous_length, reader.opaque(KEY_SIZE), number)
 
 
 def fill(ahead: deque[tuple[bytes, bytes]], chain_key: bytes, count: int) -> None:
@@ -118,7 +118,8 @@ class Reach:
 class ReceivingChain:
     """One chain of the peer: where it stands, and the keys of messages that did not come yet.
 
-    A chain is closed (`chain_key` is `None`) when the peer has gone on to its next one.
+    `header_key` is empty where headers are plain. A chain is closed (`chain_key` is empty) when
+    the peer has gone on to its next one.
     """
 
     __slots__ = (
@@ -131,7 +132,7 @@ class ReceivingChain:
         "skipped",
     )
 
-    def __init__(self, ratchet_key: bytes, chain_key: bytes | None, header_key: bytes | None):
+    def __init__(self, ratchet_key: bytes, chain_key: bytes, header_key: bytes) -> None:
         self.ratchet_key = ratchet_key
         self.chain_key = chain_key
         self.header_key = header_key
@@ -150,7 +151,7 @@ class ReceivingChain:
         """
         if number < self.number:
             return self._reach_back(number, now)
-        if self.chain_key is None:
+        if not self.chain_key:
             # The peer said, authenticated, that the chain ended before.
             raise AuthenticationError(Code.CRYPTO_TAG, "number beyond the end of its chain")
         if number - self.number > budget:
@@ -171,7 +172,7 @@ class ReceivingChain:
 
     def steps(self, until: int) -> tuple[list[bytes], bytes]:
         """The message keys before `until`, and the chain key there. The chain must be open."""
-        chain_key = self.chain_key or b""
+        chain_key = self.chain_key
         keys: list[bytes] = []
         for place in range(until - self.number):
             pair = self.ahead[place] if place < len(self.ahead) else step_chain(chain_key)
@@ -201,7 +202,7 @@ class ReceivingChain:
     def close(self, keys: list[bytes], now: int) -> None:
         """The peer has left this chain; `keys` are of its last messages."""
         self.keep(keys, now)
-        self.chain_key = None
+        self.chain_key = b""
         self.ahead.clear()
 
     def drop_oldest(self, count: int) -> None:
@@ -221,9 +222,8 @@ class ReceivingChain:
             self.drop_oldest(count)
 
     def precompute(self, count: int) -> None:
-        """Have the keys of the next `count` messages ready."""
-        if self.chain_key is not None:
-            fill(self.ahead, self.chain_key, count)
+        """Have the keys of the next `count` messages ready. The chain must be open."""
+        fill(self.ahead, self.chain_key, count)
 
     def write(self, writer: Writer) -> None:
         """Write all but what is ahead."""
@@ -231,8 +231,8 @@ class ReceivingChain:
         def write_one(inner: Writer, item: tuple[int, tuple[bytes, int]]) -> None:
             inner.uint32(item[0]).fixed(item[1][0], KEY_SIZE).uint64(item[1][1])
 
-        writer.fixed(self.ratchet_key, X25519_SIZE).optional(self.chain_key, write_key)
-        writer.optional(self.header_key, write_key)
+        writer.fixed(self.ratchet_key, X25519_SIZE).opaque(self.chain_key)
+        writer.opaque(self.header_key)
         writer.uint32(self.number).uint32(self.dropped_below)
         writer.vector(self.skipped.items(), write_one)
 
@@ -243,8 +243,8 @@ class ReceivingChain:
         def read_one(inner: Reader) -> tuple[int, tuple[bytes, int]]:
             return inner.uint32(), (read_key(inner), inner.uint64())
 
-        ratchet_key, chain_key = reader.fixed(X25519_SIZE), reader.optional(read_key)
-        chain = cls(ratchet_key, chain_key, reader.optional(read_key))
+        ratchet_key, chain_key = reader.fixed(X25519_SIZE), reader.opaque(KEY_SIZE)
+        chain = cls(ratchet_key, chain_key, reader.opaque(KEY_SIZE))
         chain.number, chain.dropped_below = reader.uint32(), reader.uint32()
         chain.skipped = dict(reader.vector(read_one, limits.MAX_SKIPPED))
         return chain

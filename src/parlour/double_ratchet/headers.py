@@ -51,12 +51,8 @@ def seal_header(header: bytes, header_key: bytes, salt: bytes, binding: bytes) -
     return cipher.seal(nonce, header, binding)
 
 
-def open_header(
-    encrypted: bytes, header_key: bytes | None, salt: bytes, binding: bytes
-) -> Header | None:
+def open_header(encrypted: bytes, header_key: bytes, salt: bytes, binding: bytes) -> Header | None:
     """HDECRYPT: the header, or `None` if this is not the key."""
-    if header_key is None:
-        return None
     cipher, nonce = derive_seal(header_key, salt, labels.HEADER_SEAL)
     try:
         return Header.from_bytes(cipher.open(nonce, encrypted, binding))

@@ -19,7 +19,7 @@ from typing import Self
 
 from parlour.codec import Reader, Writer
 from parlour.double_ratchet import labels, limits
-from parlour.double_ratchet.chains import Reach, ReceivingChain, SendingChain, read_key, write_key
+from parlour.double_ratchet.chains import Reach, ReceivingChain, SendingChain, read_key
 from parlour.double_ratchet.headers import Header, open_header
 from parlour.double_ratchet.kdf import KEY_SIZE, SALT_SIZE, derive_seal, step_root
 from parlour.double_ratchet.messages import Message, Suite, encode_message, encode_prefix
@@ -42,7 +42,7 @@ class SendingTurn:
         key_pair: X25519PrivateKey,
         chain: SendingChain,
         root_key: bytes,
-        next_header_key: bytes | None,
+        next_header_key: bytes,
     ) -> None:
         self.key_pair = key_pair
         self.chain = chain
@@ -62,7 +62,7 @@ class ReceivingTurn:
         self,
         remote_key: X25519PublicKey,
         root_key: bytes,
-        next_header_key: bytes | None,
+        next_header_key: bytes,
         closing: list[bytes],
     ) -> None:
         self.remote_key = remote_key
@@ -109,8 +109,8 @@ class Ratchet:
         root_key: bytes,
         own_key: X25519PrivateKey | None,
         remote_key: X25519PublicKey | None,
-        next_sending_header_key: bytes | None,
-        next_receiving_header_key: bytes | None,
+        next_sending_header_key: bytes,
+        next_receiving_header_key: bytes,
     ) -> None:
         self.root_key = root_key
         self.own_key = own_key
@@ -136,11 +136,6 @@ class Ratchet:
         """RatchetInitBob(HE): the same secret, and the private half of his signed prekey."""
         receiving, sending = _header_keys(secret)
         return cls(secret[:KEY_SIZE], own_key, None, sending, receiving)
-
-    @property
-    def can_send(self) -> bool:
-        """Whether there is a key of the peer to send to."""
-        return self.sending is not None or self.remote_key is not None
 
     # --- Sending ---
 
@@ -202,10 +197,10 @@ class Ratchet:
         self.next_sending_header_key = turn.next_header_key
         self.ahead = None
 
-    def _step_root(self, shared: bytes) -> tuple[bytes, bytes, bytes | None]:
-        with_header_key = self.next_sending_header_key is not None
+    def _step_root(self, shared: bytes) -> tuple[bytes, bytes, bytes]:
+        with_header_key = bool(self.next_sending_header_key)
         material = step_root(self.root_key, shared, (3 if with_header_key else 2) * KEY_SIZE)
-        return material[:32], material[32:64], material[64:] or None
+        return material[:32], material[32:64], material[64:]
 
     # --- Receiving ---
 
@@ -327,8 +322,7 @@ class Ratchet:
 
         writer.fixed(self.root_key, KEY_SIZE).uint32(self.previous_length)
         writer.optional(self.own_key, write_private).optional(self.remote_key, write_public)
-        writer.optional(self.next_sending_header_key, write_key)
-        writer.optional(self.next_receiving_header_key, write_key)
+        writer.opaque(self.next_sending_header_key).opaque(self.next_receiving_header_key)
         writer.optional(self.sending, lambda inner, chain: chain.write(inner))
         writer.vector(self.receiving, lambda inner, chain: chain.write(inner))
 
@@ -339,7 +333,7 @@ class Ratchet:
         own_key = reader.optional(lambda inner: X25519PrivateKey(read_key(inner)))
         remote_key = reader.optional(lambda inner: X25519PublicKey(read_key(inner)))
         ratchet = cls(
-            root_key, own_key, remote_key, reader.optional(read_key), reader.optional(read_key)
+            root_key, own_key, remote_key, reader.opaque(KEY_SIZE), reader.opaque(KEY_SIZE)
         )
         ratchet.previous_length = previous_length
         ratchet.sending = reader.optional(SendingChain.read)
@@ -350,9 +344,9 @@ class Ratchet:
         return "Ratchet([secret])"
 
 
-def _header_keys(secret: bytes) -> tuple[bytes | None, bytes | None]:
-    """The initiator's and the responder's first header key, if there are any."""
-    return secret[32:64] or None, secret[64:96] or None
+def _header_keys(secret: bytes) -> tuple[bytes, bytes]:
+    """The initiator's and the responder's first header key; empty where headers are plain."""
+    return secret[32:64], secret[64:96]
 
 
 def _decrypt(message: Message, reach: Reach, authenticated: bytes) -> bytes:

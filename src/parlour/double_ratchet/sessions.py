@@ -57,6 +57,8 @@ class PeerSessions:
     def __init__(
         self, local: LocalDevice, peer: DeviceIdentity, *, header_encryption: bool = False
     ) -> None:
+        if peer.device_id == local.identity.device_id:
+            raise UsageError(Code.USAGE_INVALID, "a device has no session with itself")
         self._local = local
         self._peer = peer
         self._header_encryption = header_encryption
@@ -200,6 +202,9 @@ class PeerSessions:
                 return Decrypted(opened.plaintext, session_id, new_session=False)
         if self._local.identity.has_kem and not message.suite.has_kem:
             raise SecurityStop(Code.PREKEY_DOWNGRADE, "a first message without ML-KEM-1024")
+        if self._stale_since is not None:
+            # What it sent before it was removed is read, but it starts nothing new.
+            raise PeerError(Code.SESSION_STALE, "the device left its account's list")
         secrets = prekeys.find(first)
         agreed = agreement.respond(self._local, self._peer, message.suite, secrets)
         session = Session.respond(agreed, secrets.signed, now)
@@ -226,7 +231,8 @@ class PeerSessions:
         self._sessions = [
             session
             for place, session in enumerate(self._sessions[: limits.MAX_SESSIONS])
-            if place == 0 or session.used_at + limits.MAX_ARCHIVE_AGE > now
+            if (place == 0 and not session.retired)
+            or session.used_at + limits.MAX_ARCHIVE_AGE > now
         ]
 
     def expire(self, now: int) -> None:
