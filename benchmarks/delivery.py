@@ -74,6 +74,8 @@ async def _send(folder: Path, count: int, rate: float) -> None:
                 if isinstance(event, MessageSent):
                     text, started = waiting.pop(event.message.message_id)
                     said[text] = (started, time.monotonic_ns())
+                    if len(said) == count:
+                        return
 
         watcher = asyncio.create_task(acknowledge())
         begin = time.monotonic()
@@ -82,10 +84,7 @@ async def _send(folder: Path, count: int, rate: float) -> None:
             text = f"message {number}"
             started = time.monotonic_ns()
             waiting[await client.send("reader", text)] = (text, started)
-        await client.sent()
-        while waiting:
-            await asyncio.sleep(0.01)
-        watcher.cancel()
+        await watcher
     print(json.dumps(said), flush=True)
 
 
