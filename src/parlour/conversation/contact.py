@@ -2,7 +2,8 @@
 
 Verification is a table of states. ``UNVERIFIED`` trusts the first key seen. ``VERIFIED`` means
 that a person compared the safety number. ``CHANGED`` means that a verified account shows another
-key: nothing is sent to it and nothing of the new key is read until a person accepts or verifies.
+key: nothing is sent to it and nothing of the new key is read until a person accepts or verifies,
+or until the key that was verified is shown again.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from parlour.double_ratchet.identity import DeviceIdentity
-from parlour.errors import Code, SecurityStop, StorageError, UsageError
+from parlour.errors import Code, StorageError, UsageError
 from parlour.identity.device_list import Device, DeviceListEntry, DeviceListState
 from parlour.primitives.signature import Ed25519PublicKey
 
@@ -32,6 +33,7 @@ class _Act(StrEnum):
     VERIFY = "verify"
     KEY_CHANGE = "key change"
     ACCEPT = "accept"
+    WITHDRAW = "withdraw"
 
 
 _TRANSITIONS: Final[dict[tuple[Verification, _Act], Verification]] = {
@@ -42,6 +44,7 @@ _TRANSITIONS: Final[dict[tuple[Verification, _Act], Verification]] = {
     (Verification.CHANGED, _Act.VERIFY): Verification.VERIFIED,
     (Verification.CHANGED, _Act.KEY_CHANGE): Verification.CHANGED,
     (Verification.CHANGED, _Act.ACCEPT): Verification.UNVERIFIED,
+    (Verification.CHANGED, _Act.WITHDRAW): Verification.VERIFIED,
 }
 
 
@@ -121,6 +124,10 @@ class Contact:
         """A person goes on with a changed key without comparing."""
         return self._settled(_Act.ACCEPT)
 
+    def withdrawn(self) -> Contact:
+        """The key that was verified is shown again: the other one is not offered any more."""
+        return replace(self, verification=self._after(_Act.WITHDRAW), offered=None)
+
     def key_to_verify(self) -> Ed25519PublicKey:
         """The account key that a person compares now: the offered one, if there is one."""
         return (self.offered or self.head).account_key
@@ -156,13 +163,3 @@ class Contact:
             )
         except (msgspec.DecodeError, ValueError) as error:
             raise StorageError(Code.STORE_BROKEN, "contact record") from error
-
-
-def verify_chain(account_id: bytes, entries: list[DeviceListEntry]) -> DeviceListEntry:
-    """Verify a whole list from entry 0; return its last entry."""
-    if not entries:
-        raise SecurityStop(Code.DEVICE_LIST_INVALID, "no entry")
-    state = DeviceListState.begin(account_id, entries[0])
-    for entry in entries[1:]:
-        state = state.extend(entry)
-    return entries[-1]

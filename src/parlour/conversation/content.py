@@ -58,7 +58,8 @@ class Unknown(Struct, array_like=True, frozen=True):
         return f"Unknown(version={self.version}, tag={self.tag})"
 
 
-Content: TypeAlias = Text | ResendRequest | Resent | Unknown
+Control: TypeAlias = ResendRequest | Resent
+Content: TypeAlias = Text | Control | Unknown
 
 # Numbers are never used again for something else.
 _TAGS: Final[dict[int, type[Text] | type[ResendRequest] | type[Resent]]] = {

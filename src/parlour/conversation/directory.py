@@ -2,30 +2,55 @@
 
 A list is read again from the last entry that we know, once per connection and whenever the server
 says that it grew. The first entry of the answer must be the one that we know: a server that goes
-back, forks or shortens a list is found out by that.
+back, forks or shortens a list is found out by that. The key of our own account never changes: we
+know it from ourselves, and a server that shows another one is not believed.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Final
 
-from parlour.conversation.contact import Contact, verify_chain
-from parlour.conversation.events import ContactAdded, DevicesChanged, KeyChanged, SendingBlocked
+from parlour.conversation.contact import Contact
+from parlour.conversation.events import (
+    ContactAdded,
+    DevicesChanged,
+    KeyChanged,
+    KeyReturned,
+    SendingBlocked,
+)
 from parlour.conversation.requests import ServerRequest
 from parlour.conversation.state import Memory
-from parlour.errors import Code, ParlourError, SecurityStop
-from parlour.identity.device_list import DeviceListEntry
+from parlour.errors import Code, NotFoundError, ParlourError, SecurityStop, error
+from parlour.identity.device_list import DeviceListEntry, DeviceListState
+from parlour.primitives.signature import Ed25519PublicKey
 from parlour.wire.directory import DeviceListPage, ReadDeviceList
 from parlour.wire.kinds import Kind
 
-DEVICE_LIST = "device-list"
+DEVICE_LIST: Final = "device-list"
+# A list this long has changed daily for 27 years; it keeps a server from making us read for ever.
+MAX_ENTRIES: Final = 10_000
 
 
 @dataclass(slots=True)
 class _Reading:
-    """A whole list that is being read from entry 0, page by page."""
+    """A whole list that is being read from entry 0, page by page, and verified as it comes."""
 
-    entries: list[DeviceListEntry] = field(default_factory=list)
+    state: DeviceListState | None = None
+    latest: DeviceListEntry | None = None
+
+    @property
+    def next_number(self) -> int:
+        """The number of the entry that comes next."""
+        return 0 if self.state is None else self.state.number + 1
+
+    def take(self, account_id: bytes, entry: DeviceListEntry) -> None:
+        """Verify one more entry, or raise `SecurityStop`."""
+        if self.state is None:
+            self.state = DeviceListState.begin(account_id, entry)
+        else:
+            self.state = self.state.extend(entry)
+        self.latest = entry
 
 
 class Directory:
@@ -47,14 +72,13 @@ class Directory:
         """Read the list of an account again, or for the first time."""
         self._wanted.add(account_id)
 
-    def want_known(self, account_id: bytes) -> None:
-        """Read the list of an account again, if it is one that we know."""
-        if account_id in self._memory.contacts:
-            self.want(account_id)
+    def is_read(self, account_id: bytes) -> bool:
+        """Whether the whole list was read on this connection, and nothing says that it grew."""
+        return account_id in self._current and account_id not in self._wanted
 
     def is_current(self, account_id: bytes) -> bool:
         """Whether the list was read on this connection; if not, it is wanted from now on."""
-        if account_id in self._current and account_id not in self._wanted:
+        if self.is_read(account_id):
             return True
         self.want(account_id)
         return False
@@ -75,7 +99,7 @@ class Directory:
         if contact is None and reading is None:
             reading = self._readings[account_id] = _Reading()
         if reading is not None:
-            first = len(reading.entries)
+            first = reading.next_number
         else:
             first = contact.head.number if contact is not None else 0
         body = ReadDeviceList(account_id=account_id, first=first)
@@ -83,13 +107,19 @@ class Directory:
 
     # --- Answers -------------------------------------------------------------------------
 
-    def found(self, page: DeviceListPage) -> bytes:
+    def found(self, page: DeviceListPage, name: str | None) -> bytes:
         """Take the answer to a look-up by name; return the account's id.
 
         An account that is known already keeps its list: what the server says anew of it is
-        compared by `answered`, like everything else.
+        compared by `answered`, like everything else. It keeps its name, too: a server that gives
+        the account of one person for the name of another is refused.
         """
-        if page.account_id in self._memory.contacts:
+        if name is not None and page.name != name:
+            raise error(Code.SERVER_MISBEHAVED, "another account was found")
+        known = self._memory.contacts.get(page.account_id)
+        if known is not None:
+            if known.name != page.name:
+                raise error(Code.SERVER_MISBEHAVED, "an account that has another name")
             self.want(page.account_id)
         else:
             self._readings[page.account_id] = _Reading()
@@ -110,40 +140,65 @@ class Directory:
             raise SecurityStop(Code.DEVICE_LIST_INVALID, "the answer is of another account")
         entries = [DeviceListEntry.decode(data) for data in page.entries]
         reading = self._readings.get(account_id)
-        if reading is None:
-            self._continue(self._memory.contacts[account_id], entries, page)
-            return
-        if page.more and not entries:
+        contact = self._memory.contacts.get(account_id)
+        if reading is not None:
+            self._read_on(reading, account_id, entries, page)
+        elif contact is not None:
+            self._continue(contact, entries, page)
+
+    def _read_on(
+        self,
+        reading: _Reading,
+        account_id: bytes,
+        entries: list[DeviceListEntry],
+        page: DeviceListPage,
+    ) -> None:
+        """Read a list from its beginning."""
+        # A look-up by name and a reading may cross: what was verified already is passed over.
+        new = [entry for entry in entries if entry.number >= reading.next_number]
+        if page.more and not new:
             raise SecurityStop(Code.DEVICE_LIST_INVALID, "an empty page that goes on")
-        reading.entries.extend(entries)
+        for entry in new:
+            reading.take(account_id, entry)
+        if reading.latest is None:
+            raise SecurityStop(Code.DEVICE_LIST_INVALID, "no entry")
+        if reading.next_number > MAX_ENTRIES:
+            raise SecurityStop(Code.DEVICE_LIST_INVALID, "a list without end")
         if page.more:
             self.want(account_id)
             return
         del self._readings[account_id]
-        latest = verify_chain(account_id, reading.entries)
-        self._settle(self._memory.contacts.get(account_id), latest, page.name)
+        self._settle(self._memory.contacts.get(account_id), reading.latest, page.name)
         self._done(account_id)
 
     def _continue(
         self, contact: Contact, entries: list[DeviceListEntry], page: DeviceListPage
     ) -> None:
         """Read on from the entry that we know, which must come first."""
-        if not entries:
+        head = contact.head
+        while entries and entries[0].number < head.number and _same_key(entries[0], head):
+            # The answer was on its way while another one brought us further.
+            entries = entries[1:]
+        if not entries and head.number == 0:
             raise SecurityStop(Code.DEVICE_LIST_ROLLBACK, "the known entry is gone")
-        if entries[0].account_key != contact.head.account_key:
-            # Another key: its list has to be read and verified from its own beginning.
+        if not entries or not _same_key(entries[0], head):
+            # Gone back, or another key, whose list is shorter: to be read from its own beginning.
             self._readings[contact.account_id] = _Reading()
             self.want(contact.account_id)
             return
         if entries[0] != contact.head:
             raise SecurityStop(Code.DEVICE_LIST_INVALID, "the list was forked")
+        if contact.stopped:
+            contact = contact.withdrawn()
+            self._memory.put_contact(contact)
+            self._memory.events.append(KeyReturned(contact.account_id, contact.name))
         grown = contact
         for entry in entries[1:]:
             grown = grown.extended(entry)
         if grown is not contact:
             self._keep(contact, grown)
-        if page.more and grown is contact:
-            raise SecurityStop(Code.DEVICE_LIST_INVALID, "an empty page that goes on")
+        if page.more and (grown is contact or grown.head.number > MAX_ENTRIES):
+            raise SecurityStop(Code.DEVICE_LIST_INVALID, "a list without end")
         if page.more:
             self.want(contact.account_id)
         else:
@@ -155,12 +210,21 @@ class Directory:
 
     def _settle(self, known: Contact | None, latest: DeviceListEntry, name: str) -> None:
         if known is None:
+            if any(contact.name == name for contact in self._memory.contacts.values()):
+                raise error(Code.SERVER_MISBEHAVED, "two accounts of one name")
             contact = Contact(name=name, head=latest)
             self._memory.put_contact(contact)
             self._memory.events.append(ContactAdded(contact.account_id, contact.name))
             return
-        if latest.account_key == known.head.account_key:
+        if _same_key(latest, known.head):
+            if latest == known.head:
+                return
+            if latest.number < known.head.number:
+                raise SecurityStop(Code.DEVICE_LIST_ROLLBACK, f"entry {latest.number} is the last")
             raise SecurityStop(Code.DEVICE_LIST_INVALID, "the list was forked")
+        if known.account_id == self._memory.account_id:
+            # Taking it would send a copy of all that we say to devices that are not ours.
+            raise SecurityStop(Code.ACCOUNT_KEY_CHANGED, "that of our own account, by the server")
         if latest == known.offered:
             return
         changed = known.with_changed_key(latest)
@@ -171,26 +235,38 @@ class Directory:
 
     # --- What a person decides -----------------------------------------------------------
 
-    def verify(self, account_id: bytes) -> None:
-        """A person compared the safety number."""
-        contact = self._memory.contacts[account_id]
+    def verify(self, account_id: bytes, key: Ed25519PublicKey | None) -> None:
+        """A person compared the safety number, of `key` if it is given."""
+        contact = self._contact_with(account_id, key)
         self._keep(contact, contact.verified())
 
-    def accept(self, account_id: bytes) -> None:
-        """A person goes on with a changed key."""
-        contact = self._memory.contacts[account_id]
+    def accept(self, account_id: bytes, key: Ed25519PublicKey | None) -> None:
+        """A person goes on with a changed key, that is `key` if it is given."""
+        contact = self._contact_with(account_id, key)
         self._keep(contact, contact.accepted())
+
+    def _contact_with(self, account_id: bytes, key: Ed25519PublicKey | None) -> Contact:
+        contact = self._memory.contacts.get(account_id)
+        if contact is None:
+            raise NotFoundError(Code.ACCOUNT_UNKNOWN)
+        if key is not None and key != contact.key_to_verify():
+            raise error(Code.ACCOUNT_KEY_CHANGED, "once more, while a person compared")
+        return contact
 
     def _keep(self, before: Contact, after: Contact) -> None:
         """Write a contact, and forget the sessions of devices that left."""
         self._memory.put_contact(after)
-        old = {device.device_id for device in before.head.devices}
-        new = {device.device_id for device in after.head.devices}
-        for device_id in sorted(old - new):
+        # A device that shows other keys under its old id counts as one that left and one that came.
+        old, new = before.identities(), after.identities()
+        removed = sorted(identity.device_id for identity in old if identity not in new)
+        added = sorted(identity.device_id for identity in new if identity not in old)
+        for device_id in removed:
             self._memory.delete_sessions(device_id)
-        if old != new:
+        if removed or added:
             self._memory.events.append(
-                DevicesChanged(
-                    after.account_id, after.name, tuple(sorted(new - old)), tuple(sorted(old - new))
-                )
+                DevicesChanged(after.account_id, after.name, tuple(added), tuple(removed))
             )
+
+
+def _same_key(one: DeviceListEntry, other: DeviceListEntry) -> bool:
+    return one.account_key == other.account_key

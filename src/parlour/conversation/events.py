@@ -22,9 +22,12 @@ class EventCode(StrEnum):
     HISTORY_MISMATCH = "history.mismatch"
     CONTACT_ADDED = "contact.added"
     KEY_CHANGED = "contact.key_changed"
+    KEY_RETURNED = "contact.key_returned"
     DEVICES_CHANGED = "contact.devices_changed"
     SENDING_BLOCKED = "sending.blocked"
+    DEVICE_LEFT_OUT = "sending.device_left_out"
     SERVER_RESTORED = "server.restored"
+    SERVER_MISBEHAVED = "server.misbehaved"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,15 @@ class KeyChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyReturned:
+    """A verified account shows its verified key again; what was stopped goes on with that one."""
+
+    code = EventCode.KEY_RETURNED
+    account_id: bytes
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class DevicesChanged:
     """An account's devices changed; ours too, which may be news to its owner."""
 
@@ -114,6 +126,27 @@ class SendingBlocked:
 
 
 @dataclass(frozen=True, slots=True)
+class DeviceLeftOut:
+    """The server has no prekeys for a device that we never wrote to: messages go out without it.
+
+    When it is back it asks for them. A server that hides the prekeys of a device shows by this.
+    """
+
+    code = EventCode.DEVICE_LEFT_OUT
+    account_id: bytes
+    device_id: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ServerMisbehaved:
+    """The server broke the protocol in `what`; it is tried again with pauses."""
+
+    code = EventCode.SERVER_MISBEHAVED
+    what: str
+    reason: Code
+
+
+@dataclass(frozen=True, slots=True)
 class ServerRestored:
     """The server's data is from a backup: what it said in between may come again or be gone."""
 
@@ -128,7 +161,10 @@ Event: TypeAlias = (
     | HistoryMismatch
     | ContactAdded
     | KeyChanged
+    | KeyReturned
     | DevicesChanged
     | SendingBlocked
+    | DeviceLeftOut
     | ServerRestored
+    | ServerMisbehaved
 )

@@ -32,10 +32,11 @@ from parlour.conversation.requests import Request, ServerRequest
 from parlour.conversation.sending import APPEND, BUNDLES, CREATE, Sending
 from parlour.conversation.state import Memory, Records
 from parlour.conversation.upkeep import ACKNOWLEDGE, CATCH_UP, PUBLISH, Upkeep
-from parlour.errors import Code, ParlourError
+from parlour.errors import Code, ParlourError, error
 from parlour.primitives.random import Random, system_random
+from parlour.primitives.signature import Ed25519PublicKey
 from parlour.wire.directory import DeviceListPage
-from parlour.wire.prekeys import Bundles, PrekeyCounts
+from parlour.wire.prekeys import Bundles, FetchBundles, PrekeyCounts
 from parlour.wire.push import (
     PushDeviceList,
     PushDrain,
@@ -44,6 +45,7 @@ from parlour.wire.push import (
     PushResync,
     PushStream,
 )
+from parlour.wire.server import Nothing
 from parlour.wire.streams import (
     Acknowledge,
     Appended,
@@ -72,6 +74,7 @@ class Machine:
         self._online = False
         # A newer program may read what an older one kept.
         self._receiving.retry({Reason.NEWER_FORMAT}, None, now)
+        self._receiving.want_directory()
         self._upkeep.maintain(now)
 
     # --- What people do ------------------------------------------------------------------
@@ -80,14 +83,18 @@ class Machine:
         """Say something to an account; return the message's id. It goes out when it can."""
         return self._sending.send(peer, content, now)
 
-    def verify(self, account_id: bytes, now: int) -> None:
-        """A person compared the safety number with that account."""
-        self._directory.verify(account_id)
+    def verify(self, account_id: bytes, now: int, key: Ed25519PublicKey | None = None) -> None:
+        """A person compared the safety number with that account.
+
+        `key` is the account key that it was made of (`Contact.key_to_verify`): if the server
+        showed yet another one meanwhile, `SecurityStop` is raised.
+        """
+        self._directory.verify(account_id, key)
         self._receiving.retry({Reason.KEY_CHANGED}, account_id, now)
 
-    def accept(self, account_id: bytes, now: int) -> None:
-        """A person goes on with a changed key without comparing."""
-        self._directory.accept(account_id)
+    def accept(self, account_id: bytes, now: int, key: Ed25519PublicKey | None = None) -> None:
+        """A person goes on with a changed key without comparing. `key` as for `verify`."""
+        self._directory.accept(account_id, key)
         self._receiving.retry({Reason.KEY_CHANGED}, account_id, now)
 
     # --- What is known -------------------------------------------------------------------
@@ -123,14 +130,21 @@ class Machine:
         """A live connection began; `started` is its first page."""
         self._online = True
         self._directory.connected()
+        self._sending.connected()
+        self._receiving.want_directory()
         self._pending.clear()
+        self._receiving.behind = False
+        entries: Sequence[Entry] = started.entries
         if self._memory.incarnation not in (b"", started.incarnation):
             self._upkeep.restored()
+            self._receiving.restored()
             self._memory.events.append(ServerRestored())
+            # They follow on numbers of the data before: everything is read from its beginning.
+            entries = ()
+            self._receiving.behind = True
         if self._memory.incarnation != started.incarnation:
             self._memory.put_incarnation(started.incarnation)
-        self._receiving.behind = False
-        self._take_page(started.streams, started.entries, more=started.more, now=now)
+        self._take_page(started.streams, entries, more=started.more, now=now)
         self._upkeep.prekeys_left(started.prekeys_left, now)
 
     def disconnected(self) -> None:
@@ -166,15 +180,13 @@ class Machine:
 
     def changes(self) -> list[Change]:
         """What to write, in one transaction, before anything else happens."""
-        changes = self._memory.changes
-        self._memory.changes = []
-        return changes
+        return self._memory.take_changes()
 
     def outgoing(self, now: int) -> list[Request]:
         """Requests that are due and not under way. Write `changes()` before they leave."""
         needs: list[Request] = [*self._repairing.requests(), *self._receiving.requests()]
         if self._online:
-            needs += self._sending.requests(now)
+            needs += self._sending.requests(now, self._pending.is_paused)
             needs += self._directory.requests()
             needs += self._upkeep.requests(now, behind=self._receiving.behind)
         return self._pending.take(needs, now)
@@ -187,54 +199,78 @@ class Machine:
 
     def answered(self, request: ServerRequest, answer: Struct, now: int) -> None:
         """Take the server's answer to a request."""
-        self._pending.done(request.key)
         what, about = request.key
         try:
             self._take_answer(what, about, request.body, answer, now)
-        except ParlourError as error:
-            self._blame(what, about, error, now)
+        except ParlourError as problem:
+            self.failed(request, problem, now)
+        else:
+            self._pending.done(request.key)
+            self._upkeep.answered_well(what)
 
     def _take_answer(self, what: str, about: bytes, body: Struct, answer: Struct, now: int) -> None:
         match answer:
-            case Appended(client_id=message_id, seq=seq, stored_at=stored_at) if what == APPEND:
-                if message_id == about:
-                    self._sending.mark_sent(about, seq, stored_at)
-            case StreamInfo() if what == CREATE:
+            case Appended(client_id=client_id, seq=seq, stored_at=stored_at) if (
+                what == APPEND and client_id == about
+            ):
+                self._sending.mark_sent(about, seq, stored_at)
+            case StreamInfo() if what == CREATE and about in answer.members:
                 self._sending.learn_stream(answer)
-            case Bundles() if what == BUNDLES:
-                self._sending.bundles(about, answer, now)
+            case Bundles() if what == BUNDLES and isinstance(body, FetchBundles):
+                self._sending.bundles(about, body.device_ids, answer, now)
             case DeviceListPage() if what == DEVICE_LIST:
-                self._directory.answered(about, answer)
-                self._receiving.retry({Reason.DEVICE_LIST}, about, now)
-            case CaughtUp(streams=streams, entries=entries, more=more) if what == CATCH_UP:
-                self._receiving.behind = False
-                self._take_page(streams, entries, more=more, now=now)
+                self._take_device_list(about, answer, now)
+            case CaughtUp() if what == CATCH_UP:
+                self._take_caught_up(answer, now)
             case PrekeyCounts() if what == PUBLISH:
                 self._upkeep.published()
-            case _ if what == ACKNOWLEDGE and isinstance(body, Acknowledge):
+            case Nothing() if what == ACKNOWLEDGE and isinstance(body, Acknowledge):
                 self._upkeep.acknowledged(body)
             case _:
-                pass
+                raise error(Code.SERVER_MISBEHAVED, f"{what}: {type(answer).__name__}")
 
-    def found(self, page: DeviceListPage) -> bytes:
-        """Take the answer to a look-up by name; return the account's id."""
-        return self._directory.found(page)
+    def _take_device_list(self, account_id: bytes, page: DeviceListPage, now: int) -> None:
+        self._directory.answered(account_id, page)
+        if not self._directory.is_read(account_id):
+            return
+        self._sending.unblocked(account_id)
+        reasons = {Reason.DEVICE_LIST}
+        if not self._memory.contacts[account_id].stopped:
+            reasons.add(Reason.KEY_CHANGED)
+        self._receiving.retry(reasons, account_id, now)
 
-    def failed(self, request: Request, error: ParlourError, now: int) -> None:
+    def _take_caught_up(self, page: CaughtUp, now: int) -> None:
+        before = self._upkeep.positions()
+        self._receiving.behind = False
+        self._take_page(page.streams, page.entries, more=page.more, now=now)
+        if self._receiving.behind and self._upkeep.positions() == before:
+            # Asking again at once would go on for ever.
+            raise error(Code.SERVER_MISBEHAVED, "a page that brings nothing and goes on")
+
+    def found(self, page: DeviceListPage, name: str | None = None) -> bytes:
+        """Take the answer to a look-up by name; return the account's id.
+
+        `name` is the one that was asked for: an answer about another one is refused.
+        """
+        return self._directory.found(page, name)
+
+    def failed(self, request: Request, problem: ParlourError, now: int) -> None:
         """A request failed; it is asked again later, or what depends on it is told."""
         what, about = request.key
-        self._pending.failed(request.key, now, retry_after=getattr(error, "retry_after", None))
-        self._blame(what, about, error, now)
-
-    def _blame(self, what: str, about: bytes, error: ParlourError, now: int) -> None:
-        self._pending.failed((what, about), now)
-        if what == APPEND and error.code in _REFRESH_ON:
-            self._pending.done((what, about))
-            self._sending.unseal(about)
-        elif what in (BUNDLES, DEVICE_LIST, CREATE):
-            self._sending.blocked(about, error.code)
+        self._pending.failed(request.key, now, retry_after=getattr(problem, "retry_after", None))
+        if problem.code is Code.SERVER_MISBEHAVED:
+            self._upkeep.misbehaved(what, problem.code)
+        if what == APPEND and problem.code in _REFRESH_ON:
+            if self._sending.unseal(about):
+                self._pending.done(request.key)
+            else:
+                self._sending.refused(about, problem.code)
         elif what == APPEND:
-            self._sending.refused(about, error.code)
+            self._sending.refused(about, problem.code)
+        elif what in (BUNDLES, DEVICE_LIST, CREATE):
+            if problem.code in _REFRESH_ON:
+                self._directory.want(about)
+            self._sending.blocked(about, problem.code)
 
     def loaded(self, message_id: bytes, message: Message | None, now: int) -> None:
         """Take the store's answer to `LoadMessage`."""
@@ -278,7 +314,8 @@ class Machine:
     ) -> None:
         for info in streams:
             self._learn_stream(info)
-        for entry in entries:
+        # Whoever mixes a page up must not make us pass over the half of it.
+        for entry in sorted(entries, key=lambda entry: entry.seq):
             self._receiving.receive(entry, now, paged=True)
         if more:
             self._receiving.behind = True
@@ -288,5 +325,7 @@ class Machine:
             return
         try:
             self._sending.learn_stream(info)
-        except ParlourError as error:
-            self._sending.blocked(info.stream, error.code)
+        except ParlourError as problem:
+            if self._memory.conversation_of_stream(info.stream) is None:
+                self._memory.refuse(info.stream)
+            self._sending.blocked(info.stream, problem.code)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from parlour.conversation.requests import Request
@@ -12,7 +14,20 @@ Key = tuple[str, bytes]
 # Milliseconds: the first pause, and the longest.
 FIRST_PAUSE: Final = 500
 LONGEST_PAUSE: Final = 60_000
+# A server may ask for a longer pause than ours, not for one without end.
+LONGEST_ASKED: Final = 3_600_000
 _MAX_DOUBLINGS: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class _Pause:
+    failures: int
+    since: int
+    until: int
+
+    def holds(self, now: int) -> bool:
+        # A clock that went back must not make the pause longer.
+        return self.since <= now < self.until
 
 
 class Pending:
@@ -21,44 +36,48 @@ class Pending:
     def __init__(self, random: Random) -> None:
         self._random = random
         self._under_way: set[Key] = set()
-        self._failures: dict[Key, int] = {}
-        self._not_before: dict[Key, int] = {}
+        self._pauses: dict[Key, _Pause] = {}
 
-    def take(self, needs: list[Request], now: int) -> list[Request]:
+    def take(self, needs: Sequence[Request], now: int) -> list[Request]:
         """The needs that are neither under way nor paused; they are under way from now on."""
         due = [
             need
             for need in needs
-            if need.key not in self._under_way and self._not_before.get(need.key, 0) <= now
+            if need.key not in self._under_way and not self.is_paused(need.key, now)
         ]
         self._under_way.update(need.key for need in due)
-        wanted = {need.key for need in needs}
-        for key in [key for key in self._not_before if key not in wanted]:
-            self.done(key)
+        wanted = {need.key for need in needs} | self._under_way
+        for key in [key for key in self._pauses if key not in wanted]:
+            del self._pauses[key]
         return due
+
+    def is_paused(self, key: Key, now: int) -> bool:
+        """Whether it failed a short while ago."""
+        pause = self._pauses.get(key)
+        return pause is not None and pause.holds(now)
 
     def done(self, key: Key) -> None:
         """It was answered, or nobody needs it any more."""
         self._under_way.discard(key)
-        self._failures.pop(key, None)
-        self._not_before.pop(key, None)
+        self._pauses.pop(key, None)
 
     def failed(self, key: Key, now: int, retry_after: int | None = None) -> None:
         """It failed: pause, at least as long as the server asked for (`retry_after`, ms)."""
         self._under_way.discard(key)
-        failures = min(self._failures.get(key, 0) + 1, _MAX_DOUBLINGS)
-        self._failures[key] = failures
+        before = self._pauses.get(key)
+        failures = min((before.failures if before else 0) + 1, _MAX_DOUBLINGS)
         longest = min(FIRST_PAUSE << failures, LONGEST_PAUSE)
         # Full jitter over the upper half: clients that failed together do not return together.
         jitter = int.from_bytes(self._random(4)) % (longest // 2 + 1)
-        self._not_before[key] = now + max(longest // 2 + jitter, retry_after or 0)
+        pause = max(longest // 2 + jitter, min(retry_after or 0, LONGEST_ASKED))
+        self._pauses[key] = _Pause(failures, now, now + pause)
 
     def clear(self) -> None:
         """A new connection begins: nothing is under way, and what failed may be tried at once."""
         self._under_way.clear()
-        self._failures.clear()
-        self._not_before.clear()
+        self._pauses.clear()
 
     def next_timeout(self) -> int | None:
-        """When the first pause ends."""
-        return min(self._not_before.values(), default=None)
+        """When the first pause ends of what is not under way."""
+        ends = (pause.until for key, pause in self._pauses.items() if key not in self._under_way)
+        return min(ends, default=None)

@@ -25,6 +25,7 @@ class Reason(StrEnum):
     MALFORMED = "unreadable.malformed"
     MISSING = "unreadable.missing"
     LOST = "unreadable.lost"
+    REPEATED = "unreadable.repeated"
 
 
 class Repair(StrEnum):
@@ -80,6 +81,9 @@ TREATMENTS: Final[dict[Reason, Treatment]] = {
     ),
     Reason.MALFORMED: Treatment("Its sender made it wrongly.", Repair.NONE, 0),
     Reason.MISSING: Treatment("It was sent, and never arrived here.", Repair.NONE, 0),
+    Reason.REPEATED: Treatment(
+        "It came a second time, or a copy of its sender's device made it.", Repair.NONE, 0
+    ),
     Reason.LOST: Treatment(
         "It could not be read and was not sent again in time. Ask the sender to repeat it.",
         Repair.NONE,

@@ -12,7 +12,7 @@ from typing import Final
 
 from parlour.conversation import content as contents
 from parlour.conversation.changes import Message, MessageState, PutEntryHash, PutMessage
-from parlour.conversation.content import Content, ResendRequest, Resent
+from parlour.conversation.content import Content, Control, ResendRequest, Resent
 from parlour.conversation.directory import Directory
 from parlour.conversation.events import HistoryMismatch, MessageMissing, MessageReceived
 from parlour.conversation.genesis import Genesis
@@ -22,7 +22,14 @@ from parlour.conversation.repair import Repairing
 from parlour.conversation.requests import LoadHash, Request
 from parlour.conversation.sealed import Context, entry_hash, open_entry
 from parlour.conversation.sending import INBOX_GENESIS_HASH, Sending, saw, skip_own
-from parlour.conversation.state import MAX_MISSING, Conversation, Held, Memory, SenderCount
+from parlour.conversation.state import (
+    MAX_MISSING,
+    Conversation,
+    Held,
+    Memory,
+    SenderCount,
+    held_key,
+)
 from parlour.double_ratchet.identity import DeviceIdentity
 from parlour.errors import Code, DecodeError, ParlourError
 from parlour.wire.envelope import ENVELOPE_FORMAT, SuiteId
@@ -31,17 +38,31 @@ from parlour.wire.streams import Entry
 LOAD_HASH: Final = "load-hash"
 # What senders said of entries that this device is still to see, or has to look up.
 _MAX_CLAIMS: Final = 200
+# Control messages of devices that we are about to learn of, in memory only.
+_MAX_CONTROLS: Final = 200
 
 _REASON_OF: Final[dict[Code, Reason]] = {
     Code.SESSION_NONE: Reason.NO_SESSION,
     Code.SESSION_STALE: Reason.NO_SESSION,
+    Code.SESSION_REPLAYED: Reason.REPEATED,
     Code.PREKEY_UNKNOWN: Reason.NO_SESSION,
     Code.PREKEY_EXPIRED: Reason.NO_SESSION,
     Code.PREKEY_REUSED: Reason.PREKEY_USED,
     Code.SESSION_TOO_OLD: Reason.TOO_OLD,
-    Code.SESSION_JUMP: Reason.TOO_OLD,
+    # So far on that it can't be followed any more: only another session helps.
+    Code.SESSION_JUMP: Reason.NO_SESSION,
+    Code.DECODE_VERSION: Reason.NEWER_FORMAT,
     Code.CRYPTO_TAG: Reason.TAMPERED,
 }
+
+# Why an entry that was read once may not be read again.
+_READ_BEFORE: Final = (
+    Reason.UNKNOWN_DEVICE,
+    Reason.NO_PART,
+    Reason.NO_SESSION,
+    Reason.PREKEY_USED,
+    Reason.TOO_OLD,
+)
 
 
 class Receiving:
@@ -56,7 +77,13 @@ class Receiving:
         self._repairing = repairing
         self._claims: OrderedDict[tuple[bytes, int], tuple[bytes, bytes]] = OrderedDict()
         self._lookups: dict[tuple[bytes, int], tuple[bytes, bytes]] = {}
+        self._controls: list[Entry] = []
         self.behind = False
+
+    def restored(self) -> None:
+        """Numbers come again: what was said of them before is of no use."""
+        self._claims.clear()
+        self._lookups.clear()
 
     # --- Order ---------------------------------------------------------------------------
 
@@ -71,7 +98,7 @@ class Receiving:
             return
         conversation = self._memory.conversation_of_stream(entry.stream)
         if conversation is None:
-            self.behind = True
+            self._pass_over(entry)
             return
         skip_own(conversation)
         if entry.seq <= conversation.received:
@@ -83,6 +110,14 @@ class Receiving:
         skip_own(conversation)
         self._take(entry, conversation, now)
         self._memory.put_conversation(conversation)
+
+    def _pass_over(self, entry: Entry) -> None:
+        """An entry of a stream that we refused, or were not told of yet."""
+        passed = self._memory.refused.get(entry.stream)
+        if passed is None:
+            self.behind = True
+        else:
+            self._memory.refused[entry.stream] = max(passed, entry.seq)
 
     def _receive_in_inbox(self, entry: Entry, now: int, *, paged: bool) -> None:
         inbox = self._memory.inbox
@@ -100,33 +135,61 @@ class Receiving:
     def _take(self, entry: Entry, conversation: Conversation, now: int) -> None:
         digest = self._note_hash(entry, conversation)
         if entry.sender_device == self._memory.device_id:
-            self._sending.mark_sent(entry.client_id, entry.seq, entry.stored_at)
+            self._sending.mark_sent(entry.client_id, entry.seq, entry.stored_at, digest)
+        elif held_key(entry) in self._memory.held:
+            # The server's data was restored, and brings what we hold already.
+            pass
         elif entry.sender_account not in (conversation.peer, self._memory.account_id):
             self._repairing.unreadable(entry, conversation, Reason.UNKNOWN_DEVICE, now)
         else:
             self._read(entry, conversation, now)
         saw(conversation, entry.seq, digest)
 
-    def _read(self, entry: Entry, conversation: Conversation, now: int) -> None:
+    def _read(
+        self, entry: Entry, conversation: Conversation, now: int, *, was_held: bool = False
+    ) -> None:
         """Read an entry of a member of the conversation, or say why not."""
         identity = self._identity(entry)
         reason = self._obstacle(entry, identity)
         if reason is not None or identity is None:
-            self._repairing.unreadable(entry, conversation, reason or Reason.DEVICE_LIST, now)
+            self._not_read(entry, conversation, reason or Reason.DEVICE_LIST, now)
             return
         try:
             genesis_hash = Genesis.decode(conversation.genesis).hash()
             inner, content = self._open(entry, identity, genesis_hash, now)
+            if isinstance(content, Control):
+                raise DecodeError(Code.DECODE_MALFORMED, "control in a conversation")
         except ParlourError as error:
-            if error.code is not Code.SESSION_REPLAYED:
-                reason = _reason_of(error)
-                self._repairing.unreadable(entry, conversation, reason, now)
+            self._not_opened(entry, conversation, error, now, was_held=was_held)
             return
         self._count(entry, conversation, inner.counter)
         self._claim(conversation, entry, inner)
         message = _received(entry, conversation, inner.sent_at, inner.content)
         self._memory.changes.append(PutMessage(message, undelivered=True))
         self._memory.events.append(MessageReceived(message, content))
+
+    def _not_opened(
+        self,
+        entry: Entry,
+        conversation: Conversation,
+        error: ParlourError,
+        now: int,
+        *,
+        was_held: bool,
+    ) -> None:
+        reason = _REASON_OF.get(error.code, Reason.MALFORMED)
+        if reason is Reason.REPEATED and was_held:
+            # An older program opened it as far as it could.
+            reason = Reason.TOO_OLD
+        self._not_read(entry, conversation, reason, now)
+
+    def _not_read(self, entry: Entry, conversation: Conversation, reason: Reason, now: int) -> None:
+        again = entry.seq <= conversation.seen_before and reason in _READ_BEFORE
+        if reason is Reason.REPEATED or again:
+            # Most likely read long ago, by a session or from a device that is gone.
+            self._repairing.repeated(entry, conversation)
+        else:
+            self._repairing.unreadable(entry, conversation, reason, now)
 
     def _identity(self, entry: Entry) -> DeviceIdentity | None:
         contact = self._memory.contacts.get(entry.sender_account)
@@ -198,7 +261,7 @@ class Receiving:
         claim = (entry.sender_device, inner.last_hash)
         if inner.last_seq == conversation.last_seq:
             self._compare(conversation, inner.last_seq, claim, conversation.last_hash)
-        elif inner.last_seq > conversation.received:
+        elif inner.last_seq > conversation.received and inner.last_seq not in conversation.ahead:
             self._claims[(entry.stream, inner.last_seq)] = claim
             while len(self._claims) > _MAX_CLAIMS:
                 self._claims.popitem(last=False)
@@ -231,47 +294,55 @@ class Receiving:
         if not counter:
             return
         count = conversation.senders.setdefault(entry.sender_device, SenderCount())
-        if counter <= count.highest:
-            if counter in count.missing:
-                count.missing.remove(counter)
-            return
         gap = range(max(count.highest + 1, counter - MAX_MISSING), counter)
-        count.highest = counter
-        # Entries that came and could not be read are in the count of what did not come.
-        unread = min(len(gap), count.unread)
-        count.unread -= unread
+        if counter in count.missing:
+            count.missing.remove(counter)
+        count.highest = max(count.highest, counter)
         count.missing = [*count.missing, *gap][-MAX_MISSING:]
-        if len(gap) > unread:
+        # Entries that came and could not be read are among what seems to be missing.
+        unexplained = max(len(count.missing) - count.unread, 0)
+        if gap and unexplained > count.told:
             self._memory.events.append(
                 MessageMissing(conversation.peer, entry.sender_device, tuple(gap))
             )
+        count.told = unexplained
 
     # --- The inbox -----------------------------------------------------------------------
 
     def _take_control(self, entry: Entry, now: int) -> None:
         """Read a control message of another device; what is not one is ignored."""
+        if entry.sender_device == self._memory.device_id:
+            return
         identity = self._identity(entry)
-        if self._obstacle(entry, identity) is not None or identity is None:
-            # The sender asks again by itself; its device list will be known by then.
-            self._directory.want_known(entry.sender_account)
+        if identity is None:
+            known = entry.sender_account in self._memory.contacts
+            if known and len(self._controls) < _MAX_CONTROLS:
+                # A new device that could not read what was sent before. It is taken in once its
+                # list was read; if we stop before, the sender asks again.
+                self._controls.append(entry)
+                self._directory.want(entry.sender_account)
+            return
+        if self._obstacle(entry, identity) is not None:
             return
         try:
-            inner, content = self._open(entry, identity, INBOX_GENESIS_HASH, now)
+            _, content = self._open(entry, identity, INBOX_GENESIS_HASH, now)
         except ParlourError:
             return
         if isinstance(content, ResendRequest):
             self._repairing.asked(identity, content)
         elif isinstance(content, Resent):
-            self._take_resent(identity, content, inner)
+            self._take_resent(identity, content)
 
-    def _take_resent(self, identity: DeviceIdentity, resent: Resent, inner: Inner) -> None:
+    def _take_resent(self, identity: DeviceIdentity, resent: Resent) -> None:
         """Put a message that came once more into its place, if this device waits for it."""
-        held = self._repairing.take(identity.device_id, resent.message_id)
-        if held is None:
-            return
         try:
             content = contents.decode(resent.content)
         except DecodeError:
+            return
+        if isinstance(content, Control):
+            return
+        held = self._repairing.take(identity.device_id, resent.message_id)
+        if held is None:
             return
         conversation = self._memory.conversations[held.conversation]
         message = _received(held.entry, conversation, resent.sent_at, resent.content)
@@ -282,30 +353,41 @@ class Receiving:
 
     def retry(self, reasons: set[Reason], account_id: bytes | None, now: int) -> None:
         """Read held entries again whose obstacle may be gone."""
-        for key, held in list(self._memory.held.items()):
+        for held in list(self._memory.held.values()):
             if Reason(held.reason) not in reasons:
                 continue
             if account_id is not None and held.entry.sender_account != account_id:
                 continue
-            self._repairing.release(key)
-            conversation = self._memory.conversations[held.conversation]
-            self._retry(held, conversation, now)
-            self._memory.put_conversation(conversation)
+            self._retry(held, now)
+        controls, self._controls = self._controls, []
+        for entry in controls:
+            if entry.sender_account != account_id:
+                self._controls.append(entry)
+            elif self._identity(entry) is not None:
+                self._take_control(entry, now)
 
-    def _retry(self, held: Held, conversation: Conversation, now: int) -> None:
-        reason = Reason(held.reason)
-        if reason is Reason.DEVICE_LIST and self._identity(held.entry) is None:
-            contact = self._memory.contacts.get(held.entry.sender_account)
-            if contact is not None and not contact.stopped:
-                # The list is current, and the device is not on it.
-                reason = Reason.UNKNOWN_DEVICE
-                self._repairing.unreadable(held.entry, conversation, reason, now)
+    def _retry(self, held: Held, now: int) -> None:
+        obstacle = self._obstacle(held.entry, self._identity(held.entry))
+        if obstacle is Reason.DEVICE_LIST:
+            if self._repairing.ask_directory(held):
                 return
-        self._read(held.entry, conversation, now)
+            # The list is current, and the device is not on it.
+            obstacle = Reason.UNKNOWN_DEVICE
+        if obstacle is not None and obstacle.value == held.reason:
+            return
+        conversation = self._memory.conversations[held.conversation]
+        self._repairing.release(held)
+        if obstacle is Reason.UNKNOWN_DEVICE:
+            self._not_read(held.entry, conversation, obstacle, now)
+        else:
+            self._read(held.entry, conversation, now, was_held=True)
+        self._memory.put_conversation(conversation)
 
-
-def _reason_of(error: ParlourError) -> Reason:
-    return _REASON_OF.get(error.code, Reason.MALFORMED)
+    def want_directory(self) -> None:
+        """Ask again for the device lists that held entries wait for."""
+        for held in self._memory.held.values():
+            if held.reason == Reason.DEVICE_LIST:
+                self._directory.want(held.entry.sender_account)
 
 
 def _received(entry: Entry, conversation: Conversation, sent_at: int, content: bytes) -> Message:

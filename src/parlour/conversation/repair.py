@@ -17,7 +17,7 @@ from parlour.conversation.events import MessageUnreadable
 from parlour.conversation.reasons import TREATMENTS, Reason, Repair
 from parlour.conversation.requests import LoadMessage
 from parlour.conversation.sending import Sending
-from parlour.conversation.state import Conversation, Held, Memory, SenderCount
+from parlour.conversation.state import Conversation, Held, Memory, SenderCount, held_key
 from parlour.double_ratchet.identity import DeviceIdentity
 from parlour.wire.streams import Entry
 
@@ -32,6 +32,9 @@ _MAX_REMEMBERED: Final = 1000
 MAX_HELD: Final = 5000
 # After a reset of the sessions with a device, in milliseconds, the next has to wait.
 RESET_PAUSE: Final = 3_600_000
+
+# Where the server's answer was lost, a message is queued here and read there.
+_OURS: Final = (MessageState.SENT, MessageState.QUEUED)
 
 _BROKEN_SESSION: Final = (Reason.NO_SESSION, Reason.PREKEY_USED)
 
@@ -54,21 +57,45 @@ class Repairing:
     ) -> None:
         """Show an entry as unreadable, keep it if it can be repaired, and begin to repair it."""
         treatment = TREATMENTS[reason]
-        until = now + treatment.deadline
-        if treatment.repair is not Repair.DIRECTORY:
+        keeps = treatment.repair is not Repair.NONE and len(self._memory.held) < MAX_HELD
+        until = now + treatment.deadline if keeps else now
+        if treatment.repair is not Repair.DIRECTORY or not keeps:
             # A device list is read within a moment; nobody needs to see that.
             message = self._show(entry, conversation.peer, reason)
             self._memory.events.append(MessageUnreadable(message, reason, until))
-        count = conversation.senders.setdefault(entry.sender_device, SenderCount())
-        count.unread += 1
-        if treatment.repair is Repair.NONE or len(self._memory.held) >= MAX_HELD:
+        counted = self._count_unread(entry, conversation)
+        if not keeps:
             return
-        held = Held(entry=entry, conversation=conversation.peer, reason=reason.value, until=until)
+        held = Held(
+            entry=entry,
+            conversation=conversation.peer,
+            reason=reason.value,
+            until=until,
+            counted=counted,
+        )
         if treatment.repair is Repair.DIRECTORY:
             self._directory.want(entry.sender_account)
         elif treatment.repair is Repair.RESEND:
             self._ask(held, now)
         self._memory.put_held(held)
+
+    def _count_unread(self, entry: Entry, conversation: Conversation) -> bool:
+        """Count an entry of a device that we know; others' names are the server's invention."""
+        if self._identity(entry) is None:
+            return False
+        conversation.senders.setdefault(entry.sender_device, SenderCount()).unread += 1
+        return True
+
+    def _identity(self, entry: Entry) -> DeviceIdentity | None:
+        contact = self._memory.contacts.get(entry.sender_account)
+        return None if contact is None else contact.identity(entry.sender_device)
+
+    def repeated(self, entry: Entry, conversation: Conversation) -> None:
+        """Write down that an entry used a key that was used before.
+
+        Where it is a copy of a message that was read, the store keeps that one.
+        """
+        self._show(entry, conversation.peer, Reason.REPEATED)
 
     def _show(self, entry: Entry, conversation: bytes, reason: Reason) -> Message:
         message = Message(
@@ -89,8 +116,8 @@ class Repairing:
     def _ask(self, held: Held, now: int) -> None:
         """Ask the sender's device for a message again."""
         entry = held.entry
-        contact = self._memory.contacts.get(entry.sender_account)
-        identity = None if contact is None else contact.identity(entry.sender_device)
+        held.asked += 1
+        identity = self._identity(entry)
         if identity is None:
             return
         if Reason(held.reason) in _BROKEN_SESSION:
@@ -102,32 +129,46 @@ class Repairing:
             conversation=known_as, message_id=entry.client_id, reason=held.reason
         )
         self._sending.send_to_inbox(held.conversation, entry.sender_device, request, now)
-        held.asked += 1
 
     def _reset(self, identity: DeviceIdentity, now: int) -> None:
         last = self._reset_at.get(identity.device_id)
-        if last is not None and now < last + RESET_PAUSE:
+        if last is not None and last <= now < last + RESET_PAUSE:
             return
         self._reset_at[identity.device_id] = now
         self._memory.sessions(identity).reset()
         self._memory.put_sessions(identity)
 
     def take(self, sender_device: bytes, message_id: bytes) -> Held | None:
-        """The held entry that a resent message belongs to; it is not held any more."""
+        """The held entry that a resent message belongs to; it is not held any more.
+
+        It stays in the count of unread ones: which number it has is not known.
+        """
         for key, held in self._memory.held.items():
             entry = held.entry
-            if entry.sender_device == sender_device and entry.client_id == message_id:
-                self.release(key)
+            asked = TREATMENTS[Reason(held.reason)].repair is Repair.RESEND
+            if asked and entry.sender_device == sender_device and entry.client_id == message_id:
+                self._memory.delete_held(key)
                 return held
         return None
 
-    def release(self, key: bytes) -> None:
+    def release(self, held: Held) -> None:
         """Stop holding an entry: it is about to be read."""
-        held = self._memory.held[key]
-        self._memory.delete_held(key)
-        count = self._memory.conversations[held.conversation].senders.get(held.entry.sender_device)
-        if count is not None and count.unread:
-            count.unread -= 1
+        self._memory.delete_held(held_key(held.entry))
+        if held.counted:
+            conversation = self._memory.conversations[held.conversation]
+            conversation.senders[held.entry.sender_device].unread -= 1
+
+    def ask_directory(self, held: Held) -> bool:
+        """Whether the directory is asked once more for the device that made a held entry.
+
+        The list that was just read may be older than the entry.
+        """
+        if held.asked:
+            return False
+        held.asked += 1
+        self._memory.put_held(held)
+        self._directory.want(held.entry.sender_account)
+        return True
 
     # --- Time ----------------------------------------------------------------------------
 
@@ -165,8 +206,10 @@ class Repairing:
         times = self._resent.get((requester.device_id, request.message_id), 0)
         if times >= MAX_RESENT or len(self._loading) >= _MAX_REMEMBERED:
             return
-        _, devices = self._loading.setdefault(request.message_id, (request.conversation, []))
-        if requester not in devices:
+        conversation, devices = self._loading.setdefault(
+            request.message_id, (request.conversation, [])
+        )
+        if conversation == request.conversation and requester not in devices:
             devices.append(requester)
 
     def requests(self) -> list[LoadMessage]:
@@ -179,7 +222,7 @@ class Repairing:
     def loaded(self, message_id: bytes, message: Message | None, now: int) -> None:
         """Send a message of ours again to the devices that asked, if it is one."""
         conversation, devices = self._loading.pop(message_id, (b"", []))
-        if message is None or message.state is not MessageState.SENT:
+        if message is None or message.state not in _OURS:
             return
         if message.conversation != conversation:
             return

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
+from parlour.conversation.events import ServerMisbehaved
 from parlour.conversation.requests import ServerRequest
 from parlour.conversation.state import Memory
 from parlour.double_ratchet.prekey_store import PrekeyStore, PrekeyUpload
 from parlour.double_ratchet.prekeys import Prekey, PrekeyKind
+from parlour.errors import Code
 from parlour.wire.kinds import Kind
 from parlour.wire.limits import MAX_STREAMS_PER_REQUEST
 from parlour.wire.prekeys import Prekey as WirePrekey
@@ -56,16 +58,22 @@ class Upkeep:
         # Not written down: after a restart the server is told once more.
         self._told: dict[bytes, int] = {}
         self._told_at = 0
+        self._misbehaved: set[str] = set()
 
     # --- Prekeys -------------------------------------------------------------------------
 
     def maintain(self, now: int) -> None:
         """Rotate and erase prekeys and sessions that are due; at most daily."""
-        if self._maintained_at is not None and now < self._maintained_at + MAINTAIN_EVERY:
+        if self._maintained_at is not None and _is_recent(self._maintained_at, now):
             return
         self._maintained_at = now
         self._replenish(now, None, None)
-        for sessions in self._memory.open_sessions():
+        done = self._memory.upkeep
+        if _is_recent(done.expired_at, now):
+            return
+        done.expired_at = now
+        self._memory.put_upkeep()
+        for sessions in self._memory.all_sessions():
             sessions.expire(now // 1000)
             self._memory.put_sessions(sessions.peer)
 
@@ -81,10 +89,13 @@ class Upkeep:
         if self._upload is not None:
             return
         prekeys = self._memory.prekeys
-        if prekeys.maintain(
+        due = prekeys.maintain(
             now // 1000, self._memory.random, one_time_left=left, one_time_kem_left=kem_left
-        ):
-            self._upload = prekeys.publish()
+        )
+        upload = prekeys.publish()
+        # A rotation before the last stop may not have reached the server.
+        if due or upload.signed_prekey.id != self._memory.upkeep.published:
+            self._upload = upload
         self._memory.put_prekeys()
 
     def published(self) -> None:
@@ -92,6 +103,8 @@ class Upkeep:
         if self._upload is not None:
             self._memory.prekeys.mark_published(self._upload)
             self._memory.put_prekeys()
+            self._memory.upkeep.published = self._upload.signed_prekey.id
+            self._memory.put_upkeep()
             self._upload = None
 
     # --- Cursors -------------------------------------------------------------------------
@@ -104,13 +117,14 @@ class Upkeep:
             for conversation in self._memory.conversations.values()
             if conversation.stream
         ]
-        return [own, *read]
+        refused = [Position(stream, seq) for stream, seq in self._memory.refused.items()]
+        return [own, *refused, *read][:MAX_STREAMS_PER_REQUEST]
 
     def _unacknowledged(self) -> list[Position]:
         ahead = [
             position
             for position in self.positions()
-            if position.seq > self._told.get(position.stream, 0)
+            if position.seq != self._told.get(position.stream, 0)
         ]
         return ahead[:MAX_STREAMS_PER_REQUEST]
 
@@ -124,14 +138,28 @@ class Upkeep:
         What was read already is recognised by its id, and by the ratchet.
         """
         for conversation in self._memory.conversations.values():
+            conversation.seen_before = max(conversation.seen_before, conversation.received)
             conversation.received = 0
             conversation.ahead = []
             conversation.last_seq = 0
             conversation.last_hash = b""
             self._memory.put_conversation(conversation)
+        self._memory.refused.clear()
         self._memory.inbox.received = 0
         self._told.clear()
         self._memory.put_inbox()
+
+    # --- A server that breaks the protocol ------------------------------------------------
+
+    def misbehaved(self, what: str, reason: Code) -> None:
+        """Say once that the server answered badly; `answered_well` ends it."""
+        if what not in self._misbehaved:
+            self._misbehaved.add(what)
+            self._memory.events.append(ServerMisbehaved(what, reason))
+
+    def answered_well(self, what: str) -> None:
+        """The server answered as it should."""
+        self._misbehaved.discard(what)
 
     # --- Needs ---------------------------------------------------------------------------
 
@@ -143,9 +171,11 @@ class Upkeep:
             body = PublishPrekeys(prekeys=upload)
             needs.append(ServerRequest((PUBLISH, b""), Kind.PUBLISH_PREKEYS, body))
         if behind:
-            catch_up = CatchUp(positions=self.positions()[:MAX_STREAMS_PER_REQUEST])
+            catch_up = CatchUp(positions=self.positions())
             needs.append(ServerRequest((CATCH_UP, b""), Kind.CATCH_UP, catch_up))
-        positions = self._unacknowledged() if now >= self._told_at + ACKNOWLEDGE_EVERY else []
+        # A clock that went back must not keep the server from trimming.
+        waits = self._told_at <= now < self._told_at + ACKNOWLEDGE_EVERY
+        positions = [] if waits else self._unacknowledged()
         if positions:
             self._told_at = now
             told = Acknowledge(positions=positions)
@@ -157,3 +187,8 @@ class Upkeep:
         if online and self._unacknowledged():
             return self._told_at + ACKNOWLEDGE_EVERY
         return None if self._maintained_at is None else self._maintained_at + MAINTAIN_EVERY
+
+
+def _is_recent(then: int, now: int) -> bool:
+    """Whether it is less than a day ago. A clock that went back makes it not recent."""
+    return then <= now < then + MAINTAIN_EVERY
