@@ -78,6 +78,8 @@ class Receiving:
         self._claims: OrderedDict[tuple[bytes, int], tuple[bytes, bytes]] = OrderedDict()
         self._lookups: dict[tuple[bytes, int], tuple[bytes, bytes]] = {}
         self._controls: list[Entry] = []
+        # Accounts of which entries are held until their device lists were read.
+        self._awaited: set[bytes] = set()
         self.behind = False
 
     def restored(self) -> None:
@@ -150,6 +152,8 @@ class Receiving:
     ) -> None:
         """Read an entry of a member of the conversation, or say why not."""
         identity = self._identity(entry)
+        if identity is not None and not was_held:
+            self._read_before(entry, now)
         reason = self._obstacle(entry, identity)
         if reason is not None or identity is None:
             self._not_read(entry, conversation, reason or Reason.DEVICE_LIST, now)
@@ -185,6 +189,8 @@ class Receiving:
 
     def _not_read(self, entry: Entry, conversation: Conversation, reason: Reason, now: int) -> None:
         again = entry.seq <= conversation.seen_before and reason in _READ_BEFORE
+        if reason is Reason.DEVICE_LIST:
+            self._awaited.add(entry.sender_account)
         if reason is Reason.REPEATED or again:
             # Most likely read long ago, by a session or from a device that is gone.
             self._repairing.repeated(entry, conversation)
@@ -383,10 +389,24 @@ class Receiving:
             self._read(held.entry, conversation, now, was_held=True)
         self._memory.put_conversation(conversation)
 
+    def _read_before(self, entry: Entry, now: int) -> None:
+        """Read what a device sent before `entry` and waits for its list, which we know by now."""
+        if entry.sender_account not in self._awaited:
+            return
+        self._awaited.discard(entry.sender_account)
+        for held in list(self._memory.held.values()):
+            waits = held.reason == Reason.DEVICE_LIST
+            if waits and held.entry.sender_account == entry.sender_account:
+                if self._identity(held.entry) is None:
+                    self._awaited.add(entry.sender_account)
+                else:
+                    self._retry(held, now)
+
     def want_directory(self) -> None:
         """Ask again for the device lists that held entries wait for."""
         for held in self._memory.held.values():
             if held.reason == Reason.DEVICE_LIST:
+                self._awaited.add(held.entry.sender_account)
                 self._directory.want(held.entry.sender_account)
 
 

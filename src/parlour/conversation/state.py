@@ -363,11 +363,6 @@ def read_own(records: Records) -> OwnDevice:
     return _decoded(_required(records, Namespace.DEVICE, RECORD), OwnDevice)
 
 
-def read_own(records: Records) -> OwnDevice:
-    """This device, out of the records of its home."""
-    return _decoded(_required(records, Namespace.DEVICE, RECORD), OwnDevice)
-
-
 def first_changes(own: OwnDevice, contact: Contact, prekeys: PrekeyStore) -> list[Change]:
     """The records that a machine starts from, for a device that was just registered."""
     return [

@@ -29,12 +29,13 @@ from parlour.double_ratchet.identity import LocalDevice
 from parlour.double_ratchet.prekey_store import PrekeyStore
 from parlour.errors import ParlourError
 from parlour.identity.device_list import Device as ListedDevice
-from parlour.identity.device_list import first_entry
+from parlour.identity.device_list import first_entry, next_entry
 from parlour.primitives.signature import Ed25519PrivateKey
 from parlour.testing.memory_server import MemoryServer
 from parlour.testing.randomness import seeded
 from parlour.wire.directory import LookUp
 from parlour.wire.kinds import Kind
+from parlour.wire.push import PushEntry, PushResync
 
 _MAX_ROUNDS = 200
 
@@ -73,24 +74,45 @@ class MemoryStore:
         if undelivered:
             self.undelivered.append(message.key)
 
+    def copy(self) -> MemoryStore:
+        """The same, for a backup."""
+        other = MemoryStore()
+        other.records = {namespace: dict(items) for namespace, items in self.records.items()}
+        other.messages = dict(self.messages)
+        other.undelivered = list(self.undelivered)
+        other.hashes = dict(self.hashes)
+        return other
+
 
 class MemoryDevice:
-    """One device of one account, with its own seed."""
+    """One device of one account, with its own seed: a new account's, or a further one of `beside`.
 
-    def __init__(self, server: MemoryServer, name: str, *, seed: int | str = 0) -> None:
+    `fault` is called at each step with its name. It may raise `Killed`, or at "before request" and
+    "after request" a `ParlourError`: the request or its answer was lost.
+    """
+
+    def __init__(
+        self,
+        server: MemoryServer,
+        name: str,
+        *,
+        seed: int | str = 0,
+        beside: MemoryDevice | None = None,
+    ) -> None:
         self.server = server
         self.name = name
         self.random = seeded(f"{name} {seed}")
+        self.account_key: Ed25519PrivateKey = (
+            Ed25519PrivateKey.generate(self.random) if beside is None else beside.account_key
+        )
         self.store = MemoryStore()
         self.events: list[Event] = []
         self.fault: Callable[[str], None] = lambda step: None
         self.online = False
-        self._register()
-        self.machine = self._start()
+        self._register(self.random(16) if beside is None else beside.machine.account_id)
+        self.machine: Machine = self._start()
 
-    def _register(self) -> None:
-        account_key = Ed25519PrivateKey.generate(self.random)
-        account_id = self.random(16)
+    def _register(self, account_id: bytes) -> None:
         local = LocalDevice.generate(account_id, self.random)
         prekeys = PrekeyStore.create(local, self._seconds, self.random)
         upload, uploaded = first_upload(prekeys)
@@ -99,7 +121,14 @@ class MemoryDevice:
         listed = ListedDevice(
             identity.signature_key, identity.identity_key, has_kem=True, added_at=self._seconds
         )
-        entry = first_entry(account_id, account_key, listed, self._seconds)
+        known = self.server.accounts.get(account_id)
+        if known is None:
+            entry = first_entry(account_id, self.account_key, listed, self._seconds)
+            self.server.add_account(self.name, entry, uploaded)
+        else:
+            state = known.state
+            entry = next_entry(state, self.account_key, (*state.devices, listed), self._seconds)
+            self.server.add_device(entry, identity.device_id, uploaded)
         own = OwnDevice(
             server="test.example",
             name=self.name,
@@ -107,8 +136,6 @@ class MemoryDevice:
             signature_key=local.signature_key.to_bytes(),
             identity_key=local.identity_key.to_bytes(),
         )
-        self.account_key = account_key
-        self.server.add_account(self.name, entry, uploaded)
         self.store.apply(first_changes(own, Contact(self.name, entry), prekeys))
 
     @property
@@ -137,10 +164,21 @@ class MemoryDevice:
         self.online = False
         self.machine.disconnected()
 
+    def remove(self, other: MemoryDevice) -> None:
+        """Take another device off the account's list."""
+        account = self.server.accounts[self.machine.account_id]
+        left = tuple(
+            device
+            for device in account.state.devices
+            if device.device_id != other.machine.device_id
+        )
+        entry = next_entry(account.state, self.account_key, left, self._seconds)
+        account.entries.append(entry.encode())
+
     def meet(self, name: str) -> bytes:
         """Look an account up by name."""
         page = self.server.request(self.machine.device_id, Kind.LOOK_UP, LookUp(name))
-        account_id = self.machine.found(page)  # type: ignore[arg-type]
+        account_id = self.machine.found(page, name)  # type: ignore[arg-type]
         self._write()
         return account_id
 
@@ -188,13 +226,13 @@ class MemoryDevice:
             digest = self.store.hashes.get((request.stream, request.seq))
             self.machine.loaded_hash(request.stream, request.seq, digest)
             return
-        self.fault("before request")
         try:
+            self.fault("before request")
             answer = self.server.request(self.machine.device_id, request.kind, request.body)
+            self.fault("after request")
         except ParlourError as error:
             self.machine.failed(request, error, self.server.now)
             return
-        self.fault("after request")
         self.machine.answered(request, answer, self.server.now)
 
     def pull(self) -> None:
@@ -203,8 +241,15 @@ class MemoryDevice:
             for entry in self.server.entries_for(
                 self.machine.device_id, position.stream, position.seq
             ):
-                self.machine.receive(entry, self.server.now)
+                self.machine.pushed(PushEntry(entry), self.server.now)
                 self._write()
+        self.machine.pushed(PushResync(), self.server.now)
+        self.settle()
+
+    def wait(self, milliseconds: int) -> None:
+        """Let time pass on the server's clock, which is ours, and do what is due."""
+        self.server.now += milliseconds
+        self.machine.handle_timeout(self.server.now)
         self.settle()
 
     # --- Looking -------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """The server as a model in memory: what the wire promises, without disk, network or login.
 
-A test may make it lie: `tamper` may change, drop or repeat whatever is delivered, and its tables
-are plain attributes.
+A test may make it lie: `deliver` may change, drop or repeat each entry that a device gets, `answer`
+each answer, and its tables are plain attributes.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from parlour.errors import Code, error
-from parlour.identity.device_list import DeviceListEntry
+from parlour.identity.device_list import DeviceListEntry, DeviceListState
 from parlour.wire import directory, prekeys, server, streams
 from parlour.wire.kinds import Kind
 from parlour.wire.limits import MAX_DEVICE_LIST_PAGE
 
 Deliver = Callable[[streams.Entry, bytes], list[streams.Entry]]
+Answer = Callable[[bytes, Kind, Struct, Struct], Struct]
 
 
 @dataclass(slots=True)
@@ -41,9 +42,16 @@ class _Account:
     entries: list[bytes] = field(default_factory=list)
 
     @property
-    def devices(self) -> list[bytes]:
+    def state(self) -> DeviceListState:
+        """The list as it is now."""
         latest = DeviceListEntry.decode(self.entries[-1])
-        return [device.device_id for device in latest.devices]
+        return DeviceListState(
+            latest.account_id, latest.account_key, latest.number, latest.hash(), latest.devices
+        )
+
+    @property
+    def devices(self) -> list[bytes]:
+        return [device.device_id for device in self.state.devices]
 
 
 class MemoryServer:
@@ -56,6 +64,7 @@ class MemoryServer:
         self.streams: dict[bytes, _Stream] = {}
         self.prekeys: dict[bytes, list[prekeys.Prekey]] = {}
         self.deliver: Deliver = lambda entry, device_id: [entry]
+        self.answer: Answer = lambda device_id, kind, body, answer: answer
         self.acknowledged: dict[tuple[bytes, bytes], int] = {}
 
     def add_account(
@@ -67,6 +76,15 @@ class MemoryServer:
         for device_id in account.devices:
             self._add_inbox(account, device_id)
             self.prekeys[device_id] = list(uploaded)
+
+    def add_device(
+        self, entry: DeviceListEntry, device_id: bytes, uploaded: list[prekeys.Prekey]
+    ) -> None:
+        """Append an entry to an account's list, with a device that is new on it."""
+        account = self.accounts[entry.account_id]
+        account.entries.append(entry.encode())
+        self._add_inbox(account, device_id)
+        self.prekeys[device_id] = list(uploaded)
 
     def _add_inbox(self, account: _Account, device_id: bytes) -> None:
         info = streams.StreamInfo(device_id, "inbox", [account.account_id], b"", 0)
@@ -97,6 +115,9 @@ class MemoryServer:
 
     def request(self, device_id: bytes, kind: Kind, body: Struct) -> Struct:
         """Answer one request of a device, or raise the error that it would be sent."""
+        return self.answer(device_id, kind, body, self._answer(device_id, kind, body))
+
+    def _answer(self, device_id: bytes, kind: Kind, body: Struct) -> Struct:
         match body:
             case directory.LookUp(name=name):
                 account = next((a for a in self.accounts.values() if a.name == name), None)
