@@ -128,7 +128,9 @@ class Walk:
             assert len(set(device.store.undelivered)) == len(device.store.undelivered)
             self._check_messages(device, said)
 
-    def _check_messages(self, device: MemoryDevice, said: dict[tuple[bytes, bytes, bytes], Message]) -> None:
+    def _check_messages(
+        self, device: MemoryDevice, said: dict[tuple[bytes, bytes, bytes], Message]
+    ) -> None:
         own = device.machine.account_id
         messages = device.store.messages
         got: dict[bytes, list[Message]] = {}
