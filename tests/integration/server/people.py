@@ -90,12 +90,14 @@ class Socket:
         self._answers: dict[int, asyncio.Future[tuple[int, Any]]] = {}
         self.pushes: asyncio.Queue[tuple[Kind, Any]] = asyncio.Queue()
         self.loose_errors: list[ErrorBody] = []
+        self.kinds: list[int] = []  # of all that came, in order
         self._reading = asyncio.create_task(self._read())
 
     async def _read(self) -> None:
         try:
             async for data in self.connection:
                 frame = decode_frame(data)  # type: ignore[arg-type]
+                self.kinds.append(frame.kind)
                 if frame.kind in PUSHES:
                     kind = Kind(frame.kind)
                     self.pushes.put_nowait((kind, decode_body(frame.body, PUSHES[kind])))
