@@ -52,10 +52,11 @@ MAX_ONE_TIME_KEPT: Final = 1_000
 # First messages remembered per signed prekey, 32 bytes each. When half is used the key is
 # replaced early; when all is used, only first messages with one-time keys are taken.
 MAX_REMEMBERED: Final = 4_096
-# A batch signature covers at most this many prekeys: 2^10, so a path has at most ten hashes.
-MAX_BATCH_DEPTH: Final = 10
-# One-time prekeys of each kind in one upload, so that both kinds fit one batch.
-MAX_PUBLISHED: Final = 400
+# A batch signature covers at most 2^8 prekeys: a path has at most eight hashes, and a KEM prekey
+# stays below the 2 KiB that a server takes.
+MAX_BATCH_DEPTH: Final = 8
+# One-time prekeys of each kind in one upload, so that both kinds and the signed ones fit a batch.
+MAX_PUBLISHED: Final = 100
 MAX_PREKEY_ID: Final = (1 << 32) - 1
 # Signed prekeys kept at once: the current one, the one it replaced, one replaced early.
 MAX_GENERATIONS: Final = 3

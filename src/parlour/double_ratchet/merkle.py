@@ -7,6 +7,7 @@ instead of three (and the device for one signature instead of two hundred).
 
 Leaves and nodes are hashed under different labels, so that no node passes for a leaf. Empty places
 on the right are a constant that is no hash of anything.
+Why: docs/decisions/0030-prekeys-signed-in-batches.md.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def build(leaves: list[bytes]) -> tuple[bytes, list[bytes]]:
     """The root over `leaves` (hashes, at least one) and for each leaf its path, bottom up."""
     depth = (len(leaves) - 1).bit_length()
     if not leaves or depth > MAX_BATCH_DEPTH:
-        raise UsageError(Code.USAGE_INVALID, "a batch has 1 to 1,024 prekeys")
+        raise UsageError(Code.USAGE_INVALID, "a batch has 1 to 256 prekeys")
     level = leaves + [_EMPTY] * ((1 << depth) - len(leaves))
     paths: list[list[bytes]] = [[] for _ in leaves]
     for height in range(depth):

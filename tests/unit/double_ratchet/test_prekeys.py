@@ -103,10 +103,29 @@ def test_malformed_prekeys_are_refused(offset: int, value: bytes, code: Code) ->
 def test_path_must_be_whole_hashes() -> None:
     changed = dataclasses.replace(BUNDLE.signed_prekey, path=bytes(33), index=0)
     refused(Code.DECODE_MALFORMED, Prekey.from_bytes, changed.to_bytes())
-    long = dataclasses.replace(BUNDLE.signed_prekey, path=bytes(11 * 32), index=0)
+    long = dataclasses.replace(BUNDLE.signed_prekey, path=bytes(9 * 32), index=0)
     refused(Code.DECODE_OVERSIZED, Prekey.from_bytes, long.to_bytes())
 
 
 def test_trailing_bytes_are_refused() -> None:
     refused(Code.DECODE_TRAILING, Prekey.from_bytes, BUNDLE.signed_prekey.to_bytes() + b"x")
     refused(Code.DECODE_TRAILING, PrekeyBundle.from_bytes, BUNDLE.to_bytes() + b"x", BEA.identity)
+
+
+def test_prekeys_of_several_uploads_make_one_bundle() -> None:
+    device = Device("dora")
+    old = device.bundle()
+    now = NOW + limits.ROTATION_PERIOD
+    device.prekeys.maintain(now, device.random, one_time_left=0)
+    device.upload()
+    mixed = dataclasses.replace(device.bundle(), kem_prekey=old.kem_prekey)
+    signatures = {
+        prekey.signature
+        for prekey in (mixed.signed_prekey, mixed.one_time_prekey, mixed.kem_prekey)
+        if prekey is not None
+    }
+    assert len(signatures) == 2
+    assert mixed.verify(now) is mixed
+    assert old.kem_prekey is not None
+    forged = dataclasses.replace(old.kem_prekey, signature=mixed.signed_prekey.signature)
+    refused(Code.CRYPTO_SIGNATURE, dataclasses.replace(mixed, kem_prekey=forged).verify, now)
