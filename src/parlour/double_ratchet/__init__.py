@@ -4,7 +4,7 @@ Values in, values out: no clock, no I/O. The caller passes `now` (seconds since 
 `random`, and stores the state before a message leaves.
 
 Layout, from the bottom: `labels`, `limits`, `kdf`, `identity`; `merkle`, `prekeys` (public
-prekeys and bundles); `headers`, `messages` (the wire); `prekey_store` (own prekeys); `agreement`
+prekeys and bundles); `headers`, `messages` (the wire); `own_prekeys`, `prekey_store`; `agreement`
 (X3DH, PQXDH); `chains`, `ratchet`, `session`, `sessions`.
 
 Hot paths: `kdf.step_chain`, `ratchet.Ratchet.encrypt`, `ratchet.Ratchet.open`.
