@@ -63,7 +63,7 @@ class Core:
         self._directory = DirectoryService(store, self.hub, self.sessions, clock, random)
         self._prekeys = PrekeyService(store, self.hub, self.limits, clock)
         self._streams = StreamService(store, self.hub, clock)
-        self._live = LiveService(store, self.hub, clock)
+        self._live = LiveService(store, self.hub, clock, log, self.pseudonyms)
         self.dispatcher = Dispatcher(self._handlers(), self.sessions, self.limits)
 
     def check_open(self) -> None:

@@ -37,8 +37,6 @@ FIELDS: Final[Mapping[str, re.Pattern[str] | None]] = {
     "door": _WORD,
     "kind": _KIND,
     "code": _WORD,
-    "status": None,
-    "milliseconds": None,
     "count": None,
     "account": _PSEUDONYM,
     "device": _PSEUDONYM,

@@ -48,9 +48,9 @@ def _register(connection: sqlite3.Connection, new: NewAccount, now: int) -> None
     if taken:
         raise ConflictError(Code.ACCOUNT_EXISTS)
     account = connection.execute(
-        "INSERT INTO accounts (account_id, name, record, record_signature, vault, created_at) "
-        "VALUES (?, ?, ?, ?, ?, ?) RETURNING pk",
-        (new.account_id, new.name, new.record, new.record_signature, new.vault, now),
+        "INSERT INTO accounts (account_id, name, record, record_signature, vault) "
+        "VALUES (?, ?, ?, ?, ?) RETURNING pk",
+        (new.account_id, new.name, new.record, new.record_signature, new.vault),
     ).fetchone()[0]
     connection.execute(
         "INSERT INTO device_lists (account, number, entry) VALUES (?, 0, ?)",

@@ -12,8 +12,7 @@ CREATE TABLE accounts (
     name             TEXT NOT NULL UNIQUE,
     record           BLOB NOT NULL,          -- OPAQUE, with its version byte
     record_signature BLOB NOT NULL,          -- the account key's over it
-    vault            BLOB NOT NULL,          -- ciphertext
-    created_at       INTEGER NOT NULL
+    vault            BLOB NOT NULL           -- ciphertext
 ) STRICT;
 
 CREATE TABLE device_lists (
