@@ -65,8 +65,16 @@ class Directory:
     # --- Needs ---------------------------------------------------------------------------
 
     def connected(self) -> None:
-        """What the server said before this connection may be out of date."""
+        """What the server said before this connection may be out of date.
+
+        Our own list is read at once, as a device that is new on it is news to its owner; so are
+        those of accounts whose key changed, as it may be the known one again.
+        """
         self._current.clear()
+        self.want(self._memory.account_id)
+        for contact in self._memory.contacts.values():
+            if contact.stopped:
+                self.want(contact.account_id)
 
     def want(self, account_id: bytes) -> None:
         """Read the list of an account again, or for the first time."""

@@ -37,6 +37,7 @@ class Pending:
         self._random = random
         self._under_way: set[Key] = set()
         self._pauses: dict[Key, _Pause] = {}
+        self._wanted: set[Key] = set()
 
     def take(self, needs: Sequence[Request], now: int) -> list[Request]:
         """The needs that are neither under way nor paused; they are under way from now on."""
@@ -46,9 +47,11 @@ class Pending:
             if need.key not in self._under_way and not self.is_paused(need.key, now)
         ]
         self._under_way.update(need.key for need in due)
-        wanted = {need.key for need in needs} | self._under_way
-        for key in [key for key in self._pauses if key not in wanted]:
-            del self._pauses[key]
+        self._wanted = {need.key for need in needs}
+        # A need may be gone for a moment; its failures are forgotten a while after its pause.
+        for key, pause in list(self._pauses.items()):
+            if key not in self._wanted and now >= pause.until + LONGEST_PAUSE:
+                del self._pauses[key]
         return due
 
     def is_paused(self, key: Key, now: int) -> bool:
@@ -78,6 +81,6 @@ class Pending:
         self._pauses.clear()
 
     def next_timeout(self) -> int | None:
-        """When the first pause ends of what is not under way."""
-        ends = (pause.until for key, pause in self._pauses.items() if key not in self._under_way)
-        return min(ends, default=None)
+        """When the first pause ends of what is wanted and not under way."""
+        waiting = self._pauses.keys() & (self._wanted - self._under_way)
+        return min((self._pauses[key].until for key in waiting), default=None)

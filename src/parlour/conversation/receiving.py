@@ -148,15 +148,18 @@ class Receiving:
         saw(conversation, entry.seq, digest)
 
     def _read(
-        self, entry: Entry, conversation: Conversation, now: int, *, was_held: bool = False
+        self, entry: Entry, conversation: Conversation, now: int, held: Held | None = None
     ) -> None:
         """Read an entry of a member of the conversation, or say why not."""
         identity = self._identity(entry)
-        if identity is not None and not was_held:
+        # What we know of the sender's devices may be older than this connection. It is read anew,
+        # so that a device that was removed does not stay welcome until we answer.
+        self._directory.is_current(entry.sender_account)
+        if identity is not None and held is None:
             self._read_before(entry, now)
         reason = self._obstacle(entry, identity)
         if reason is not None or identity is None:
-            self._not_read(entry, conversation, reason or Reason.DEVICE_LIST, now)
+            self._not_read(entry, conversation, reason or Reason.DEVICE_LIST, now, held)
             return
         try:
             genesis_hash = Genesis.decode(conversation.genesis).hash()
@@ -164,33 +167,31 @@ class Receiving:
             if isinstance(content, Control):
                 raise DecodeError(Code.DECODE_MALFORMED, "control in a conversation")
         except ParlourError as error:
-            self._not_opened(entry, conversation, error, now, was_held=was_held)
+            self._not_read(entry, conversation, _reason_of(error, held), now, held)
             return
+        if held is not None:
+            self._repairing.release(held)
         self._count(entry, conversation, inner.counter)
         self._claim(conversation, entry, inner)
         message = _received(entry, conversation, inner.sent_at, inner.content)
         self._memory.changes.append(PutMessage(message, undelivered=True))
         self._memory.events.append(MessageReceived(message, content))
 
-    def _not_opened(
+    def _not_read(
         self,
         entry: Entry,
         conversation: Conversation,
-        error: ParlourError,
+        reason: Reason,
         now: int,
-        *,
-        was_held: bool,
+        held: Held | None,
     ) -> None:
-        reason = _REASON_OF.get(error.code, Reason.MALFORMED)
-        if reason is Reason.REPEATED and was_held:
-            # An older program opened it as far as it could.
-            reason = Reason.TOO_OLD
-        self._not_read(entry, conversation, reason, now)
-
-    def _not_read(self, entry: Entry, conversation: Conversation, reason: Reason, now: int) -> None:
-        again = entry.seq <= conversation.seen_before and reason in _READ_BEFORE
+        if held is not None:
+            if reason.value == held.reason:
+                return
+            self._repairing.release(held)
         if reason is Reason.DEVICE_LIST:
             self._awaited.add(entry.sender_account)
+        again = entry.seq <= conversation.seen_before and reason in _READ_BEFORE
         if reason is Reason.REPEATED or again:
             # Most likely read long ago, by a session or from a device that is gone.
             self._repairing.repeated(entry, conversation)
@@ -379,14 +380,11 @@ class Receiving:
                 return
             # The list is current, and the device is not on it.
             obstacle = Reason.UNKNOWN_DEVICE
-        if obstacle is not None and obstacle.value == held.reason:
-            return
         conversation = self._memory.conversations[held.conversation]
-        self._repairing.release(held)
         if obstacle is Reason.UNKNOWN_DEVICE:
-            self._not_read(held.entry, conversation, obstacle, now)
+            self._not_read(held.entry, conversation, obstacle, now, held)
         else:
-            self._read(held.entry, conversation, now, was_held=True)
+            self._read(held.entry, conversation, now, held)
         self._memory.put_conversation(conversation)
 
     def _read_before(self, entry: Entry, now: int) -> None:
@@ -408,6 +406,14 @@ class Receiving:
             if held.reason == Reason.DEVICE_LIST:
                 self._awaited.add(held.entry.sender_account)
                 self._directory.want(held.entry.sender_account)
+
+
+def _reason_of(error: ParlourError, held: Held | None) -> Reason:
+    reason = _REASON_OF.get(error.code, Reason.MALFORMED)
+    if reason is Reason.REPEATED and held is not None:
+        # An older program opened it as far as it could.
+        return Reason.TOO_OLD
+    return reason
 
 
 def _received(entry: Entry, conversation: Conversation, sent_at: int, content: bytes) -> Message:

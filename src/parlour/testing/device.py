@@ -98,6 +98,7 @@ class MemoryDevice:
         *,
         seed: int | str = 0,
         beside: MemoryDevice | None = None,
+        account_id: bytes | None = None,
     ) -> None:
         self.server = server
         self.name = name
@@ -109,7 +110,9 @@ class MemoryDevice:
         self.events: list[Event] = []
         self.fault: Callable[[str], None] = lambda step: None
         self.online = False
-        self._register(self.random(16) if beside is None else beside.machine.account_id)
+        if beside is not None:
+            account_id = beside.machine.account_id
+        self._register(account_id or self.random(16))
         self.machine: Machine = self._start()
 
     def _register(self, account_id: bytes) -> None:
