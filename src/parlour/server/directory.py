@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from parlour.errors import Code, ConflictError, NotFoundError
+from parlour.errors import Code, ConflictError, NotFoundError, SecurityStop
 from parlour.identity.device_list import DeviceListEntry, DeviceListState
 from parlour.login import account_name
 from parlour.primitives.random import Random, system_random
@@ -55,7 +55,11 @@ class DirectoryService:
         entry = DeviceListEntry.decode(request.entry)
         if entry.number != state.number + 1:
             raise ConflictError(Code.DEVICE_LIST_CONFLICT)
-        state = state.extend(entry)
+        try:
+            state = state.extend(entry)
+        except SecurityStop as stop:
+            # The other codes warn a client of its server; a server has nobody to be warned of.
+            raise SecurityStop(Code.DEVICE_LIST_INVALID, stop.detail) from stop
         change = await self._store.devices.append_list(
             grant.account_id,
             entry.number,

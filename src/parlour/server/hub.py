@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
@@ -36,23 +35,30 @@ class Hub:
     """The live connections: at most one per device."""
 
     def __init__(self) -> None:
+        # Those that get pushes: by account, then by device.
         self._by_account: dict[bytes, dict[bytes, Subscriber]] = {}
-        self._open: Counter[bytes] = Counter()
+        # All sockets of each device, whether they get pushes or not.
+        self._open: dict[bytes, list[Subscriber]] = {}
         self._empty = asyncio.Event()
         self._empty.set()
 
     @contextlib.contextmanager
-    def opened(self, grant: Grant) -> Iterator[None]:
-        """Count a socket of a device as long as it is open; raises ``limit.count``."""
-        if self._open[grant.device_id] >= MAX_SOCKETS:
+    def opened(self, subscriber: Subscriber) -> Iterator[None]:
+        """Know of a socket as long as it is open; raises ``limit.count``."""
+        device_id = subscriber.grant.device_id
+        sockets = self._open.setdefault(device_id, [])
+        if len(sockets) >= MAX_SOCKETS:
             raise LimitError(Code.LIMIT_COUNT, "sockets of a device")
-        self._open[grant.device_id] += 1
+        sockets.append(subscriber)
+        self._empty.clear()
         try:
             yield
         finally:
-            self._open[grant.device_id] -= 1
-            if not self._open[grant.device_id]:
-                del self._open[grant.device_id]
+            sockets.remove(subscriber)
+            if not sockets:
+                del self._open[device_id]
+            if not self._open:
+                self._empty.set()
 
     def connect(self, subscriber: Subscriber) -> None:
         """Let a device's pushes go to this connection; an older one of it is closed."""
@@ -60,26 +66,23 @@ class Hub:
         devices = self._by_account.setdefault(grant.account_id, {})
         older = devices.get(grant.device_id)
         devices[grant.device_id] = subscriber
-        self._empty.clear()
         if older is not None and older is not subscriber:
             older.end(CLOSE_REPLACED)
 
     def disconnect(self, subscriber: Subscriber) -> None:
-        """Forget a connection, unless a newer one has its place."""
+        """Push nothing more to a connection; a newer one of the device keeps its place."""
         grant = subscriber.grant
         devices = self._by_account.get(grant.account_id, {})
         if devices.get(grant.device_id) is subscriber:
             del devices[grant.device_id]
             if not devices:
                 del self._by_account[grant.account_id]
-            if not self._by_account:
-                self._empty.set()
 
     def refuse(self, grant: Grant) -> None:
-        """Close the connection of a grant that does not hold any more."""
-        subscriber = self.of_device(grant.account_id, grant.device_id)
-        if subscriber is not None and subscriber.grant is grant:
-            subscriber.end(CLOSE_REFUSED, grant.refused)
+        """Close every socket under a grant that does not hold any more."""
+        for subscriber in list(self._open.get(grant.device_id, ())):
+            if subscriber.grant is grant:
+                subscriber.end(CLOSE_REFUSED, grant.refused)
 
     def of_device(self, account_id: bytes, device_id: bytes) -> Subscriber | None:
         """The connection of a device, if there is one."""
@@ -117,13 +120,13 @@ class Hub:
 
     def drain(self, retry_after: Callable[[], int]) -> None:
         """Tell every connection to come back later, each at another time, and close it."""
-        for devices in list(self._by_account.values()):
-            for subscriber in list(devices.values()):
+        for sockets in list(self._open.values()):
+            for subscriber in list(sockets):
                 subscriber.push(encode_frame(Kind.PUSH_DRAIN, 0, PushDrain(retry_after())))
                 subscriber.end(CLOSE_RESTART, Code.SERVER_DRAINING)
 
     async def empty(self) -> None:
-        """Wait until nobody is connected."""
+        """Wait until no socket is open."""
         await self._empty.wait()
 
     def _of_accounts(self, accounts: Iterable[bytes]) -> list[Subscriber]:

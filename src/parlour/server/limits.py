@@ -71,8 +71,10 @@ OPERATION_LIMITS: Final[Mapping[Kind, Limit]] = {
     Kind.LIVE_START: Limit(By.DEVICE, 60, _MINUTE),
 }
 
-# Guessing one person's password, from anywhere; applies to names that nobody has as well.
-LOGINS_PER_NAME: Final = Limit(By.TARGET, 10, 10 * _MINUTE)
+# Guessing one person's password, from one address and from anywhere; applies to names that nobody
+# has as well. The second is so high because whoever reaches it locks the person out.
+LOGINS_PER_NAME_AND_ADDRESS: Final = Limit(By.TARGET, 10, 10 * _MINUTE)
+LOGINS_PER_NAME: Final = Limit(By.TARGET, 100, 10 * _MINUTE)
 # Using up one person's prekeys, from anywhere.
 BUNDLES_PER_TARGET: Final = Limit(By.TARGET, 600, _HOUR)
 # Sockets opened, and requests with a token that is not good.

@@ -30,7 +30,7 @@ from parlour.primitives.random import Random, system_random
 from parlour.primitives.signature import Ed25519PublicKey
 from parlour.server.clock import Clock
 from parlour.server.identity import ServerIdentity
-from parlour.server.limits import LOGINS_PER_NAME, Limits
+from parlour.server.limits import LOGINS_PER_NAME, LOGINS_PER_NAME_AND_ADDRESS, Limits
 from parlour.server.sessions import SessionService
 from parlour.server.store import AccountRecord, DeviceRecord, NewAccount, Store
 from parlour.server.store.records import NewDevice
@@ -63,8 +63,12 @@ class _Registration:
 
 @dataclass(slots=True)
 class LoginTalk:
-    """What one connection to the login socket has begun; it ends with the connection."""
+    """What one connection to the login socket has begun; it ends with the connection.
 
+    `address` is the day's name of its address.
+    """
+
+    address: str
     registration: _Registration | None = field(default=None, repr=False)
     attempt: LoginAttempt | None = field(default=None, repr=False)
 
@@ -134,6 +138,8 @@ class LoginService:
     async def login_start(self, talk: LoginTalk, start: LoginStart) -> LoginChallenge:
         """Answer KE1, by a decoy for a name that nobody has."""
         name = account_name(start.name)
+        nearby = f"{name} {talk.address}"
+        self._limits.hit("login name and address", LOGINS_PER_NAME_AND_ADDRESS, nearby)
         self._limits.hit("login name", LOGINS_PER_NAME, name)
         account = await self._store.accounts.by_name(name)
         record = account.record if account else None

@@ -12,9 +12,11 @@ from parlour.primitives.signature import Ed25519PrivateKey
 from parlour.server import Server
 from parlour.server.caller import Caller
 from parlour.server.http.app import REST_DOORS
+from parlour.server.hub import CLOSE_REFUSED
 from parlour.server.socket.session import LIVE_DOORS, LOGIN_DOORS
 from parlour.wire.frames import decode_body, encode_body
 from parlour.wire.kinds import OPERATIONS, Door, Kind
+from parlour.wire.login import RevokeSession, Sessions
 from parlour.wire.server import ErrorBody, Nothing
 
 from .people import Person, open_socket, raw_post, register, rest, rest_client, rest_error
@@ -151,8 +153,6 @@ async def test_another_device_of_the_account_does_not_read_an_inbox(
 
 
 async def test_sessions_are_listed_and_ended_by_their_own_account_only(server: Server) -> None:
-    from parlour.wire.login import RevokeSession, Sessions
-
     alice, bea = await register(server, "alice", "bea")
     second = await alice.log_in()
     sessions = (await alice.rest(Kind.SESSIONS, Nothing(), Sessions)).sessions
@@ -168,13 +168,18 @@ async def test_sessions_are_listed_and_ended_by_their_own_account_only(server: S
 
 
 async def test_ending_a_session_closes_its_socket(server: Server) -> None:
-    from parlour.server.hub import CLOSE_REFUSED
-
     (alice,) = await register(server, "alice")
     async with alice.live() as socket:
         await alice.rest(Kind.LOG_OUT, Nothing(), Nothing)
         assert await socket.closed() == CLOSE_REFUSED
         assert socket.loose_errors[0].code == Code.TOKEN_REVOKED
+
+
+async def test_ending_a_session_closes_sockets_that_get_no_pushes(server: Server) -> None:
+    (alice,) = await register(server, "alice")
+    async with open_socket(server, "/v1/live", alice.token) as socket:
+        await alice.rest(Kind.LOG_OUT, Nothing(), Nothing)
+        assert await socket.closed() == CLOSE_REFUSED
 
 
 async def test_removing_a_device_closes_its_socket(server: Server) -> None:

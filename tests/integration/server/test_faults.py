@@ -193,3 +193,28 @@ async def test_a_start_that_fails_gives_everything_back(config: Config) -> None:
             with pytest.raises(ParlourError) as refusal:
                 await Server(taken).start()
             assert refusal.value.code == Code.NETWORK_UNREACHABLE
+
+
+SERVE = """
+import sys
+from parlour.server import load_config, serve
+
+serve(load_config(None, {}, {"data": sys.argv[1], "port": 0, "host": "127.0.0.1"}))
+"""
+
+
+async def test_told_to_end_it_ends(tmp_path: Path) -> None:
+    for told in (signal.SIGTERM, signal.SIGINT):
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-c",
+            SERVE,
+            str(tmp_path / "data"),
+            stderr=asyncio.subprocess.PIPE,
+        )
+        assert process.stderr is not None
+        assert b'"event": "started"' in await process.stderr.readline()
+        process.send_signal(told)
+        async with asyncio.timeout(10):
+            rest = await process.stderr.read()
+        assert (await process.wait(), rest) == (0, b"")

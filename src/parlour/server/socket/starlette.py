@@ -68,7 +68,7 @@ async def _open_login(core: Core, websocket: WebSocket) -> None:
         await _deny(core, websocket, fault)
         return
     await websocket.accept()
-    caller = Caller(address, talk=LoginTalk())
+    caller = Caller(address, talk=LoginTalk(address))
     session = LoginSession(core, caller, StarletteConnection(websocket))
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(LOGIN_SECONDS):
@@ -81,13 +81,13 @@ async def _open_live(core: Core, websocket: WebSocket) -> None:
         try:
             _admit(core, address)
             grant = await _authenticate(core, websocket, address)
-            held.enter_context(core.hub.opened(grant))
+            session = LiveSession(core, grant, address, StarletteConnection(websocket))
+            held.enter_context(core.hub.opened(session))
         except Exception as fault:  # whoever knocks gets an answer
             await _deny(core, websocket, fault)
             return
         await websocket.accept()
-        connection = StarletteConnection(websocket)
-        await _pump(websocket, LiveSession(core, grant, address, connection))
+        await _pump(websocket, session)
 
 
 async def _authenticate(core: Core, websocket: WebSocket, address: str) -> Grant:
