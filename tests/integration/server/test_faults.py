@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
+from collections import deque
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,8 @@ from parlour.wire.streams import (
 
 from .people import Person, decode_answer, message, open_socket, register
 
+WINDOW = 64
+KILL_AFTER = 200
 RUN = """
 import asyncio, sys
 from pathlib import Path
@@ -92,19 +96,20 @@ async def test_killed_while_it_appends(tmp_path: Path) -> None:
     try:
         alice, bea = await register(remote, "alice", "bea")
         info = await alice.talk_to(bea)
-        requests = [message(info.stream, b"%d" % n, bea) for n in range(3000)]
+        requests = [message(info.stream, b"%d" % n, bea) for n in range(1000)]
         async with alice.live() as socket:
-            answers = [socket.send(Kind.APPEND, request) for request in requests]
-            for answer in asyncio.as_completed(answers):
-                try:
-                    appended = decode_answer(await answer, Appended)
-                except ConnectionError:
-                    continue
-                acknowledged[appended.client_id] = appended.seq
-                if len(acknowledged) == 200:
+            # So many are under way at any time that the kill meets some in every state.
+            under_way = deque(socket.send(Kind.APPEND, each) for each in requests[:WINDOW])
+            for request in [*requests[WINDOW:], *[None] * WINDOW]:
+                with contextlib.suppress(ConnectionError):
+                    appended = decode_answer(await under_way.popleft(), Appended)
+                    acknowledged[appended.client_id] = appended.seq
+                if len(acknowledged) == KILL_AFTER and remote.process.returncode is None:
                     remote.process.send_signal(signal.SIGKILL)
+                if request is not None:
+                    under_way.append(socket.send(Kind.APPEND, request))
         await remote.process.wait()
-        assert 200 <= len(acknowledged) < len(requests)
+        assert KILL_AFTER <= len(acknowledged) < len(requests)
         remote = await Remote.start(tmp_path / "data")
         alice.server = bea.server = remote
         async with alice.live() as socket:
