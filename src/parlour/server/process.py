@@ -17,6 +17,7 @@ import random as scatter
 import signal
 import socket
 import sys
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Final, Self, TextIO
 
@@ -155,7 +156,7 @@ class Server:
 
 
 @contextlib.asynccontextmanager
-async def _doors(core: Core, tls: ServerTls, listener: socket.socket):  # type: ignore[no-untyped-def]
+async def _doors(core: Core, tls: ServerTls, listener: socket.socket) -> AsyncIterator[None]:
     """Run uvicorn on `listener` as long as the context lasts."""
     context = tls.context()
     settings = uvicorn.Config(
@@ -191,7 +192,7 @@ async def _doors(core: Core, tls: ServerTls, listener: socket.socket):  # type: 
 
 
 @contextlib.asynccontextmanager
-async def _sweeping(core: Core):  # type: ignore[no-untyped-def]
+async def _sweeping(core: Core) -> AsyncIterator[None]:
     task = asyncio.create_task(sweeper.run(core.store, core.clock, core.log))
     try:
         yield
@@ -230,21 +231,25 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def serve(config: Config) -> None:
-    """Run a server until SIGINT or SIGTERM. Blocks; on uvloop where there is one."""
+def serve(config: Config, started: Callable[[Server], None] = lambda server: None) -> None:
+    """Run a server until SIGINT or SIGTERM. Blocks; on uvloop where there is one.
+
+    `started` is called once it listens.
+    """
     if sys.platform == "win32":
-        asyncio.run(_serve(config))
+        asyncio.run(_serve(config, started))
         return
     import uvloop
 
-    uvloop.run(_serve(config))
+    uvloop.run(_serve(config, started))
 
 
-async def _serve(config: Config) -> None:
+async def _serve(config: Config, started: Callable[[Server], None]) -> None:
     told_to_end = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(NotImplementedError):
             loop.add_signal_handler(name, told_to_end.set)
-    async with Server(config):
+    async with Server(config) as server:
+        started(server)
         await told_to_end.wait()

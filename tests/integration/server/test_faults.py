@@ -204,7 +204,8 @@ SERVE = """
 import sys
 from parlour.server import load_config, serve
 
-serve(load_config(None, {}, {"data": sys.argv[1], "port": 0, "host": "127.0.0.1"}))
+config = load_config(None, {}, {"data": sys.argv[1], "port": 0, "host": "127.0.0.1"})
+serve(config, lambda server: print(server.port, flush=True))
 """
 
 
@@ -215,9 +216,12 @@ async def test_told_to_end_it_ends(tmp_path: Path) -> None:
             "-c",
             SERVE,
             str(tmp_path / "data"),
+            stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
+        assert process.stdout is not None
         assert process.stderr is not None
+        assert int(await process.stdout.readline()) > 0
         assert b'"event": "started"' in await process.stderr.readline()
         process.send_signal(told)
         async with asyncio.timeout(10):
