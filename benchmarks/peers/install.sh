@@ -8,7 +8,8 @@ absent() { printf 'absent: %s (%s)\n' "$1" "$2"; }
 libsignal='@signalapp/libsignal-client'
 if ! command -v node >/dev/null || ! command -v npm >/dev/null; then
   absent "$libsignal" 'Node.js is not installed'
-elif ! npm ci --no-audit --no-fund --loglevel=error; then
+elif ! [ node_modules/.package-lock.json -nt package-lock.json ] &&
+  ! npm ci --no-audit --no-fund --loglevel=error; then
   absent "$libsignal" 'npm could not install it'
 else
   node -e "
