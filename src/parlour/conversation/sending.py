@@ -117,7 +117,11 @@ class Sending:
         """Everything that has to be asked so that the outbox empties."""
         needs: list[ServerRequest] = []
         for peer in list(self._memory.queues):
-            if not self._memory.contacts[peer].stopped:
+            contact = self._memory.contacts.get(peer)
+            if contact is None:
+                # We ask a device of our own for what it said to somebody whom we don't know yet.
+                self._directory.want(peer)
+            elif not contact.stopped:
                 needs += self._conversation_needs(peer, now, is_paused)
         return needs
 

@@ -150,8 +150,14 @@ class MemoryServer:
         more = first + len(entries) < len(account.entries)
         return directory.DeviceListPage(account.account_id, account.name, first, entries, more)
 
-    def _take(self, device_id: bytes, kind: prekeys.PrekeyKind) -> prekeys.Prekey | None:
+    def _fresh(self, device_id: bytes) -> list[prekeys.Prekey]:
+        """The prekeys of a device that have not expired."""
         stored = self.prekeys.get(device_id, [])
+        stored[:] = [prekey for prekey in stored if prekey.expires_at * 1000 > self.now]
+        return stored
+
+    def _take(self, device_id: bytes, kind: prekeys.PrekeyKind) -> prekeys.Prekey | None:
+        stored = self._fresh(device_id)
         found = next((prekey for prekey in stored if prekey.kind == kind), None)
         if found is not None and kind in ("one_time", "kem_one_time"):
             stored.remove(found)
@@ -180,7 +186,7 @@ class MemoryServer:
         return self._counts(device_id)
 
     def _counts(self, device_id: bytes) -> prekeys.PrekeyCounts:
-        kinds = [prekey.kind for prekey in self.prekeys.get(device_id, [])]
+        kinds = [prekey.kind for prekey in self._fresh(device_id)]
         return prekeys.PrekeyCounts(kinds.count("one_time"), kinds.count("kem_one_time"))
 
     # --- Streams -------------------------------------------------------------------------
