@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from parlour.conversation import repair
-from parlour.conversation import sending as sending_module
+from parlour.conversation import bundles, repair
 from parlour.conversation.content import ResendRequest, Resent, Text, encode
 from parlour.conversation.events import (
     DeviceLeftOut,
@@ -416,7 +415,7 @@ def test_a_device_that_was_away_for_long_is_left_out_until_it_is_back() -> None:
     assert [event.device_id for event in heard(alice, DeviceLeftOut)] == [tablet.machine.device_id]
     tablet.restart()
     tablet.connect()
-    alice.wait(sending_module.LEFT_OUT_FOR)
+    alice.wait(bundles.LEFT_OUT_FOR)
     alice.pull()
     tablet.pull()
     assert tablet.texts() == ["hello"]

@@ -19,17 +19,19 @@ from typing import Final
 
 from msgspec import Struct
 
+from parlour.conversation.bundles import BUNDLES, Bundling
 from parlour.conversation.changes import Change, Message
 from parlour.conversation.contact import Contact
 from parlour.conversation.content import Content
 from parlour.conversation.directory import DEVICE_LIST, Directory
 from parlour.conversation.events import Event, ServerRestored
+from parlour.conversation.histories import LOAD_HASH
 from parlour.conversation.pending import Pending
 from parlour.conversation.reasons import Reason
-from parlour.conversation.receiving import LOAD_HASH, Receiving
+from parlour.conversation.receiving import Receiving
 from parlour.conversation.repair import LOAD, Repairing
 from parlour.conversation.requests import Request, ServerRequest
-from parlour.conversation.sending import APPEND, BUNDLES, CREATE, Sending
+from parlour.conversation.sending import APPEND, CREATE, Sending
 from parlour.conversation.state import Memory, Records
 from parlour.conversation.upkeep import ACKNOWLEDGE, CATCH_UP, PUBLISH, Upkeep
 from parlour.errors import Code, ParlourError, error
@@ -66,7 +68,8 @@ class Machine:
     def __init__(self, records: Records, now: int, *, random: Random = system_random) -> None:
         self._memory = Memory(records, random=random)
         self._directory = Directory(self._memory)
-        self._sending = Sending(self._memory, self._directory)
+        self._bundling = Bundling(self._memory)
+        self._sending = Sending(self._memory, self._directory, self._bundling)
         self._repairing = Repairing(self._memory, self._directory, self._sending)
         self._receiving = Receiving(self._memory, self._directory, self._sending, self._repairing)
         self._upkeep = Upkeep(self._memory)
@@ -131,13 +134,14 @@ class Machine:
         self._online = True
         self._directory.connected()
         self._sending.connected()
+        self._bundling.connected()
         self._receiving.want_directory()
         self._pending.clear()
         self._receiving.behind = False
         entries: Sequence[Entry] = started.entries
         if self._memory.incarnation not in (b"", started.incarnation):
             self._upkeep.restored()
-            self._receiving.restored()
+            self._receiving.histories.restored()
             self._memory.events.append(ServerRestored())
             # They follow on numbers of the data before: everything is read from its beginning.
             entries = ()
@@ -184,7 +188,7 @@ class Machine:
 
     def outgoing(self, now: int) -> list[Request]:
         """Requests that are due and not under way. Write `changes()` before they leave."""
-        needs: list[Request] = [*self._repairing.requests(), *self._receiving.requests()]
+        needs: list[Request] = [*self._repairing.requests(), *self._receiving.histories.requests()]
         if self._online:
             needs += self._sending.requests(now, self._pending.is_paused)
             needs += self._directory.requests()
@@ -217,7 +221,8 @@ class Machine:
             case StreamInfo() if what == CREATE and about in answer.members:
                 self._sending.learn_stream(answer)
             case Bundles() if what == BUNDLES and isinstance(body, FetchBundles):
-                self._sending.bundles(about, body.device_ids, answer, now)
+                self._bundling.answered(about, body.device_ids, answer, now)
+                self._sending.unblocked(about)
             case DeviceListPage() if what == DEVICE_LIST:
                 self._take_device_list(about, answer, now)
             case CaughtUp() if what == CATCH_UP:
@@ -280,7 +285,7 @@ class Machine:
     def loaded_hash(self, stream: bytes, seq: int, digest: bytes | None) -> None:
         """Take the store's answer to `LoadHash`."""
         self._pending.done((LOAD_HASH, stream + seq.to_bytes(8)))
-        self._receiving.loaded_hash(stream, seq, digest)
+        self._receiving.histories.loaded_hash(stream, seq, digest)
 
     def mark_sent(self, message_id: bytes, seq: int, stored_at: int) -> None:
         """A message of ours has its number, by whatever way that was learnt."""

@@ -7,53 +7,22 @@ does not stop the next.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import Final
 
-from parlour.conversation import content as contents
-from parlour.conversation.changes import Message, MessageState, PutEntryHash, PutMessage
-from parlour.conversation.content import Content, Control, ResendRequest, Resent
+from parlour.conversation.changes import PutMessage
+from parlour.conversation.content import Control
+from parlour.conversation.controls import Controls
 from parlour.conversation.directory import Directory
-from parlour.conversation.events import HistoryMismatch, MessageMissing, MessageReceived
+from parlour.conversation.events import MessageReceived
 from parlour.conversation.genesis import Genesis
-from parlour.conversation.inner import Inner
+from parlour.conversation.histories import Histories
+from parlour.conversation.opening import Opening, reason_of
 from parlour.conversation.reasons import Reason
 from parlour.conversation.repair import Repairing
-from parlour.conversation.requests import LoadHash, Request
-from parlour.conversation.sealed import Context, entry_hash, open_entry
-from parlour.conversation.sending import INBOX_GENESIS_HASH, Sending, saw, skip_own
-from parlour.conversation.state import (
-    MAX_MISSING,
-    Conversation,
-    Held,
-    Memory,
-    SenderCount,
-    held_key,
-)
-from parlour.double_ratchet.identity import DeviceIdentity
+from parlour.conversation.sending import Sending, saw, skip_own
+from parlour.conversation.state import Conversation, Held, Memory, held_key, received_message
 from parlour.errors import Code, DecodeError, ParlourError
-from parlour.wire.envelope import ENVELOPE_FORMAT, SuiteId
 from parlour.wire.streams import Entry
-
-LOAD_HASH: Final = "load-hash"
-# What senders said of entries that this device is still to see, or has to look up.
-_MAX_CLAIMS: Final = 200
-# Control messages of devices that we are about to learn of, in memory only.
-_MAX_CONTROLS: Final = 200
-
-_REASON_OF: Final[dict[Code, Reason]] = {
-    Code.SESSION_NONE: Reason.NO_SESSION,
-    Code.SESSION_STALE: Reason.NO_SESSION,
-    Code.SESSION_REPLAYED: Reason.REPEATED,
-    Code.PREKEY_UNKNOWN: Reason.NO_SESSION,
-    Code.PREKEY_EXPIRED: Reason.NO_SESSION,
-    Code.PREKEY_REUSED: Reason.PREKEY_USED,
-    Code.SESSION_TOO_OLD: Reason.TOO_OLD,
-    # So far on that it can't be followed any more: only another session helps.
-    Code.SESSION_JUMP: Reason.NO_SESSION,
-    Code.DECODE_VERSION: Reason.NEWER_FORMAT,
-    Code.CRYPTO_TAG: Reason.TAMPERED,
-}
 
 # Why an entry that was read once may not be read again.
 _READ_BEFORE: Final = (
@@ -75,17 +44,12 @@ class Receiving:
         self._directory = directory
         self._sending = sending
         self._repairing = repairing
-        self._claims: OrderedDict[tuple[bytes, int], tuple[bytes, bytes]] = OrderedDict()
-        self._lookups: dict[tuple[bytes, int], tuple[bytes, bytes]] = {}
-        self._controls: list[Entry] = []
+        self._opening = Opening(memory)
+        self._controls = Controls(memory, directory, self._opening, repairing)
+        self.histories = Histories(memory)
         # Accounts of which entries are held until their device lists were read.
         self._awaited: set[bytes] = set()
         self.behind = False
-
-    def restored(self) -> None:
-        """Numbers come again: what was said of them before is of no use."""
-        self._claims.clear()
-        self._lookups.clear()
 
     # --- Order ---------------------------------------------------------------------------
 
@@ -129,13 +93,13 @@ class Receiving:
             self.behind = True
             return
         inbox.received = entry.seq
-        self._take_control(entry, now)
+        self._controls.take(entry, now)
         self._memory.put_inbox()
 
     # --- Conversations -------------------------------------------------------------------
 
     def _take(self, entry: Entry, conversation: Conversation, now: int) -> None:
-        digest = self._note_hash(entry, conversation)
+        digest = self.histories.note_hash(entry, conversation)
         if entry.sender_device == self._memory.device_id:
             self._sending.mark_sent(entry.client_id, entry.seq, entry.stored_at, digest)
         elif held_key(entry) in self._memory.held:
@@ -151,29 +115,33 @@ class Receiving:
         self, entry: Entry, conversation: Conversation, now: int, held: Held | None = None
     ) -> None:
         """Read an entry of a member of the conversation, or say why not."""
-        identity = self._identity(entry)
+        identity = self._memory.identity_of(entry)
         # What we know of the sender's devices may be older than this connection. It is read anew,
         # so that a device that was removed does not stay welcome until we answer.
         self._directory.is_current(entry.sender_account)
         if identity is not None and held is None:
             self._read_before(entry, now)
-        reason = self._obstacle(entry, identity)
+        reason = self._opening.obstacle(entry, identity)
         if reason is not None or identity is None:
             self._not_read(entry, conversation, reason or Reason.DEVICE_LIST, now, held)
             return
         try:
             genesis_hash = Genesis.decode(conversation.genesis).hash()
-            inner, content = self._open(entry, identity, genesis_hash, now)
+            inner, content = self._opening.open(entry, identity, genesis_hash, now)
             if isinstance(content, Control):
                 raise DecodeError(Code.DECODE_MALFORMED, "control in a conversation")
         except ParlourError as error:
-            self._not_read(entry, conversation, _reason_of(error, held), now, held)
+            reason = reason_of(error)
+            if reason is Reason.REPEATED and held is not None:
+                # An older program opened it as far as it could.
+                reason = Reason.TOO_OLD
+            self._not_read(entry, conversation, reason, now, held)
             return
         if held is not None:
             self._repairing.release(held)
-        self._count(entry, conversation, inner.counter)
-        self._claim(conversation, entry, inner)
-        message = _received(entry, conversation, inner.sent_at, inner.content)
+        self.histories.count(entry, conversation, inner.counter)
+        self.histories.claim(conversation, entry, inner)
+        message = received_message(entry, conversation.peer, inner.sent_at, inner.content)
         self._memory.changes.append(PutMessage(message, undelivered=True))
         self._memory.events.append(MessageReceived(message, content))
 
@@ -198,164 +166,6 @@ class Receiving:
         else:
             self._repairing.unreadable(entry, conversation, reason, now)
 
-    def _identity(self, entry: Entry) -> DeviceIdentity | None:
-        contact = self._memory.contacts.get(entry.sender_account)
-        return None if contact is None else contact.identity(entry.sender_device)
-
-    def _obstacle(self, entry: Entry, identity: DeviceIdentity | None) -> Reason | None:
-        """What stands in the way of decrypting, before any key is touched."""
-        if entry.envelope.format != ENVELOPE_FORMAT:
-            return Reason.NEWER_FORMAT
-        if entry.envelope.suite != SuiteId.DOUBLE_RATCHET_PQXDH:
-            return Reason.NEWER_FORMAT
-        if identity is None:
-            contact = self._memory.contacts.get(entry.sender_account)
-            if contact is not None and contact.stopped:
-                return Reason.KEY_CHANGED
-            return Reason.DEVICE_LIST
-        if entry.part is None:
-            return Reason.NO_PART
-        return None
-
-    def _open(
-        self, entry: Entry, identity: DeviceIdentity, genesis_hash: bytes, now: int
-    ) -> tuple[Inner, Content]:
-        """Decrypt. Sessions and prekeys change in memory, and are written with this step."""
-        context = Context(
-            genesis_hash=genesis_hash,
-            stream=entry.stream,
-            sender_account=entry.sender_account,
-            sender_device=entry.sender_device,
-            message_id=entry.client_id,
-            suite=SuiteId.DOUBLE_RATCHET_PQXDH,
-        )
-        decrypted = self._memory.sessions(identity).decrypt(
-            entry.part or b"",
-            context.for_part(entry.envelope.body),
-            self._memory.prekeys,
-            now // 1000,
-            self._memory.random,
-        )
-        self._memory.put_sessions(identity)
-        if decrypted.new_session:
-            self._memory.put_prekeys()
-        plaintext = open_entry(entry.envelope.body, decrypted.plaintext, context)
-        inner = Inner.decode(plaintext)
-        return inner, contents.decode(inner.content)
-
-    # --- What a server can't hide --------------------------------------------------------
-
-    def _note_hash(self, entry: Entry, conversation: Conversation) -> bytes:
-        """Remember the entry's hash, and compare it with what others said of it before."""
-        digest = entry_hash(
-            stream=entry.stream,
-            seq=entry.seq,
-            sender_account=entry.sender_account,
-            sender_device=entry.sender_device,
-            message_id=entry.client_id,
-            envelope=entry.envelope,
-        )
-        self._memory.changes.append(PutEntryHash(entry.stream, entry.seq, digest))
-        claim = self._claims.pop((entry.stream, entry.seq), None)
-        if claim is not None:
-            self._compare(conversation, entry.seq, claim, digest)
-        return digest
-
-    def _claim(self, conversation: Conversation, entry: Entry, inner: Inner) -> None:
-        """Check what the sender says it had seen last, now or when we see it."""
-        if not inner.last_seq or not inner.last_hash:
-            return
-        claim = (entry.sender_device, inner.last_hash)
-        if inner.last_seq == conversation.last_seq:
-            self._compare(conversation, inner.last_seq, claim, conversation.last_hash)
-        elif inner.last_seq > conversation.received and inner.last_seq not in conversation.ahead:
-            self._claims[(entry.stream, inner.last_seq)] = claim
-            while len(self._claims) > _MAX_CLAIMS:
-                self._claims.popitem(last=False)
-        elif len(self._lookups) < _MAX_CLAIMS:
-            self._lookups[(entry.stream, inner.last_seq)] = claim
-
-    def _compare(
-        self, conversation: Conversation, seq: int, claim: tuple[bytes, bytes], digest: bytes
-    ) -> None:
-        sender_device, claimed = claim
-        if claimed != digest:
-            self._memory.events.append(HistoryMismatch(conversation.peer, sender_device, seq))
-
-    def requests(self) -> list[Request]:
-        """Hashes to look up in the store."""
-        return [
-            LoadHash((LOAD_HASH, stream + seq.to_bytes(8)), stream, seq)
-            for stream, seq in self._lookups
-        ]
-
-    def loaded_hash(self, stream: bytes, seq: int, digest: bytes | None) -> None:
-        """The store's answer; `None` when that entry is not remembered (any more)."""
-        claim = self._lookups.pop((stream, seq), None)
-        conversation = self._memory.conversation_of_stream(stream)
-        if claim is not None and conversation is not None and digest is not None:
-            self._compare(conversation, seq, claim, digest)
-
-    def _count(self, entry: Entry, conversation: Conversation, counter: int) -> None:
-        """Compare a message's number with what came before from that device."""
-        if not counter:
-            return
-        count = conversation.senders.setdefault(entry.sender_device, SenderCount())
-        gap = range(max(count.highest + 1, counter - MAX_MISSING), counter)
-        if counter in count.missing:
-            count.missing.remove(counter)
-        count.highest = max(count.highest, counter)
-        count.missing = [*count.missing, *gap][-MAX_MISSING:]
-        # Entries that came and could not be read are among what seems to be missing.
-        unexplained = max(len(count.missing) - count.unread, 0)
-        if gap and unexplained > count.told:
-            self._memory.events.append(
-                MessageMissing(conversation.peer, entry.sender_device, tuple(gap))
-            )
-        count.told = unexplained
-
-    # --- The inbox -----------------------------------------------------------------------
-
-    def _take_control(self, entry: Entry, now: int) -> None:
-        """Read a control message of another device; what is not one is ignored."""
-        if entry.sender_device == self._memory.device_id:
-            return
-        identity = self._identity(entry)
-        if identity is None:
-            known = entry.sender_account in self._memory.contacts
-            if known and len(self._controls) < _MAX_CONTROLS:
-                # A new device that could not read what was sent before. It is taken in once its
-                # list was read; if we stop before, the sender asks again.
-                self._controls.append(entry)
-                self._directory.want(entry.sender_account)
-            return
-        if self._obstacle(entry, identity) is not None:
-            return
-        try:
-            _, content = self._open(entry, identity, INBOX_GENESIS_HASH, now)
-        except ParlourError:
-            return
-        if isinstance(content, ResendRequest):
-            self._repairing.asked(identity, content)
-        elif isinstance(content, Resent):
-            self._take_resent(identity, content)
-
-    def _take_resent(self, identity: DeviceIdentity, resent: Resent) -> None:
-        """Put a message that came once more into its place, if this device waits for it."""
-        try:
-            content = contents.decode(resent.content)
-        except DecodeError:
-            return
-        if isinstance(content, Control):
-            return
-        held = self._repairing.take(identity.device_id, resent.message_id)
-        if held is None:
-            return
-        conversation = self._memory.conversations[held.conversation]
-        message = _received(held.entry, conversation, resent.sent_at, resent.content)
-        self._memory.changes.append(PutMessage(message, undelivered=True))
-        self._memory.events.append(MessageReceived(message, content))
-
     # --- Once more -----------------------------------------------------------------------
 
     def retry(self, reasons: set[Reason], account_id: bytes | None, now: int) -> None:
@@ -366,15 +176,11 @@ class Receiving:
             if account_id is not None and held.entry.sender_account != account_id:
                 continue
             self._retry(held, now)
-        controls, self._controls = self._controls, []
-        for entry in controls:
-            if entry.sender_account != account_id:
-                self._controls.append(entry)
-            elif self._identity(entry) is not None:
-                self._take_control(entry, now)
+        if account_id is not None:
+            self._controls.retry(account_id, now)
 
     def _retry(self, held: Held, now: int) -> None:
-        obstacle = self._obstacle(held.entry, self._identity(held.entry))
+        obstacle = self._opening.obstacle(held.entry, self._memory.identity_of(held.entry))
         if obstacle is Reason.DEVICE_LIST:
             if self._repairing.ask_directory(held):
                 return
@@ -395,7 +201,7 @@ class Receiving:
         for held in list(self._memory.held.values()):
             waits = held.reason == Reason.DEVICE_LIST
             if waits and held.entry.sender_account == entry.sender_account:
-                if self._identity(held.entry) is None:
+                if self._memory.identity_of(held.entry) is None:
                     self._awaited.add(entry.sender_account)
                 else:
                     self._retry(held, now)
@@ -406,25 +212,3 @@ class Receiving:
             if held.reason == Reason.DEVICE_LIST:
                 self._awaited.add(held.entry.sender_account)
                 self._directory.want(held.entry.sender_account)
-
-
-def _reason_of(error: ParlourError, held: Held | None) -> Reason:
-    reason = _REASON_OF.get(error.code, Reason.MALFORMED)
-    if reason is Reason.REPEATED and held is not None:
-        # An older program opened it as far as it could.
-        return Reason.TOO_OLD
-    return reason
-
-
-def _received(entry: Entry, conversation: Conversation, sent_at: int, content: bytes) -> Message:
-    return Message(
-        conversation=conversation.peer,
-        message_id=entry.client_id,
-        sender_account=entry.sender_account,
-        sender_device=entry.sender_device,
-        seq=entry.seq,
-        sent_at=sent_at,
-        stored_at=entry.stored_at,
-        state=MessageState.RECEIVED,
-        content=content,
-    )

@@ -81,14 +81,10 @@ class Repairing:
 
     def _count_unread(self, entry: Entry, conversation: Conversation) -> bool:
         """Count an entry of a device that we know; others' names are the server's invention."""
-        if self._identity(entry) is None:
+        if self._memory.identity_of(entry) is None:
             return False
         conversation.senders.setdefault(entry.sender_device, SenderCount()).unread += 1
         return True
-
-    def _identity(self, entry: Entry) -> DeviceIdentity | None:
-        contact = self._memory.contacts.get(entry.sender_account)
-        return None if contact is None else contact.identity(entry.sender_device)
 
     def repeated(self, entry: Entry, conversation: Conversation) -> None:
         """Write down that an entry used a key that was used before.
@@ -117,7 +113,7 @@ class Repairing:
         """Ask the sender's device for a message again."""
         entry = held.entry
         held.asked += 1
-        identity = self._identity(entry)
+        identity = self._memory.identity_of(entry)
         if identity is None:
             return
         if Reason(held.reason) in _BROKEN_SESSION:

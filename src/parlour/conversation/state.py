@@ -342,14 +342,23 @@ class Memory:
         peer = self._streams.get(stream)
         return None if peer is None else self.conversations[peer]
 
-    def targets(self, conversation: Conversation) -> list[DeviceIdentity]:
-        """Every device of both accounts but this one."""
+    def identity_of(self, entry: Entry) -> DeviceIdentity | None:
+        """The device that an entry names as its sender, if it is on the list that we know."""
+        contact = self.contacts.get(entry.sender_account)
+        return None if contact is None else contact.identity(entry.sender_device)
+
+    def can_send(self, target: DeviceIdentity) -> bool:
+        """Whether there is a session to send to that device on."""
+        return self.sessions(target).can_send
+
+    def targets(self, conversation: Conversation, inbox: bytes = b"") -> list[DeviceIdentity]:
+        """Every device of both accounts but this one, or of them the one that `inbox` names."""
         accounts = {conversation.peer, self.account_id}
         return [
             identity
             for account in sorted(accounts)
             for identity in self.contacts[account].identities()
-            if identity.device_id != self.device_id
+            if identity.device_id != self.device_id and inbox in (b"", identity.device_id)
         ]
 
     def next_order(self) -> int:
@@ -389,6 +398,21 @@ def unsent_message(outgoing: Outgoing, memory: Memory) -> Message:
         stored_at=None,
         state=MessageState.QUEUED,
         content=outgoing.content,
+    )
+
+
+def received_message(entry: Entry, peer: bytes, sent_at: int, content: bytes) -> Message:
+    """The message that was read from an entry of the conversation with `peer`."""
+    return Message(
+        conversation=peer,
+        message_id=entry.client_id,
+        sender_account=entry.sender_account,
+        sender_device=entry.sender_device,
+        seq=entry.seq,
+        sent_at=sent_at,
+        stored_at=entry.stored_at,
+        state=MessageState.RECEIVED,
+        content=content,
     )
 
 

@@ -1,0 +1,82 @@
+"""The inbox: control messages from device to device."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from parlour.conversation import content as contents
+from parlour.conversation.changes import PutMessage
+from parlour.conversation.content import Control, ResendRequest, Resent
+from parlour.conversation.directory import Directory
+from parlour.conversation.events import MessageReceived
+from parlour.conversation.opening import Opening
+from parlour.conversation.repair import Repairing
+from parlour.conversation.sealing import INBOX_GENESIS_HASH
+from parlour.conversation.state import Memory, received_message
+from parlour.double_ratchet.identity import DeviceIdentity
+from parlour.errors import DecodeError, ParlourError
+from parlour.wire.streams import Entry
+
+# Control messages of devices that we are about to learn of, in memory only.
+MAX_WAITING: Final = 200
+
+
+class Controls:
+    """Reads this device's inbox."""
+
+    def __init__(
+        self, memory: Memory, directory: Directory, opening: Opening, repairing: Repairing
+    ) -> None:
+        self._memory = memory
+        self._directory = directory
+        self._opening = opening
+        self._repairing = repairing
+        self._waiting: list[Entry] = []
+
+    def take(self, entry: Entry, now: int) -> None:
+        """Read a control message of another device; what is not one is ignored."""
+        if entry.sender_device == self._memory.device_id:
+            return
+        identity = self._memory.identity_of(entry)
+        if identity is None:
+            known = entry.sender_account in self._memory.contacts
+            if known and len(self._waiting) < MAX_WAITING:
+                # A new device that could not read what was sent before. It is taken in once its
+                # list was read; if we stop before, the sender asks again.
+                self._waiting.append(entry)
+                self._directory.want(entry.sender_account)
+            return
+        if self._opening.obstacle(entry, identity) is not None:
+            return
+        try:
+            _, content = self._opening.open(entry, identity, INBOX_GENESIS_HASH, now)
+        except ParlourError:
+            return
+        if isinstance(content, ResendRequest):
+            self._repairing.asked(identity, content)
+        elif isinstance(content, Resent):
+            self._take_resent(identity, content)
+
+    def _take_resent(self, identity: DeviceIdentity, resent: Resent) -> None:
+        """Put a message that came once more into its place, if this device waits for it."""
+        try:
+            content = contents.decode(resent.content)
+        except DecodeError:
+            return
+        if isinstance(content, Control):
+            return
+        held = self._repairing.take(identity.device_id, resent.message_id)
+        if held is None:
+            return
+        message = received_message(held.entry, held.conversation, resent.sent_at, resent.content)
+        self._memory.changes.append(PutMessage(message, undelivered=True))
+        self._memory.events.append(MessageReceived(message, content))
+
+    def retry(self, account_id: bytes, now: int) -> None:
+        """Read what waited for the device list of an account."""
+        waiting, self._waiting = self._waiting, []
+        for entry in waiting:
+            if entry.sender_account != account_id:
+                self._waiting.append(entry)
+            elif self._memory.identity_of(entry) is not None:
+                self.take(entry, now)
