@@ -101,8 +101,10 @@ class Contact:
 
     def identity(self, device_id: bytes) -> DeviceIdentity | None:
         """The device of that id, if it is on the list."""
-        device = self.state.device(device_id)
-        return None if device is None else identity_of(self.account_id, device)
+        for device in self.head.devices:
+            if device.device_id == device_id:
+                return identity_of(self.account_id, device)
+        return None
 
     def extended(self, entry: DeviceListEntry) -> Contact:
         """Accept the entry that follows, or raise `SecurityStop`."""

@@ -7,6 +7,7 @@ message, so that both sides hold the same one or read nothing (docs/decisions/00
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
@@ -95,6 +96,12 @@ class Genesis:
     def hash(self) -> bytes:
         """What every message of the conversation is bound to, 32 bytes."""
         return sha256(Writer().opaque(labels.GENESIS_HASH).opaque(self.encode()).data())
+
+
+@functools.lru_cache(maxsize=256)
+def hash_of(data: bytes) -> bytes:
+    """The hash of an encoded genesis that was accepted. Each entry of its stream needs it."""
+    return Genesis.decode(data).hash()
 
 
 def direct(one: bytes, other: bytes) -> Genesis:

@@ -14,7 +14,7 @@ from parlour.conversation.content import Control
 from parlour.conversation.controls import Controls
 from parlour.conversation.directory import Directory
 from parlour.conversation.events import MessageReceived
-from parlour.conversation.genesis import Genesis
+from parlour.conversation.genesis import hash_of
 from parlour.conversation.histories import Histories
 from parlour.conversation.opening import Opening, reason_of
 from parlour.conversation.reasons import Reason
@@ -126,7 +126,7 @@ class Receiving:
             self._not_read(entry, conversation, reason or Reason.DEVICE_LIST, now, held)
             return
         try:
-            genesis_hash = Genesis.decode(conversation.genesis).hash()
+            genesis_hash = hash_of(conversation.genesis)
             inner, content = self._opening.open(entry, identity, genesis_hash, now)
             if isinstance(content, Control):
                 raise DecodeError(Code.DECODE_MALFORMED, "control in a conversation")

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from parlour.conversation import genesis as founding
 from parlour.conversation import labels
+from parlour.conversation.genesis import hash_of
 from parlour.conversation.inner import Inner
 from parlour.conversation.sealed import Context, SealedEntry, entry_hash, seal
 from parlour.conversation.state import Conversation, Memory, Outgoing
@@ -126,7 +126,7 @@ class Sealing:
         if outgoing.inbox:
             genesis_hash = INBOX_GENESIS_HASH
         else:
-            genesis_hash = founding.Genesis.decode(conversation.genesis).hash()
+            genesis_hash = hash_of(conversation.genesis)
         return Context(
             genesis_hash=genesis_hash,
             stream=outgoing.inbox or conversation.stream,
