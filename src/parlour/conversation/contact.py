@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from parlour.double_ratchet.identity import DeviceIdentity
-from parlour.errors import Code, StorageError, UsageError
+from parlour.errors import Code, ParlourError, StorageError, UsageError
 from parlour.identity.device_list import Device, DeviceListEntry, DeviceListState
 from parlour.primitives.signature import Ed25519PublicKey
 
@@ -163,5 +163,5 @@ class Contact:
                 verification=Verification(stored.verification),
                 offered=DeviceListEntry.decode(stored.offered) if stored.offered else None,
             )
-        except (msgspec.DecodeError, ValueError) as error:
+        except (msgspec.DecodeError, ValueError, ParlourError) as error:
             raise StorageError(Code.STORE_BROKEN, "contact record") from error

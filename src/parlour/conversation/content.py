@@ -100,5 +100,5 @@ def decode(data: bytes) -> Content:
         if head.version != CONTENT_VERSION or decoder is None:
             return Unknown(head.version, head.tag, data)
         return decoder.decode(head.body)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise DecodeError(Code.DECODE_MALFORMED, "content") from error

@@ -139,8 +139,10 @@ class Directory:
         try:
             self._take(account_id, page)
         except ParlourError:
+            # Whoever wants to send asks for it anew; until then nothing goes by the old list.
             self._readings.pop(account_id, None)
             self._wanted.discard(account_id)
+            self._current.discard(account_id)
             raise
 
     def _take(self, account_id: bytes, page: DeviceListPage) -> None:

@@ -10,6 +10,8 @@ from parlour.conversation.content import MAX_ENCODED
 from parlour.errors import Code, DecodeError
 
 FORMAT: Final = 1
+# What databases take; a larger one would make every write of the reader fail.
+MAX_NUMBER: Final = (1 << 63) - 1
 _HASH_SIZE: Final = 32
 # Sizes that a ciphertext can have: steps of 256 bytes to 1 KiB, then doubling. The server sees
 # the class, not the length.
@@ -68,6 +70,8 @@ class Inner:
             last_hash=reader.opaque(_HASH_SIZE),
             content=reader.opaque(MAX_ENCODED),
         )
+        if max(inner.counter, inner.sent_at, inner.last_seq) > MAX_NUMBER:
+            raise DecodeError(Code.DECODE_MALFORMED, "number")
         if any(reader.rest()):
             raise DecodeError(Code.DECODE_MALFORMED, "padding")
         if len(inner.last_hash) not in (0, _HASH_SIZE):

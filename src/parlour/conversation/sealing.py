@@ -123,10 +123,7 @@ class Sealing:
         ).encode()
 
     def _context(self, conversation: Conversation, outgoing: Outgoing) -> Context:
-        if outgoing.inbox:
-            genesis_hash = INBOX_GENESIS_HASH
-        else:
-            genesis_hash = hash_of(conversation.genesis)
+        genesis_hash = INBOX_GENESIS_HASH if outgoing.inbox else hash_of(conversation.genesis)
         return Context(
             genesis_hash=genesis_hash,
             stream=outgoing.inbox or conversation.stream,

@@ -427,7 +427,7 @@ def _all(records: Records, namespace: Namespace, kind: type[T]) -> dict[bytes, T
 def _decoded(data: bytes, kind: type[T]) -> T:
     try:
         return msgspec.msgpack.decode(data, type=kind)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise StorageError(Code.STORE_BROKEN, kind.__name__) from error
 
 
