@@ -37,6 +37,7 @@ from parlour.server.http.protocol import BoundedHttpProtocol
 from parlour.server.identity import ServerIdentity
 from parlour.server.logs import LibraryHandler, Log
 from parlour.server.secrets import load_secrets
+from parlour.server.socket.protocol import CalmSocketProtocol
 from parlour.server.store.sqlite import SqliteStore
 from parlour.wire.limits import MAX_FRAME
 
@@ -162,7 +163,7 @@ async def _doors(core: Core, tls: ServerTls, listener: socket.socket) -> AsyncIt
     settings = uvicorn.Config(
         make_app(core),
         http=BoundedHttpProtocol,
-        ws="websockets-sansio",
+        ws=CalmSocketProtocol,
         ssl_context_factory=lambda _config, _default: context,
         ws_max_size=MAX_FRAME,
         ws_ping_interval=_PING_SECONDS,

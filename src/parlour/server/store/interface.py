@@ -87,7 +87,8 @@ class Devices(Protocol):
     ) -> None:
         """Replace the stored ticket by `next_ticket` if `ticket` is the stored one.
 
-        None fits only a device that never had one; a repeat (the stored one is `next_ticket`)
+        A device without a stored one takes any: it is new, or the store was restored, which
+        forgets them. None fits only such a device; a repeat (the stored one is `next_ticket`)
         changes nothing. Raises ``device.copied`` for all else.
         """
 

@@ -182,6 +182,17 @@ async def test_tickets_let_one_holder_of_a_device_on(store: Store) -> None:
     await exchange(alice.device, second, third)
 
 
+async def test_a_store_that_has_forgotten_the_tickets_believes_whoever_comes_first(
+    store: Store,
+) -> None:
+    alice = await someone(store)
+    first, second = unique(), unique()
+    await store.devices.exchange_ticket(alice.device, first, second)
+    assert await code_of(store.devices.exchange_ticket(alice.device, first, unique())) == (
+        Code.DEVICE_COPIED
+    )
+
+
 async def test_tokens_are_listed_touched_and_ended(store: Store) -> None:
     alice, bea = await someone(store), await someone(store)
     second = NewToken(unique() * 2, NOW, NOW + DAY_MS)

@@ -180,6 +180,7 @@ def _exchange_ticket(
     ).fetchone()
     if stored == next_ticket:
         return
-    if stored != ticket:
+    # A backup that was restored has forgotten the tickets: whoever comes first is believed.
+    if stored not in (None, ticket):
         raise SecurityStop(Code.DEVICE_COPIED)
     connection.execute("UPDATE devices SET ticket = ? WHERE pk = ?", (next_ticket, device.pk))
