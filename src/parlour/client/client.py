@@ -12,33 +12,46 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from parlour.client import registration
 from parlour.client.account import Account, Tickets
-from parlour.client.engine import Engine
+from parlour.client.engine import Engine, again
+from parlour.client.feed import ClientEvent, Connected, Disconnected, Reader
 from parlour.client.home import Home
 from parlour.client.link import Link
+from parlour.client.signals import Signal
 from parlour.conversation import content as contents
 from parlour.conversation.changes import Message, MessageState
 from parlour.conversation.contact import Contact, Verification
 from parlour.conversation.content import Content, Text
-from parlour.conversation.events import Event, MessageReceived
-from parlour.errors import Code, ParlourError, error
+from parlour.conversation.events import MessageReceived
+from parlour.errors import Code, ParlourError, TransportError, error
 from parlour.transparency import Party, SafetyNumber, safety_number
 from parlour.wire.directory import DeviceListPage, LookUp
 from parlour.wire.kinds import Kind
 from parlour.wire.login import RevokeSession, Session, Sessions
 from parlour.wire.server import Nothing
 
+R = TypeVar("R", bound=Struct)
+
 # Idle this long (seconds), the client derives so many message keys ahead.
 IDLE: Final = 0.25
 PRECOMPUTED: Final = 16
-# Seconds: however much is due, other work comes in between.
+# Seconds: however much is due, other work comes in between, and it stays out of a message's way.
 SHORTEST: Final = 0.02
+# Seconds: a clock that was set is noticed within this.
+LONGEST: Final = 60.0
+# Seconds between tries while the disk fails.
+FAILED: Final = 2.0
+# Messages that are read from the store at once.
+PAGE: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +79,8 @@ class Client:
         self._home = home
         self._engine = engine
         self._link = link
-        self._tasks: list[asyncio.Task[None]] = []
+        self._handed: list[Message] = []
+        self._marking = asyncio.Lock()
 
     # --- Life ----------------------------------------------------------------------------
 
@@ -97,38 +111,49 @@ class Client:
 
     @contextlib.asynccontextmanager
     async def _running(self, *, connect: bool) -> AsyncIterator[None]:
+        tasks = [asyncio.create_task(self._keep_time())]
         if connect:
-            self._tasks.append(asyncio.create_task(self._link.run()))
-        self._tasks.append(asyncio.create_task(self._keep_time()))
+            tasks.append(asyncio.create_task(self._link.run()))
         try:
             yield
         finally:
-            for task in self._tasks:
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
             await self._engine.close()
+            with contextlib.suppress(ParlourError):
+                await self._mark_handed()
 
     async def _keep_time(self) -> None:
         """Call the machine when something is due, and let it work ahead when nothing happens."""
         ahead = False
         while True:
-            due = self._engine.machine.next_timeout()
-            wait = None if due is None else max((due - self._engine.clock()) / 1000, SHORTEST)
-            if not ahead:
-                wait = IDLE if wait is None else min(wait, IDLE)
+            seen = self._engine.changed.count
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._wait(ahead=ahead)):
+                    await self._engine.changed.wait(seen)
+                    ahead = False
+                    await asyncio.sleep(SHORTEST)
+                    continue
             try:
-                await asyncio.wait_for(self._engine.timer.wait(), wait)
-                self._engine.timer.clear()
-                ahead = False
-                continue
-            except TimeoutError:
-                pass
-            if due is not None and due <= self._engine.clock():
-                with contextlib.suppress(ParlourError):
-                    await self._engine.step(lambda machine, now: machine.handle_timeout(now))
-            elif not ahead:
-                ahead = True
-                self._engine.machine.precompute(PRECOMPUTED, self._engine.clock())
+                ahead = await self._do_what_is_due() or ahead
+            except ParlourError:
+                await asyncio.sleep(FAILED)
+
+    def _wait(self, *, ahead: bool) -> float:
+        """Seconds until something is due."""
+        due = self._engine.machine.next_timeout()
+        wait = LONGEST if due is None else (due - self._engine.clock()) / 1000
+        return max(SHORTEST, min(wait, LONGEST if ahead else IDLE))
+
+    async def _do_what_is_due(self) -> bool:
+        """Let the machine do what is due, or else work ahead; whether it worked ahead."""
+        due = self._engine.machine.next_timeout()
+        if due is not None and due <= self._engine.clock():
+            await self._engine.step(lambda machine, now: machine.handle_timeout(now))
+            return False
+        self._engine.machine.precompute(PRECOMPUTED, self._engine.clock())
+        return True
 
     register = staticmethod(registration.register)
     log_in = staticmethod(registration.log_in)
@@ -158,20 +183,38 @@ class Client:
 
     async def connected(self, timeout: float = 30.0) -> None:
         """Wait until the server is connected; raise what stands in the way."""
-        await self._until(lambda: self.online, timeout)
+        await self._until(lambda: self.online, timeout, self._link.changed)
 
-    async def _until(self, reached: Callable[[], bool], timeout: float) -> None:
+    async def _until(self, reached: Callable[[], bool], timeout: float, signal: Signal) -> None:
+        """Wait for a condition that `signal` tells of; raise why it can't come, or does not."""
         try:
             async with asyncio.timeout(timeout):
-                while not reached():
+                while True:
+                    seen = signal.count
+                    if reached():
+                        return
                     if self.failure is not None:
-                        raise self.failure
-                    self._link.changed.clear()
-                    if reached() or self.failure is not None:
-                        continue
-                    await self._link.changed.wait()
+                        raise again(self.failure)
+                    await signal.wait(seen)
         except TimeoutError:
-            raise self._link.status.last_error or error(Code.NETWORK_TIMEOUT) from None
+            raise again(self._link.status.last_error or error(Code.NETWORK_TIMEOUT)) from None
+
+    async def _ask(self, kind: Kind, body: Struct, response: type[R], timeout: float = 30.0) -> R:
+        """Ask what may be asked again: a cut in the middle shows only as a pause."""
+        answers: list[R] = []
+        seen = -1
+
+        def may_ask() -> bool:
+            return self.online and self._link.changed.count != seen
+
+        ends = asyncio.get_running_loop().time() + timeout
+        while not answers:
+            left = ends - asyncio.get_running_loop().time()
+            await self._until(may_ask, left, self._link.changed)
+            seen = self._link.changed.count
+            with contextlib.suppress(TransportError):
+                answers.append(await self._link.ask(kind, body, response))
+        return answers[0]
 
     # --- People --------------------------------------------------------------------------
 
@@ -181,11 +224,17 @@ class Client:
         known = self._engine.machine.contact_named(local)
         if known is not None:
             return known
-        await self.connected()
-        page = await self._link.ask(Kind.LOOK_UP, LookUp(name=local), DeviceListPage)
-        account_id = await self._engine.step(lambda machine, now: machine.found(page))
-        await self._until(lambda: account_id in self._engine.machine.contacts, 30.0)
+        page = await self._ask(Kind.LOOK_UP, LookUp(name=local), DeviceListPage)
+        account_id = await self._engine.step(lambda machine, now: machine.found(page, local))
+        await self._until(lambda: self._is_known(account_id), 30.0, self._engine.changed)
         return self._engine.machine.contacts[account_id]
+
+    def _is_known(self, account_id: bytes) -> bool:
+        """Whether a contact's device list has been read; raises why it can't be."""
+        reason = self._engine.blocked.get(account_id)
+        if reason is not None:
+            raise error(reason)
+        return account_id in self._engine.machine.contacts
 
     def _local_name(self, name: str) -> str:
         local, _, server = name.partition("@")
@@ -212,12 +261,16 @@ class Client:
     async def verify(self, name: str) -> None:
         """Mark somebody as verified: a person compared the safety number."""
         contact = await self.contact(name)
-        await self._engine.step(lambda machine, now: machine.verify(contact.account_id, now))
+        key = contact.key_to_verify()
+        await self._engine.step(lambda machine, now: machine.verify(contact.account_id, now, key))
+        self._engine.unblock(contact.account_id)
 
     async def accept(self, name: str) -> None:
         """Go on with a changed key without comparing safety numbers."""
         contact = await self.contact(name)
-        await self._engine.step(lambda machine, now: machine.accept(contact.account_id, now))
+        key = contact.key_to_verify()
+        await self._engine.step(lambda machine, now: machine.accept(contact.account_id, now, key))
+        self._engine.unblock(contact.account_id)
 
     # --- Messages ------------------------------------------------------------------------
 
@@ -235,16 +288,23 @@ class Client:
 
     async def sent(self, timeout: float = 30.0) -> None:
         """Wait until the server holds everything that was said; raise what stands in the way."""
-        try:
-            async with asyncio.timeout(timeout):
-                while self.waiting:
-                    if self.failure is not None:
-                        raise self.failure
-                    self._engine.changed.clear()
-                    if self.waiting:
-                        await self._engine.changed.wait()
-        except TimeoutError:
-            raise self._link.status.last_error or error(Code.NETWORK_TIMEOUT) from None
+        await self._raise_for_stopped()
+
+        def none_waits() -> bool:
+            if self.waiting:
+                for reason in self._engine.blocked.values():
+                    raise error(reason)
+            return not self.waiting
+
+        await self._until(none_waits, timeout, self._engine.changed)
+
+    async def _raise_for_stopped(self) -> None:
+        """Raise if something waits for a person to accept a changed key."""
+        for contact in self.contacts():
+            if contact.stopped and self.waiting:
+                last = await self._home.store.messages(contact.account_id, limit=1)
+                if any(message.state is MessageState.QUEUED for message in last):
+                    raise error(Code.ACCOUNT_KEY_CHANGED, contact.name)
 
     async def history(self, name: str, *, limit: int = 50) -> list[Said]:
         """The last messages with somebody, oldest first."""
@@ -254,6 +314,7 @@ class Client:
 
     async def unread(self, *, limit: int = 1000) -> list[Said]:
         """Messages that no program has been given yet; they count as given from now on."""
+        await self._mark_handed()
         page = await self._home.store.undelivered(limit)
         await self._home.store.mark_delivered(page)
         return [self.said(message) for message in page]
@@ -272,34 +333,79 @@ class Client:
             reason=message.reason,
         )
 
-    async def events(self) -> AsyncIterator[Event]:
-        """Everything that happens, for as long as you ask.
+    async def events(self) -> AsyncGenerator[ClientEvent, None]:
+        """Everything that happens, for as long as you ask: first what came since last time.
 
         A message counts as delivered when the next event is asked for: a program that dies while
-        it handles one is given it again. The end of the connection for good is raised.
+        it handles one is given it again. Several loops at once each get all that happens while
+        they run. The end of the connection for good is raised.
         """
-        while True:
-            self._engine.changed.clear()
-            for message in await self._home.store.undelivered(100):
-                yield MessageReceived(message, contents.decode(message.content))
-                await self._home.store.mark_delivered([message])
-            while self._engine.events:
-                yield self._engine.events.popleft()
-            if self.failure is not None:
-                raise self.failure
-            await self._engine.changed.wait()
+        reader = self._engine.feed.open()
+        try:
+            while True:
+                for message in await self._missed(reader):
+                    yield MessageReceived(message, contents.decode(message.content))
+                    self._handed.append(message)
+                while not reader.behind and (event := reader.take()) is not None:
+                    yield event
+                    if isinstance(event, MessageReceived):
+                        self._handed.append(event.message)
+                if reader.behind:
+                    continue
+                with contextlib.suppress(ParlourError):
+                    await self._mark_handed()
+                if reader.is_empty and self.failure is not None:
+                    raise again(self.failure)
+                await reader.wait()
+        finally:
+            self._engine.feed.close(reader)
+
+    async def _missed(self, reader: Reader) -> list[Message]:
+        """A page of what lies in the store and did not come, or will not, as an event."""
+        if not reader.behind:
+            return []
+        await self._mark_handed()
+        page = await self._home.store.undelivered(PAGE)
+        reader.caught_up({message.key for message in page}, more=len(page) == PAGE)
+        return page
+
+    async def _mark_handed(self) -> None:
+        """Mark what the program has handled. What fails is tried again with the next."""
+        async with self._marking:
+            while self._handed:
+                handed = self._handed[:PAGE]
+                await self._home.store.mark_delivered(handed)
+                del self._handed[: len(handed)]
 
     # --- Logins --------------------------------------------------------------------------
 
     async def sessions(self) -> list[Session]:
         """All logins of this account."""
-        await self.connected()
-        return (await self._link.ask(Kind.SESSIONS, Nothing(), Sessions)).sessions
+        return (await self._ask(Kind.SESSIONS, Nothing(), Sessions)).sessions
 
     async def revoke(self, handle: str) -> None:
-        """End one login, by the handle that `sessions` shows."""
-        await self.connected()
+        """End one login, by the handle that `sessions` shows. If it is this one, see `log_out`."""
+        for session in await self.sessions():
+            if session.handle == handle and session.current:
+                await self.log_out()
+                return
         await self._link.ask(Kind.REVOKE_SESSION, RevokeSession(handle=handle), Nothing)
 
+    async def log_out(self) -> None:
+        """End this login. What was said and read stays here; `log_in` goes on with it.
 
-__all__ = ["Client", "Said", "Verification"]
+        Say what still waits first (`sent`): without a login it stays here.
+        """
+        await self.connected()
+        try:
+            await self._link.ask(Kind.LOG_OUT, Nothing(), Nothing)
+        except ParlourError as ended:
+            # The server may close this connection before the answer has left.
+            if ended.code is not Code.TOKEN_REVOKED:
+                raise
+        self._link.stop(error(Code.TOKEN_REVOKED))
+        self._link.account = replace(self._link.account, token="")
+        await self._home.store.apply([self._link.account.change()])
+
+
+__all__ = ["Client", "ClientEvent", "Connected", "Disconnected", "Said", "Verification"]

@@ -21,9 +21,11 @@ from msgspec.structs import replace
 from parlour.client.account import Account, Tickets
 from parlour.client.backoff import Backoff
 from parlour.client.connection import LIVE_PATH, Connection
-from parlour.client.engine import Engine
+from parlour.client.engine import Engine, again
+from parlour.client.feed import Connected, Disconnected
 from parlour.client.keys import SessionToken
 from parlour.client.pushes import Push
+from parlour.client.signals import Signal
 from parlour.client.store import LocalStore
 from parlour.conversation.machine import Machine
 from parlour.errors import (
@@ -32,10 +34,10 @@ from parlour.errors import (
     InternalError,
     ParlourError,
     SecurityStop,
-    StorageError,
     error,
 )
 from parlour.primitives.random import Random, system_random
+from parlour.wire.frames import WIRE_VERSION
 from parlour.wire.ids import ID_SIZE
 from parlour.wire.kinds import Kind
 from parlour.wire.push import PushDrain
@@ -44,6 +46,8 @@ from parlour.wire.streams import LiveStart, LiveStarted
 
 R = TypeVar("R", bound=Struct)
 
+# What a person, or we, must do something about first. The server's word suffices for the first
+# two: it could as well not answer.
 _FINAL: Final = (SecurityStop, AccessError, InternalError)
 
 
@@ -69,9 +73,10 @@ class Link:
         random: Random = system_random,
         connect: Callable[[Account], Awaitable[Connection]] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.status = Status()
-        self.changed = asyncio.Event()
+        self.changed = Signal()
         self.account = account
         self._engine = engine
         self._store = store
@@ -81,78 +86,119 @@ class Link:
         self._connect = connect or open_live
         self._connection: Connection | None = None
         self._monotonic = monotonic
+        self._sleep = sleep
+        self._told: ParlourError | None = None
 
     async def run(self) -> None:
         """Hold the link until it is cancelled, or stopped for good."""
         while self.status.failure is None:
-            retry_after: int | None = None
             try:
                 retry_after = await self._live()
-            except _FINAL as failure:
-                self.status.failure = failure
-            except ParlourError as problem:
-                self.status.last_error = problem
-                retry_after = problem.retry_after
+                problem = error(Code.SERVER_DRAINING)
+            except ParlourError as failure:
+                problem, retry_after = failure, failure.retry_after
+            except Exception as bug:  # nobody would see this task die
+                problem, retry_after = InternalError(Code.INTERNAL_BUG, type(bug).__name__), None
+                problem.__cause__ = bug
             finally:
                 await self._down()
+            self._ended(problem)
             if self.status.failure is None:
-                await asyncio.sleep(self._backoff.next_delay(self._monotonic(), retry_after))
+                await self._sleep(self._backoff.next_delay(self._monotonic(), retry_after))
+
+    def stop(self, failure: ParlourError) -> None:
+        """End the link for good, for a reason that is known on this side."""
+        self._ended(failure, final=True)
+
+    def _ended(self, problem: ParlourError, *, final: bool = False) -> None:
+        """Say why there is no connection: whenever it went, and when the reason is a new one."""
+        if self.status.failure is not None:
+            return
+        final = final or isinstance(problem, _FINAL)
+        self.status.last_error = problem
+        if final:
+            self.status.failure = problem
+        if final or self._told is None or self._told.code is not problem.code:
+            self._engine.feed.put(Disconnected(problem.code, final))
+        self._told = problem
+        self._notify()
+
+    def _notify(self) -> None:
+        self.changed.notify()
+        self._engine.changed.notify()
+        self._engine.feed.wake()
 
     async def _down(self) -> None:
         self.status.online = False
-        self.changed.set()
-        self._engine.changed.set()
         connection, self._connection = self._connection, None
-        if connection is not None:
-            await connection.close()
-        with contextlib.suppress(StorageError):
-            await self._engine.detach()
+        try:
+            if connection is not None:
+                await connection.close()
+        finally:
+            # If the disk fails here, the machine is dropped, and the next one begins offline.
+            with contextlib.suppress(ParlourError):
+                await self._engine.detach()
 
     async def _live(self) -> int | None:
         """One connection, from opening to its end; how many ms the server asks to stay away."""
         connection = self._connection = await self._connect(self.account)
         await self._check_server(connection)
-        started = await self._start(connection)
-        self._engine.restarted.clear()
-        await self._engine.attach(connection, lambda machine, now: machine.connected(started, now))
+        drops = self._engine.dropped.count
+        machine = await self._engine.current()
+        started = await self._start(connection, machine)
+        await self._engine.attach(
+            machine, connection, lambda current, now: current.connected(started, now)
+        )
         self._backoff.connected(self._monotonic())
         self.status.online = True
-        self.status.last_error = None
-        self.changed.set()
-        self._engine.changed.set()
-        return await self._serve(connection)
+        self.status.last_error = self._told = None
+        self._engine.feed.put(Connected())
+        self._notify()
+        return await self._serve(connection, drops)
 
     async def _check_server(self, connection: Connection) -> None:
         """Check the server's name, and take its next pin on, so that renewal locks nobody out."""
         info = await connection.ask(Kind.SERVER_INFO, Nothing(), ServerInfo)
         if info.name != self.account.server:
-            raise error(Code.SERVER_NAME, info.name)
+            raise error(Code.SERVER_NAME)
+        if WIRE_VERSION not in info.wire_versions:
+            raise error(Code.SERVER_VERSION)
         if not self.account.pins:
             return
         shown = connection.channel_pin
         pins = (shown,) if info.next_pin in (None, shown) else (shown, info.next_pin)
         if pins != self.account.pins:
-            self.account = replace(self.account, pins=pins)
-            await self._store.apply([self.account.change()])
+            account = replace(self.account, pins=pins)
+            await self._store.apply([account.change()])
+            self.account = account
 
-    async def _start(self, connection: Connection) -> LiveStarted:
-        """Begin to receive, with the ticket that the last connection left."""
+    async def _start(self, connection: Connection, machine: Machine) -> LiveStarted:
+        """Begin to receive, with the ticket that the last connection left.
+
+        The next ticket is on disk before the server sees it, and stays the same until the server
+        has answered: whenever this device dies, it can show one of the two that are good. A copy of
+        its home can't, as soon as either has connected twice.
+        """
         following = self._tickets.next or self._random(ID_SIZE)
-        self._tickets = Tickets(self._tickets.current, following)
-        await self._store.apply(self._tickets.changes())
+        if following != self._tickets.next:
+            await self._keep(Tickets(self._tickets.current, following))
         start = LiveStart(
             ticket=self._tickets.current or None,
             next_ticket=following,
-            positions=self._engine.machine.positions(),
+            positions=machine.positions(),
         )
         started = await connection.ask(Kind.LIVE_START, start, LiveStarted)
-        self._tickets = Tickets(following, b"")
-        await self._store.apply(self._tickets.changes())
+        await self._keep(Tickets(following, b""))
         return started
 
-    async def _serve(self, connection: Connection) -> int | None:
-        """Take pushes until the connection ends, or the engine had to start again."""
-        watcher = asyncio.create_task(self._end_when_restarted(connection))
+    async def _keep(self, tickets: Tickets) -> None:
+        """Write tickets; a cancelled write may have happened, and is read from the disk next."""
+        await self._store.apply(tickets.changes())
+        self._tickets = tickets
+
+    async def _serve(self, connection: Connection, drops: int) -> int | None:
+        """Take pushes until the connection ends, or the machine was dropped."""
+        watcher = asyncio.create_task(self._end_when_dropped(connection, drops))
         try:
             while pushes := await connection.next_pushes():
                 await self._engine.step(functools.partial(_take, pushes))
@@ -160,18 +206,18 @@ class Link:
                     return pushes[-1].retry_after
         finally:
             watcher.cancel()
-        return None
+        raise again(self._engine.trouble or error(Code.NETWORK_CLOSED))
 
-    async def _end_when_restarted(self, connection: Connection) -> None:
-        """A machine that was made again from the disk needs a connection from its beginning."""
-        await self._engine.restarted.wait()
+    async def _end_when_dropped(self, connection: Connection, drops: int) -> None:
+        """A machine that is made again from the disk needs a connection from its beginning."""
+        await self._engine.dropped.wait(drops)
         await connection.close()
 
     async def ask(self, kind: Kind, body: Struct, response: type[R]) -> R:
         """Ask the server on the live connection; without one, say why there is none."""
         connection = self._connection
         if connection is None or not self.status.online:
-            raise self.status.failure or self.status.last_error or error(Code.NETWORK_CLOSED)
+            raise again(self.status.failure or self.status.last_error or error(Code.NETWORK_CLOSED))
         return await connection.ask(kind, body, response)
 
 

@@ -1,13 +1,15 @@
 """From an invite to a home with an account in it, and a new login for a home that has one.
 
 Everything that the account stands on is on this disk before the server makes it: a crash in
-between leaves a home that `log_in` finishes, or that a second `register` replaces.
+between leaves a home that a second `register` finishes.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 from msgspec.structs import replace
 
@@ -17,19 +19,25 @@ from parlour.client.address import Address
 from parlour.client.home import Home, KeychainLock, PasswordLock
 from parlour.client.tls import Authorities, Pinned
 from parlour.client.workers import run_slow
-from parlour.conversation.changes import Change, Namespace
+from parlour.conversation.changes import Change, DeleteRecord, Namespace
 from parlour.conversation.contact import Contact
 from parlour.conversation.state import OwnDevice, first_changes, read_own
 from parlour.conversation.upkeep import first_upload
 from parlour.double_ratchet.identity import LocalDevice
 from parlour.double_ratchet.prekey_store import PrekeyStore
-from parlour.errors import AccessError, Code, ParlourError, TransportError, error
+from parlour.errors import AccessError, Code, ParlourError, error
 from parlour.identity.device_list import Device
 from parlour.identity.invite import Invite
+from parlour.login import account_name
 from parlour.primitives.random import system_random
 from parlour.primitives.signature import Ed25519PrivateKey
 from parlour.wire.ids import ID_SIZE
 from parlour.wire.prekeys import Prekey
+
+# What a server answers instead of making the account.
+_REFUSALS: Final = frozenset(
+    {Code.ACCOUNT_EXISTS, Code.INVITE_INVALID, Code.INVITE_REQUIRED, Code.LOGIN_EXPIRED}
+)
 
 
 def home_folder(folder: Path | str) -> Path:
@@ -47,55 +55,93 @@ async def register(
 ) -> None:
     """Make an account on the invite's server, and a home for it in `folder`.
 
-    The home opens with the password, or with the `keychain` of that name.
+    The home opens with the password, or with the `keychain` of that name. After a crash, or a cut
+    at the wrong moment, the same call goes on where the last one ended. Where the server refuses,
+    no home is left.
     """
     if isinstance(invite, str):
         invite = Invite.from_text(invite)
     path = home_folder(folder)
-    await _clear_unfinished(path, password)
-    lock = PasswordLock(password) if keychain is None else KeychainLock(keychain)
-    home = await Home.create(path, lock)
-    try:
-        await _register(home, invite, name, password)
-    except BaseException as problem:
-        refused = isinstance(problem, ParlourError) and not isinstance(problem, TransportError)
-        # Unless it said no, the server may have made the account: keep what that stands on.
-        await (home.discard() if refused else _close_or_discard(home))
-        raise
-    await home.close()
+    home = await _unfinished(path, password)
+    if home is None:
+        lock = PasswordLock(password) if keychain is None else KeychainLock(keychain)
+        home = await Home.create(path, lock)
+    elif await _finish(home, name, password):
+        return
+    await _make_account(home, invite, name, password)
 
 
-async def _clear_unfinished(path: Path, password: str) -> None:
-    """Finish or discard what an interrupted registration left; refuse a home that is in use."""
+async def _unfinished(path: Path, password: str) -> Home | None:
+    """The home that an interrupted registration left; refuses one that is in use."""
     try:
         home = await Home.open(path, password)
     except ParlourError as problem:
         if problem.code is Code.HOME_MISSING:
-            return
+            return None
         raise
-    records = await home.store.records()
-    if not records[Namespace.DEVICE]:
-        await home.discard()
-        return
-    account = Account.load(records)
-    if account.token:
-        await home.close()
-        raise error(Code.HOME_EXISTS)
     try:
-        await _log_in(home, password)
-    except AccessError:
-        # The server never made the account.
-        await home.discard()
-        return
+        records = await home.store.records()
+        in_use = bool(records[Namespace.DEVICE] and Account.load(records).token)
     except BaseException:
         await home.close()
         raise
+    if in_use:
+        await home.close()
+        raise error(Code.HOME_EXISTS)
+    return home
+
+
+async def _finish(home: Home, name: str, password: str) -> bool:
+    """Log in, if the server made the account before the last try ended. Ends `home` if it did."""
+    try:
+        finished = await _log_in_if_made(home, name, password)
+    except BaseException:
+        await home.close()
+        raise
+    if finished:
+        await home.close()
+    return finished
+
+
+async def _log_in_if_made(home: Home, name: str, password: str) -> bool:
+    records = await home.store.records()
+    if not records[Namespace.DEVICE]:
+        return False
+    if read_own(records).name != account_name(name):
+        raise error(Code.HOME_EXISTS, "an unfinished registration of another name")
+    try:
+        await _log_in(home, password)
+    except AccessError as problem:
+        if problem.code is Code.LOGIN_FAILED:
+            # The server never made it. Or the password is not that one: then the name is taken,
+            # and what is here stays.
+            return False
+        raise
+    return True
+
+
+async def _make_account(home: Home, invite: Invite, name: str, password: str) -> None:
+    before = (await home.store.records())[Namespace.DEVICE]
+    try:
+        await _register(home, invite, name, password)
+    except BaseException as problem:
+        await _leave(home, before, problem)
+        raise
     await home.close()
-    raise error(Code.HOME_EXISTS, "an interrupted registration was finished just now")
 
 
-async def _close_or_discard(home: Home) -> None:
-    if (await home.store.records())[Namespace.DEVICE]:
+async def _leave(home: Home, before: Mapping[bytes, bytes], problem: BaseException) -> None:
+    """Keep the home if an account may stand on it, else leave nothing.
+
+    The server may have made the account unless it was never told to, or said no.
+    """
+    refused = isinstance(problem, ParlourError) and problem.code in _REFUSALS
+    try:
+        now = (await home.store.records())[Namespace.DEVICE]
+    except ParlourError:
+        await home.close()
+        return
+    if now and (now == before or not refused):
         await home.close()
     else:
         await home.discard()
@@ -112,9 +158,11 @@ async def _register(home: Home, invite: Invite, name: str, password: str) -> Non
     trust = Authorities() if invite.pin is None else Pinned.of([invite.pin])
 
     async def keep(new: login.NewAccount) -> None:
-        await home.store.apply(
-            _first_records(new, local, prekeys, address, pinned=invite.pin is not None)
-        )
+        records = await home.store.records()
+        # Of a registration that the server never heard of.
+        old = [DeleteRecord(space, key) for space in records for key in records[space]]
+        first = _first_records(new, local, prekeys, address, pinned=invite.pin is not None)
+        await home.store.apply([*old, *first])
 
     registered = await login.register(
         login.Target(address, trust, invite.server),
@@ -166,7 +214,10 @@ def _first_records(
 
 
 async def log_in(folder: Path | str, password: str) -> None:
-    """Log the device of a home in again: after its login was ended, or never finished."""
+    """Log the device of a home in again: after its login was ended, or never finished.
+
+    Nothing that the home holds is lost by it, and what was queued goes out afterwards.
+    """
     home = await Home.open(home_folder(folder), password)
     try:
         await _log_in(home, password)

@@ -2,15 +2,17 @@
 
 `run_slow` shares a few threads for stretching passwords, files and the system's keychain.
 `Worker` is one thread of its own, for a database connection that only one thread may touch.
+`run` runs a program on the fastest event loop that there is.
 """
 
 from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, ParamSpec, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 
 from parlour.errors import Code, UsageError
 
@@ -21,6 +23,24 @@ T = TypeVar("T")
 SLOW_THREADS: Final = 2
 
 _slow: Final = ThreadPoolExecutor(SLOW_THREADS, thread_name_prefix="parlour-slow")
+
+
+def new_event_loop() -> asyncio.AbstractEventLoop:
+    """An event loop of uvloop's where it is installed, else Python's own."""
+    if sys.platform != "win32":
+        try:
+            import uvloop
+        except ImportError:  # pragma: no cover - it is installed with us wherever it exists
+            pass
+        else:
+            return uvloop.new_event_loop()
+    return asyncio.new_event_loop()  # pragma: no cover - Windows
+
+
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """Run a program from its beginning to its end: `asyncio.run`, on `new_event_loop`."""
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        return runner.run(main)
 
 
 async def run_slow(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

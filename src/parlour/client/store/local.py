@@ -63,12 +63,13 @@ class LocalStore:
             raise
         return cls(worker, connection)
 
-    async def apply(self, changes: Sequence[Change]) -> None:
+    async def apply(self, changes: Sequence[Change]) -> list[Message]:
         """Write all changes in their order in one transaction; durable on return.
 
-        A task that is cancelled here does not know whether they were written: all were, or none.
+        Returns the messages that are to be handed out since then, as `undelivered` has them. A
+        task that is cancelled here does not know whether they were written: all were, or none.
         """
-        await self._worker.run(self._apply, tuple(changes))
+        return await self._worker.run(self._apply, tuple(changes))
 
     async def records(self) -> dict[Namespace, dict[bytes, bytes]]:
         """All records; a namespace without any has an empty dict."""
@@ -121,12 +122,14 @@ class LocalStore:
 
         return await self._worker.run(call)
 
-    def _apply(self, changes: tuple[Change, ...]) -> None:
+    def _apply(self, changes: tuple[Change, ...]) -> list[Message]:
+        new: list[Message] = []
         if not changes:
-            return
+            return new
         with storage_errors(), transaction(self._connection):
             for change in changes:
-                _write(self._connection, change)
+                if _write(self._connection, change) and isinstance(change, PutMessage):
+                    new.append(change.message)
             for stream in {item.stream for item in changes if isinstance(item, PutEntryHash)}:
                 self._trim(stream)
         self._batches += 1
@@ -135,6 +138,7 @@ class LocalStore:
             # truncation does it again, and a disk that fails shows at the next batch.
             with suppress(sqlcipher3.Error):
                 truncate_wal(self._connection)
+        return new
 
     def _trim(self, stream: bytes) -> None:
         """Trim the stream's hashes now and then: at its first batch here, and each so many."""
@@ -156,18 +160,20 @@ def _open(path: Path, key: DatabaseKey) -> Any:
     return connection
 
 
-def _write(connection: Any, change: Change) -> None:
+def _write(connection: Any, change: Change) -> bool:
+    """Write one change; whether that made a message one to hand out."""
     match change:
         case PutRecord():
             records.put_record(connection, change)
         case DeleteRecord():
             records.delete_record(connection, change)
         case PutMessage():
-            messages.put_message(connection, change)
+            return messages.put_message(connection, change)
         case PutEntryHash():
             entry_hashes.put_entry_hash(connection, change)
         case _:
             assert_never(change)
+    return False
 
 
 def _mark_delivered(connection: Any, delivered: tuple[Message, ...]) -> None:

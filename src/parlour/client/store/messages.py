@@ -44,6 +44,7 @@ _MAY_FOLLOW: Final = frozenset(
         (MessageState.UNREADABLE, MessageState.RECEIVED),
     }
 )
+_READABLE_NOW: Final = (MessageState.UNREADABLE, MessageState.RECEIVED)
 
 
 def _from_row(row: tuple[Any, ...]) -> Message:
@@ -62,20 +63,20 @@ def _from_row(row: tuple[Any, ...]) -> Message:
     )
 
 
-def put_message(connection: Any, change: PutMessage) -> None:
-    """Write a message as `_MAY_FOLLOW` allows."""
+def put_message(connection: Any, change: PutMessage) -> bool:
+    """Write a message as `_MAY_FOLLOW` allows; whether it is to be handed out since then."""
     message = change.message
     row = connection.execute(_SELECT_STATE, message.key).fetchone()
     delivery: int | None = None
+    before: MessageState | None = None
     if row is not None:
         before, delivery = MessageState(row[0]), row[1]
         if (before, message.state) not in _MAY_FOLLOW:
-            return
-        if before is MessageState.UNREADABLE and message.state is MessageState.RECEIVED:
-            delivery = _next_delivery(connection)
-    if change.undelivered and delivery is None:
-        delivery = _next_delivery(connection)
-    _write(connection, message, delivery)
+            return False
+    again = (before, message.state) == _READABLE_NOW
+    new = again or (change.undelivered and delivery is None)
+    _write(connection, message, _next_delivery(connection) if new else delivery)
+    return new
 
 
 def _next_delivery(connection: Any) -> int:
