@@ -25,6 +25,7 @@ from pathlib import Path
 
 from benchmarks.record import FLOOR, OURS, Record, report
 from parlour.client.client import Client
+from parlour.client.workers import run
 from parlour.conversation.content import Text
 from parlour.conversation.events import MessageReceived, MessageSent
 from parlour.server import Config, Server, create_invite
@@ -166,11 +167,11 @@ def main() -> None:
     parser.add_argument("folder", nargs="?", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.role == "server":
-        asyncio.run(_serve(options.folder))
+        run(_serve(options.folder))
     elif options.role == "reader":
-        asyncio.run(_read(options.folder, options.count))
+        run(_read(options.folder, options.count))
     elif options.role == "sender":
-        asyncio.run(_send(options.folder, options.count, options.rate))
+        run(_send(options.folder, options.count, options.rate))
     else:
         print(f"{options.count} messages at {options.rate:g} a second ...", flush=True)
         delivery, acknowledged = measure(options.count, options.rate)

@@ -1,0 +1,247 @@
+"""A program that kills clients between any two of their steps; run by `test_kill_processes`.
+
+For n = 1, 2, 3, ... it begins with the same town, runs a client in a process of its own that kills
+itself at the n-th step, then lets another one go on from the same home, and prints one line of JSON
+with what is there. A step is the begin or the end of a write to disk, of a request to the server,
+or of taking pushes. It ends with the n that the client survives.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import json
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, TextIO
+from unittest.mock import patch
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+import parlour.client.connection as connections
+from parlour.client.client import Client
+from parlour.client.store import LocalStore
+from parlour.conversation.events import MessageReceived
+from parlour.primitives import aead
+from parlour.server import Server
+from tests.town import Town, texts
+
+SAID = ["one", "two", "three"]
+MAX_STEPS = 400
+
+
+def main() -> None:
+    story, folder, port = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
+    first, stride = int(sys.argv[4]), int(sys.argv[5])
+    for number in range(first, MAX_STEPS, stride):
+        place = folder / f"run-{number}"
+        shutil.copytree(folder / "town", place)
+        town = Town(place, port)
+        server = in_child(serve(town))
+        killed = finish(in_child(STORIES[story](town, number)))
+        if killed not in (0, -signal.SIGKILL):
+            sys.exit(f"step {number}: the client ended with {killed}")
+        if finish(in_child(look(town))) != 0:
+            sys.exit(f"step {number}: the second client failed")
+        os.kill(server, signal.SIGKILL)
+        finish(server)
+        report(place, number, killed=killed != 0)
+        shutil.rmtree(place)
+        if killed == 0:
+            return
+    sys.exit("it never came to its end")
+
+
+def report(place: Path, number: int, *, killed: bool) -> None:
+    pairs = (place / "nonces").read_text().split()
+    found = json.loads((place / "found").read_text())
+    found |= {
+        "step": number,
+        "killed": killed,
+        "returned": (place / "returned").read_text().splitlines(),
+        "shown": (place / "shown").read_text().splitlines(),
+        "encrypted": len(pairs),
+        "different": len(set(pairs)),
+    }
+    print(json.dumps(found), flush=True)
+
+
+# --- Processes -----------------------------------------------------------------------------
+
+
+def in_child(story: Coroutine[Any, Any, None]) -> int:
+    """Fork, and run the story there. No thread runs here."""
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            asyncio.run(story)
+            status = 0
+        finally:
+            os._exit(status)
+    story.close()
+    return child
+
+
+def finish(child: int) -> int:
+    """The end of a child: its status, or minus the signal that killed it."""
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+# --- Stories -------------------------------------------------------------------------------
+
+
+async def serve(town: Town) -> None:
+    async with Server(town.config, log_stream=io.StringIO()):
+        await asyncio.Event().wait()
+
+
+async def send(town: Town, number: int) -> None:
+    """Alice says three things; what `send` has returned for is written down."""
+    killer(number)
+    with record(town, "returned") as returned, nonces(town):
+        async with town.open("alice") as alice:
+            for text in SAID:
+                await alice.send("bob", text)
+                returned(text)
+            await alice.sent()
+
+
+async def receive(town: Town, number: int) -> None:
+    """Alice has said three things; Bob reads them, and what he saw is written down."""
+    with nonces(town):
+        async with town.open("alice") as alice:
+            for text in SAID:
+                await alice.send("bob", text)
+            await alice.sent()
+    with record(town, "returned") as returned:
+        for text in SAID:
+            returned(text)
+    killer(number)
+    with record(town, "shown") as shown, nonces(town):
+        async with town.open("bob") as bob:
+            async for event in bob.events():
+                if isinstance(event, MessageReceived):
+                    shown(bob.said(event.message).text)
+                    if bob.said(event.message).text == SAID[-1]:
+                        break
+            await bob.send("alice", "thanks")
+            await bob.sent()
+
+
+async def look(town: Town) -> None:
+    """Everybody goes on from what is there."""
+    with record(town, "returned"), record(town, "shown"), nonces(town):
+        async with town.open("alice") as alice, town.open("bob") as bob:
+            async with asyncio.timeout(30):
+                await alice.sent()
+                await bob.sent()
+                # One more each way: the sessions go on, and all that was before has come.
+                await alice.send("bob", "end")
+                await bob.contact("alice")
+                await bob.send("alice", "end")
+                unread = {
+                    "bob": await until_end(bob),
+                    "alice": await until_end(alice),
+                }
+            found = {
+                "unread": unread,
+                "bob": texts(await bob.history("alice")),
+                "alice": texts(await alice.history("bob")),
+            }
+    (town.folder / "found").write_text(json.dumps(found))
+
+
+async def until_end(client: Client) -> list[str]:
+    found: list[str] = []
+    while "end" not in found:
+        seen = client._engine.changed.count
+        page = texts(await client.unread())
+        found += page
+        if not page:
+            await client._engine.changed.wait(seen)
+    return found
+
+
+STORIES: dict[str, Callable[[Town, int], Coroutine[Any, Any, None]]] = {
+    "send": send,
+    "receive": receive,
+}
+
+
+# --- Instruments ---------------------------------------------------------------------------
+
+
+def killer(number: int) -> None:
+    """Kill this process at its n-th step."""
+    steps = 0
+
+    def step() -> None:
+        nonlocal steps
+        steps += 1
+        if steps == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def around(original: Any) -> Any:
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            step()
+            result = await original(*args, **kwargs)
+            step()
+            return result
+
+        return call
+
+    def around_write(original: Any) -> Any:
+        def call(*args: Any) -> Any:
+            step()
+            result = original(*args)
+            step()
+            return result
+
+        return call
+
+    LocalStore._apply = around_write(LocalStore._apply)  # type: ignore[method-assign]
+    LocalStore.mark_delivered = around(LocalStore.mark_delivered)  # type: ignore[method-assign]
+    for name in ("request", "next_pushes"):
+        original = getattr(connections.Connection, name)
+        setattr(connections.Connection, name, around(original))
+
+
+@contextlib.contextmanager
+def record(town: Town, name: str) -> Any:
+    """Lines that outlive this process."""
+    with (town.folder / name).open("a", buffering=1) as file:
+        yield lambda text: file.write(text + "\n")
+
+
+@contextlib.contextmanager
+def nonces(town: Town) -> Any:
+    """Note each key and nonce that is encrypted under, before it is."""
+    with (
+        (town.folder / "nonces").open("a", buffering=1) as file,
+        patch.object(aead, "AESGCM", lambda key: _Cipher(key, file)),
+    ):
+        yield
+
+
+class _Cipher:
+    def __init__(self, key: bytes, file: TextIO) -> None:
+        self._key = key
+        self._cipher = AESGCM(key)
+        self._file = file
+
+    def encrypt(self, nonce: bytes, data: bytes, associated_data: bytes | None) -> bytes:
+        self._file.write((self._key + nonce).hex() + "\n")
+        return self._cipher.encrypt(nonce, data, associated_data)
+
+    def decrypt(self, nonce: bytes, data: bytes, associated_data: bytes | None) -> bytes:
+        return self._cipher.decrypt(nonce, data, associated_data)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""Processes that are killed: between any two steps of a client, and a server while it stores."""
+
+import asyncio
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.town import Town
+
+SCRIPT = Path(__file__).with_name("kill_steps.py")
+CHECKOUT = Path(__file__).resolve().parents[2]
+SAID = ["one", "two", "three"]
+# All steps, when somebody has the time; else every third one.
+STRIDE = int(os.environ.get("PARLOUR_KILL_STRIDE", "3"))
+posix = pytest.mark.skipif(os.name != "posix", reason="needs fork and SIGKILL")
+
+
+async def run_steps(story: str, town: Town, folder: Path, first: int) -> list[dict[str, Any]]:
+    shutil.copytree(town.folder, folder / "town")
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-P",
+        str(SCRIPT),
+        story,
+        str(folder),
+        str(town.port),
+        str(first),
+        str(STRIDE),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(CHECKOUT), *sys.path])},
+    )
+    output, errors = await process.communicate()
+    assert process.returncode == 0, (output.decode()[-2000:], errors.decode()[-4000:])
+    return [json.loads(line) for line in output.decode().splitlines()]
+
+
+def once_in_order(found: list[str], whole: list[str]) -> bool:
+    """Whether `found` is some of `whole`, each once and in its order."""
+    return found == [text for text in whole if text in found]
+
+
+@posix
+@pytest.mark.timeout(300)
+async def test_a_client_killed_between_any_two_steps_of_sending_loses_nothing(
+    town: Town, tmp_path: Path
+) -> None:
+    runs = await run_steps("send", town, tmp_path / "runs", 1)
+    assert len(runs) * STRIDE > 30
+    assert not runs[-1]["killed"]
+    for run in runs:
+        from_alice = [text for text in run["alice"] if text != "end"]
+        # What `send` returned for is there; one more may be, which the kill kept from returning.
+        assert from_alice[: len(run["returned"])] == run["returned"], run
+        assert once_in_order(from_alice, SAID), run
+        assert len(from_alice) <= len(run["returned"]) + 1, run
+        # Bob got each once, in order, and was shown each once.
+        assert [text for text in run["bob"] if text != "end"] == from_alice, run
+        assert run["bob"] == run["alice"], run
+        assert run["unread"]["bob"] == [*from_alice, "end"], run
+        assert run["encrypted"] == run["different"] > 0, run
+    assert runs[-1]["returned"] == SAID
+
+
+@posix
+@pytest.mark.timeout(300)
+async def test_a_client_killed_between_any_two_steps_of_receiving_loses_nothing(
+    town: Town, tmp_path: Path
+) -> None:
+    runs = await run_steps("receive", town, tmp_path / "runs", 1)
+    assert len(runs) * STRIDE > 20
+    assert not runs[-1]["killed"]
+    for run in runs:
+        assert [text for text in run["bob"] if text in SAID] == SAID, run
+        assert run["bob"] == run["alice"], run
+        assert run["bob"].count("thanks") <= 1, run
+        # Every text was handed out; what was being handled when the kill came, once more.
+        handed = [*run["shown"], *(text for text in run["unread"]["bob"] if text != "end")]
+        assert sorted(set(handed)) == sorted(SAID), run
+        again = len(handed) - len(SAID)
+        assert again in (0, 1) or not run["killed"] or again <= len(run["shown"]), run
+        assert run["encrypted"] == run["different"] > 0, run

@@ -1,0 +1,104 @@
+"""A server with people on it, made once and copied for each test that begins there.
+
+Homes open with cheap stretching, and the server listens on the port that they know, whichever
+copy of it is running.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from parlour.client import registration
+from parlour.client.client import Client, Said
+from parlour.client.home import PasswordLock
+from parlour.conversation.events import MessageReceived
+from parlour.primitives.kdf import Argon2Cost
+from parlour.server import Config, Server, create_invite
+
+PASSWORD = "correct horse battery"
+CHEAP = Argon2Cost(memory_kib=8, passes=1)
+SERVER_NAME = "home.test"
+# No test waits so long; one that would hang ends by it.
+PATIENCE = 30.0
+
+
+@dataclass(frozen=True)
+class Town:
+    folder: Path
+    port: int
+
+    @property
+    def config(self) -> Config:
+        # Tests are quicker than people.
+        return Config(self.folder / "server", "127.0.0.1", self.port, SERVER_NAME, limits=10_000.0)
+
+    @asynccontextmanager
+    async def serving(self, **options: Any) -> AsyncIterator[Server]:
+        options.setdefault("log_stream", StringIO())
+        async with Server(self.config, **options) as server:
+            yield server
+
+    def home(self, name: str) -> Path:
+        return self.folder / name
+
+    def open(self, name: str, **options: Any) -> Any:
+        return Client.open(self.home(name), PASSWORD, **options)
+
+    def copy(self, folder: Path) -> Town:
+        shutil.copytree(self.folder, folder)
+        return Town(folder, self.port)
+
+    async def register(self, name: str, *, folder: Path | None = None) -> None:
+        """Register; the home opens cheaply."""
+
+        def cheap(password: str) -> PasswordLock:
+            return PasswordLock(password, CHEAP)
+
+        with patch.object(registration, "PasswordLock", cheap):
+            await Client.register(folder or self.home(name), await self.invite(), name, PASSWORD)
+
+    async def invite(self, config: Config | None = None) -> str:
+        invite = await asyncio.to_thread(
+            create_invite, config or self.config, host="127.0.0.1", port=self.port
+        )
+        return invite.to_text()
+
+
+async def found_town(folder: Path, *names: str) -> Town:
+    """Make a server's data and a registered home for each name."""
+    config = Town(folder, 0).config
+    async with Server(config, log_stream=StringIO()) as server:
+        town = Town(folder, server.port)
+        for name in names:
+            await town.register(name)
+    return town
+
+
+async def next_texts(client: Client, count: int) -> list[str]:
+    """The texts of the next messages that come; the last one counts as handled, too."""
+    found: list[str] = []
+    async with asyncio.timeout(PATIENCE):
+        async with aclosing(client.events()) as events:
+            async for event in events:
+                if isinstance(event, MessageReceived):
+                    found.append(client.said(event.message).text)
+                if len(found) == count:
+                    break
+        await client.unread(limit=1)
+    return found
+
+
+async def history(client: Client, name: str, limit: int = 10_000) -> list[str]:
+    return texts(await client.history(name, limit=limit))
+
+
+def texts(page: list[Said]) -> list[str]:
+    return [said.text for said in page]
