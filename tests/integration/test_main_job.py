@@ -68,6 +68,16 @@ async def test_what_is_said_offline_goes_out_later_and_is_there_after_a_restart(
         assert await bob.unread() == []
 
 
+async def test_a_program_that_looks_once_sees_what_had_waited(town: Town) -> None:
+    async with town.serving(), town.open("alice") as alice:
+        for number in range(300):
+            await alice.send("bob", str(number))
+        await alice.sent()
+        async with town.open("bob") as bob:
+            await bob.caught_up()
+            assert [said.text for said in await bob.unread()] == [str(n) for n in range(300)]
+
+
 async def test_a_name_that_is_not_there_is_refused_at_once(town: Town) -> None:
     async with town.serving(), town.open("alice") as alice:
         for name, code in (

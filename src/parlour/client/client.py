@@ -185,6 +185,15 @@ class Client:
         """Wait until the server is connected; raise what stands in the way."""
         await self._until(lambda: self.online, timeout, self._link.changed)
 
+    async def caught_up(self, timeout: float = 30.0) -> None:
+        """Wait until what the server had for us is here and read, as far as it can be read.
+
+        With a server that keeps something back, what is here counts after `timeout` seconds.
+        """
+        await self.connected(timeout)
+        with contextlib.suppress(TransportError):
+            await self._until(lambda: self._engine.machine.caught_up, timeout, self._engine.changed)
+
     async def _until(self, reached: Callable[[], bool], timeout: float, signal: Signal) -> None:
         """Wait for a condition that `signal` tells of; raise why it can't come, or does not."""
         try:

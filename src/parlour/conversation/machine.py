@@ -61,6 +61,9 @@ from parlour.wire.streams import (
 # What the server refuses when our device lists are out of date.
 _REFRESH_ON: Final = (Code.STREAM_PARTS, Code.DEVICE_UNKNOWN)
 
+# What is asked in order to read.
+_READING: Final = frozenset({CATCH_UP, DEVICE_LIST, LOAD_HASH})
+
 
 class Machine:
     """Everything a client knows and decides, without I/O."""
@@ -126,6 +129,11 @@ class Machine:
     def waiting(self) -> int:
         """How many messages have no sequence number yet."""
         return sum(1 for outgoing in self._memory.outbox.values() if not outgoing.inbox)
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether all that the server had for us was taken in, with what reading it needs."""
+        return self._online and not self._pending.wants(_READING)
 
     # --- The connection ------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -53,6 +53,10 @@ class Pending:
             if key not in self._wanted and now >= pause.until + LONGEST_PAUSE:
                 del self._pauses[key]
         return due
+
+    def wants(self, kinds: Collection[str]) -> bool:
+        """Whether something of these kinds was still needed when needs were last taken."""
+        return any(kind in kinds for kind, _ in self._wanted)
 
     def is_paused(self, key: Key, now: int) -> bool:
         """Whether it failed a short while ago."""
