@@ -56,14 +56,15 @@ class Town:
         shutil.copytree(self.folder, folder)
         return Town(folder, self.port)
 
-    async def register(self, name: str, *, folder: Path | None = None) -> None:
+    async def register(self, name: str, *, invite: str | None = None) -> None:
         """Register; the home opens cheaply."""
 
         def cheap(password: str) -> PasswordLock:
             return PasswordLock(password, CHEAP)
 
         with patch.object(registration, "PasswordLock", cheap):
-            await Client.register(folder or self.home(name), await self.invite(), name, PASSWORD)
+            invite = invite or await self.invite()
+            await Client.register(self.home(name), invite, name, PASSWORD)
 
     async def invite(self, config: Config | None = None) -> str:
         invite = await asyncio.to_thread(

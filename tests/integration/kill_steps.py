@@ -1,15 +1,17 @@
-"""A program that kills clients between any two of their steps; run by `test_kill_processes`.
+"""A program that kills clients or servers between any two steps; run by `test_kill_processes`.
 
-For n = 1, 2, 3, ... it begins with the same town, runs a client in a process of its own that kills
-itself at the n-th step, then lets another one go on from the same home, and prints one line of JSON
-with what is there. A step is the begin or the end of a write to disk, of a request to the server,
-or of taking pushes. It ends with the n that the client survives.
+For n = 1, 2, 3, ... it begins with the same town, runs a process that kills itself at its n-th
+step, then lets another one go on from the same folder, and prints one line of JSON with what is
+there. A client's step is the begin or the end of a write to disk, of a request to the server, or
+of taking pushes; a server's is the begin or the end of a commit. It ends with the n that the
+process survives.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import io
 import json
 import os
@@ -24,12 +26,16 @@ from unittest.mock import patch
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 import parlour.client.connection as connections
+from parlour.client import backoff, login, vault_file
 from parlour.client.client import Client
 from parlour.client.store import LocalStore
-from parlour.conversation.events import MessageReceived
+from parlour.conversation.events import MessageReceived, MessageSent
+from parlour.errors import Code, ParlourError
+from parlour.login import stretch
 from parlour.primitives import aead
 from parlour.server import Server
-from tests.town import Town, texts
+from parlour.server.store.sqlite.writer import Writer
+from tests.town import CHEAP, Town, texts
 
 SAID = ["one", "two", "three"]
 MAX_STEPS = 400
@@ -41,20 +47,50 @@ def main() -> None:
     for number in range(first, MAX_STEPS, stride):
         place = folder / f"run-{number}"
         shutil.copytree(folder / "town", place)
+        for name in ("returned", "shown", "nonces"):
+            (place / name).touch()
         town = Town(place, port)
-        server = in_child(serve(town))
-        killed = finish(in_child(STORIES[story](town, number)))
-        if killed not in (0, -signal.SIGKILL):
-            sys.exit(f"step {number}: the client ended with {killed}")
-        if finish(in_child(look(town))) != 0:
-            sys.exit(f"step {number}: the second client failed")
-        os.kill(server, signal.SIGKILL)
-        finish(server)
-        report(place, number, killed=killed != 0)
+        killed = RUNS[story](town, number)
+        report(place, number, killed=killed)
         shutil.rmtree(place)
-        if killed == 0:
+        if not killed:
             return
     sys.exit("it never came to its end")
+
+
+def kill_client(town: Town, number: int) -> bool:
+    """Run a client that dies at that step, and another one after it; whether it died."""
+    server = in_child(serve(town))
+    status = finish(in_child(STORIES[sys.argv[1]](town, number)))
+    if status not in (0, -signal.SIGKILL):
+        sys.exit(f"step {number}: the client ended with {status}")
+    after = register_again if sys.argv[1] == "register" else look
+    if finish(in_child(after(town))) != 0:
+        sys.exit(f"step {number}: the second client failed")
+    os.kill(server, signal.SIGKILL)
+    finish(server)
+    return status != 0
+
+
+def kill_server(town: Town, number: int) -> bool:
+    """Run a server that dies at that step of its store while people talk; whether it died."""
+    server = in_child(serve(town, number))
+    people = in_child(talk(town))
+    ended, status = os.wait()
+    killed = ended == server
+    if not killed:
+        os.kill(server, signal.SIGKILL)
+        finish(server)
+    server = in_child(serve(town))
+    if killed:
+        ended, status = os.waitpid(people, 0)
+    if status != 0:
+        sys.exit(f"step {number}: people ended with {status}")
+    if finish(in_child(look(town))) != 0:
+        sys.exit(f"step {number}: the second look failed")
+    os.kill(server, signal.SIGKILL)
+    finish(server)
+    return killed
 
 
 def report(place: Path, number: int, *, killed: bool) -> None:
@@ -96,7 +132,12 @@ def finish(child: int) -> int:
 # --- Stories -------------------------------------------------------------------------------
 
 
-async def serve(town: Town) -> None:
+async def serve(town: Town, number: int = 0) -> None:
+    if number:
+        steps = stepper(number)
+        Writer._commit_together = around_call(  # type: ignore[method-assign]
+            steps, Writer._commit_together
+        )
     async with Server(town.config, log_stream=io.StringIO()):
         await asyncio.Event().wait()
 
@@ -168,9 +209,72 @@ async def until_end(client: Client) -> list[str]:
     return found
 
 
+async def talk(town: Town) -> None:
+    """Alice and Bob talk while their server may die; what they were told was sent is noted."""
+    backoff.FIRST_DELAY = 0.02  # type: ignore[misc]
+    with record(town, "returned") as returned, nonces(town):
+        async with town.open("alice") as alice, town.open("bob") as bob:
+
+            async def note(client: Client) -> None:
+                async for event in client.events():
+                    if isinstance(event, MessageSent):
+                        returned(client.said(event.message).text)
+
+            notes = [asyncio.create_task(note(client)) for client in (alice, bob)]
+            async with asyncio.timeout(60):
+                for number in range(4):
+                    await alice.send("bob", f"alice {number}")
+                    await bob.send("alice", f"bob {number}")
+                await alice.sent()
+                await bob.sent()
+            for task in notes:
+                task.cancel()
+            await asyncio.gather(*notes, return_exceptions=True)
+
+
+def quick() -> None:
+    """Register without long stretching, in the same way each time."""
+    setattr(login, "stretch", functools.partial(stretch, cost=CHEAP))  # noqa: B010
+
+
+async def register(town: Town, number: int) -> None:
+    """Dora registers."""
+    quick()
+    invite = await town.invite()
+    (town.folder / "invite").write_text(invite)
+    killer(number)
+    await town.register("dora", invite=invite)
+
+
+async def register_again(town: Town) -> None:
+    """Dora does the same again, and her home works."""
+    quick()
+    try:
+        await town.register("dora", invite=(town.folder / "invite").read_text())
+    except ParlourError as problem:
+        # Only where the first one had come to its end.
+        if problem.code is not Code.HOME_EXISTS:
+            raise
+    async with town.open("dora") as dora, town.open("alice") as alice:
+        await dora.send("alice", "hello")
+        async with asyncio.timeout(30):
+            await dora.sent()
+            while not (page := texts(await alice.unread())):
+                seen = alice._engine.changed.count
+                await alice._engine.changed.wait(seen)
+    (town.folder / "found").write_text(json.dumps({"alice": page}))
+
+
 STORIES: dict[str, Callable[[Town, int], Coroutine[Any, Any, None]]] = {
     "send": send,
     "receive": receive,
+    "register": register,
+}
+RUNS = {
+    "send": kill_client,
+    "receive": kill_client,
+    "register": kill_client,
+    "server": kill_server,
 }
 
 
@@ -179,6 +283,18 @@ STORIES: dict[str, Callable[[Town, int], Coroutine[Any, Any, None]]] = {
 
 def killer(number: int) -> None:
     """Kill this process at its n-th step."""
+    step = stepper(number)
+    LocalStore._apply = around_call(step, LocalStore._apply)  # type: ignore[method-assign]
+    LocalStore.mark_delivered = around(  # type: ignore[method-assign]
+        step, LocalStore.mark_delivered
+    )
+    vault_file.wrap = around_call(step, vault_file.wrap)
+    for name in ("request", "next_pushes"):
+        original = getattr(connections.Connection, name)
+        setattr(connections.Connection, name, around(step, original))
+
+
+def stepper(number: int) -> Callable[[], None]:
     steps = 0
 
     def step() -> None:
@@ -187,29 +303,27 @@ def killer(number: int) -> None:
         if steps == number:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    def around(original: Any) -> Any:
-        async def call(*args: Any, **kwargs: Any) -> Any:
-            step()
-            result = await original(*args, **kwargs)
-            step()
-            return result
+    return step
 
-        return call
 
-    def around_write(original: Any) -> Any:
-        def call(*args: Any) -> Any:
-            step()
-            result = original(*args)
-            step()
-            return result
+def around(step: Callable[[], None], original: Any) -> Any:
+    async def call(*args: Any, **kwargs: Any) -> Any:
+        step()
+        result = await original(*args, **kwargs)
+        step()
+        return result
 
-        return call
+    return call
 
-    LocalStore._apply = around_write(LocalStore._apply)  # type: ignore[method-assign]
-    LocalStore.mark_delivered = around(LocalStore.mark_delivered)  # type: ignore[method-assign]
-    for name in ("request", "next_pushes"):
-        original = getattr(connections.Connection, name)
-        setattr(connections.Connection, name, around(original))
+
+def around_call(step: Callable[[], None], original: Any) -> Any:
+    def call(*args: Any, **kwargs: Any) -> Any:
+        step()
+        result = original(*args, **kwargs)
+        step()
+        return result
+
+    return call
 
 
 @contextlib.contextmanager

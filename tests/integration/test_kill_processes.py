@@ -85,3 +85,32 @@ async def test_a_client_killed_between_any_two_steps_of_receiving_loses_nothing(
         again = len(handed) - len(SAID)
         assert again in (0, 1) or not run["killed"] or again <= len(run["shown"]), run
         assert run["encrypted"] == run["different"] > 0, run
+
+
+@posix
+@pytest.mark.timeout(300)
+async def test_a_registration_killed_between_any_two_steps_is_finished_by_the_next_try(
+    town: Town, tmp_path: Path
+) -> None:
+    runs = await run_steps("register", town, tmp_path / "runs", 1)
+    assert len(runs) * STRIDE > 8
+    assert not runs[-1]["killed"]
+    for run in runs:
+        assert run["alice"] == ["hello"], run
+
+
+@posix
+@pytest.mark.timeout(300)
+async def test_a_server_killed_while_it_stores_loses_nothing_that_it_acknowledged(
+    town: Town, tmp_path: Path
+) -> None:
+    runs = await run_steps("server", town, tmp_path / "runs", 2)
+    assert len(runs) * STRIDE > 10
+    said = {name: [f"{name} {number}" for number in range(4)] for name in ("alice", "bob")}
+    for run in runs:
+        assert run["bob"] == run["alice"], run
+        for texts in said.values():
+            assert [text for text in run["alice"] if text in texts] == texts, run
+        assert set(run["returned"]) <= set(run["alice"]), run
+        assert len(run["returned"]) == len(set(run["returned"])), run
+        assert run["encrypted"] == run["different"] > 0, run
