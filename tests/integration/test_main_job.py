@@ -1,6 +1,7 @@
 """The main job, end to end: register, talk, verify, stop, go on."""
 
 import asyncio
+import random
 from contextlib import aclosing
 from pathlib import Path
 
@@ -76,6 +77,43 @@ async def test_a_program_that_looks_once_sees_what_had_waited(town: Town) -> Non
         async with town.open("bob") as bob:
             await bob.caught_up()
             assert [said.text for said in await bob.unread()] == [str(n) for n in range(300)]
+
+
+async def test_sent_says_what_keeps_a_message_here(town: Town) -> None:
+    async with town.serving() as server, town.open("alice") as alice:
+        database = server.core.store.database  # type: ignore[attr-defined]
+        await database.write(lambda connection: connection.execute("DELETE FROM prekeys"))
+        await alice.send("bob", "hello")
+        async with asyncio.timeout(5):
+            with pytest.raises(ParlourError) as caught:
+                await alice.sent()
+        assert caught.value.code is Code.PREKEY_NONE
+        # When Bob is back he publishes new ones, and it goes out.
+        async with town.open("bob") as bob:
+            assert await next_texts(bob, 1) == ["hello"]
+        await alice.sent()
+
+
+async def test_cancelled_sends_are_said_once_or_never(town: Town) -> None:
+    choice = random.Random(7)
+    async with town.serving(), town.open("alice") as alice, town.open("bob") as bob:
+        await alice.contact("bob")
+        sends = []
+        for number in range(60):
+            sends.append(asyncio.create_task(alice.send("bob", str(number))))
+            for _ in range(choice.randrange(4)):
+                await asyncio.sleep(0)
+            if choice.random() < 0.5:
+                sends[-1].cancel()
+        results = await asyncio.gather(*sends, return_exceptions=True)
+        returned = [str(n) for n, result in enumerate(results) if isinstance(result, bytes)]
+        await alice.sent()
+        said = await history(alice, "bob")
+        assert len(said) == len(set(said))
+        assert set(returned) <= set(said)
+        assert 0 < len(returned) < 60
+        assert await next_texts(bob, len(said)) == said
+        assert await history(bob, "alice") == said
 
 
 async def test_a_name_that_is_not_there_is_refused_at_once(town: Town) -> None:
