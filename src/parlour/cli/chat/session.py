@@ -1,0 +1,200 @@
+"""A chat under way: the client's events and the person's lines, shown by a face."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any, Final
+
+from rich.text import Text
+
+from parlour.cli.chat import terminal
+from parlour.cli.chat.editor import Action, Editor, Left, Redraw, Submitted
+from parlour.cli.chat.faces import ChatState, Face, ScreenFace
+from parlour.cli.chat.keys import KeyReader
+from parlour.cli.failures import INTERRUPTED
+from parlour.cli.safe_text import one_line
+from parlour.cli.shown import People
+from parlour.client.client import Client, Said
+from parlour.conversation.changes import Message, MessageState
+from parlour.conversation.events import MessageReceived, MessageSent, MessageUnreadable
+from parlour.errors import Code, ExitCode, ParlourError
+
+# How often the state of the connection is looked at, in seconds.
+_LOOK: Final = 0.25
+# When the input ends, how long to go on trying to send what was said, in seconds.
+_LAST_WORDS: Final = 30.0
+
+HELP: Final = (
+    "/verify   show the safety number        /quit   leave (also Ctrl-D)\n"
+    "Alt-Enter begins a new line in a message; a line that begins with // is sent with one /."
+)
+
+
+class ChatSession:
+    """Runs until the person leaves, or the client can't go on."""
+
+    def __init__(self, client: Client, peer: str, face: Face) -> None:
+        self._client = client
+        self._face = face
+        self._state = ChatState(client.name, peer, People.of(client.contacts()))
+        self._shown: set[tuple[bytes, MessageState]] = set()
+
+    async def run(self, *, earlier: int) -> int:
+        """Show `earlier` messages, then everything that happens. Returns the exit code."""
+        self._state.online = self._client.online
+        self._face.opened(self._state)
+        for said in await self._client.history(self._state.peer, limit=earlier):
+            self._show(said, self._state.peer)
+        try:
+            return await _first(self._follow(), self._watch(), self._listen())
+        finally:
+            self._face.closed()
+
+    # --- What happens --------------------------------------------------------------------
+
+    async def _follow(self) -> int:
+        async for event in self._client.events():
+            self._state.people = People.of(self._client.contacts())
+            match event:
+                case MessageReceived(message=message) | MessageUnreadable(message=message):
+                    self._show_message(message)
+                case MessageSent(message=message):
+                    self._state.waiting.pop(message.message_id, None)
+                    self._show_message(message)
+                case _:
+                    self._face.event(event, self._state)
+        return int(ExitCode.FINE)
+
+    def _show_message(self, message: Message) -> None:
+        peer = self._state.people.name(message.conversation)
+        self._show(self._client.said(message), peer)
+
+    def _show(self, said: Said, peer: str) -> None:
+        """Show a message once in each of its states."""
+        if (said.message_id, said.state) in self._shown:
+            self._face.refresh(self._state)
+            return
+        self._shown.add((said.message_id, said.state))
+        if said.mine and said.state is MessageState.QUEUED:
+            self._state.waiting[said.message_id] = said
+        self._face.message(said, peer, self._state)
+
+    async def _watch(self) -> int:
+        """Show when the connection comes and goes."""
+        while True:
+            if self._client.online is not self._state.online:
+                self._state.online = self._client.online
+                self._face.refresh(self._state)
+            await asyncio.sleep(_LOOK)
+
+    # --- What the person does ------------------------------------------------------------
+
+    async def _listen(self) -> int:
+        if isinstance(self._face, ScreenFace):
+            return await self._listen_to_keys(self._face)
+        self._face.refresh(self._state)
+        async for line in terminal.lines():
+            if line.strip() and await self._said(line):
+                return int(ExitCode.FINE)
+        await self._client.sent(_LAST_WORDS)
+        await self._until_shown()
+        return int(ExitCode.FINE)
+
+    async def _until_shown(self) -> None:
+        """Give the events of what was just sent the time to be shown."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LOOK * 4):
+                while self._state.waiting:
+                    await asyncio.sleep(_LOOK / 10)
+
+    async def _listen_to_keys(self, face: ScreenFace) -> int:
+        async for action in _actions(face.editor, lambda: face.refresh(self._state)):
+            match action:
+                case Submitted(text=text):
+                    if await self._said(text):
+                        return int(ExitCode.FINE)
+                case Redraw():
+                    face.redraw(self._state)
+                case Left(interrupted=interrupted):
+                    return INTERRUPTED if interrupted else int(ExitCode.FINE)
+        return int(ExitCode.FINE)
+
+    async def _said(self, line: str) -> bool:
+        """Send a line, or do what it asks for; return whether the person leaves."""
+        command = line.strip().casefold()
+        if command in ("/quit", "/exit", "/q"):
+            return True
+        if command == "/help":
+            self._notice(HELP, "dim")
+        elif command == "/verify":
+            await self._show_safety_number()
+        elif line.startswith("/") and not line.startswith("//"):
+            self._notice(f"There is no {one_line(line.split()[0])}. {HELP}", "yellow")
+        else:
+            await self._send(line.removeprefix("/") if line.startswith("//") else line)
+        return False
+
+    async def _send(self, text: str) -> None:
+        try:
+            await self._client.send(self._state.peer, text)
+        except ParlourError as failure:
+            if failure.code is Code.INTERNAL_BUG:
+                raise
+            self._notice(f"✗ Not sent. {failure} {failure.remedy}", "bold red")
+            return
+        page = await self._client.history(self._state.peer, limit=20)
+        for said in page:
+            if said.mine and said.state is MessageState.QUEUED:
+                self._show(said, self._state.peer)
+
+    async def _show_safety_number(self) -> None:
+        number = await self._client.safety_number(self._state.peer)
+        self._notice(
+            f"Safety number with {self._state.peer}: {number}\n"
+            "Compare it over another way than this one, then: "
+            f"parlour verify {self._state.peer}",
+            "bold",
+        )
+
+    def _notice(self, text: str, style: str) -> None:
+        self._face.notice(Text(text, style=style), self._state)
+
+
+async def _first(*works: Coroutine[Any, Any, int]) -> int:
+    """Run all; the first that ends, or fails, ends the others."""
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        return next(iter(done)).result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _actions(editor: Editor, changed: Callable[[], None]) -> AsyncIterator[Action]:
+    """What the keys lead to; `changed` after each that changed the line."""
+    queue: asyncio.Queue[Action] = asyncio.Queue()
+    reader = KeyReader()
+
+    def take(data: bytes) -> None:
+        if not data:
+            queue.put_nowait(Left(interrupted=False))
+        for key in reader.feed(data):
+            action = editor.take(key)
+            if action is not None:
+                queue.put_nowait(action)
+        changed()
+
+    loop = asyncio.get_running_loop()
+    with terminal.raw_input(take):
+        loop.add_signal_handler(signal.SIGWINCH, changed)
+        changed()
+        try:
+            while True:
+                yield await queue.get()
+        finally:
+            loop.remove_signal_handler(signal.SIGWINCH)

@@ -1,0 +1,26 @@
+"""``parlour inbox``."""
+
+from __future__ import annotations
+
+from parlour.cli.options import HomeOptions
+from parlour.cli.shown import People, message_document, message_rows
+from parlour.client.client import Client
+
+
+async def inbox(*, options: HomeOptions = HomeOptions()) -> int:  # noqa: B008 - frozen
+    """Fetch and show new messages. Each one is shown once; `parlour history` shows them again."""
+    password = await options.password()
+    output = options.output()
+    count = 0
+    async with Client.open(options.folder(), password) as client:
+        await client.connected()
+        while page := await client.unread():
+            people = People.of(client.contacts())
+            count += len(page)
+            for said in page:
+                output.document(message_document(said, said.sender))
+                for row in message_rows(said, people):
+                    output.text(row)
+    if not count:
+        output.note("Nothing new.")
+    return 0

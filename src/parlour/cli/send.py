@@ -1,0 +1,68 @@
+"""``parlour send NAME TEXT…``."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from parlour.cli.options import HomeOptions
+from parlour.cli.safe_text import one_line
+from parlour.cli.shown import message_document
+from parlour.client.client import Client
+from parlour.errors import Code, ParlourError, TransportError, UsageError
+
+
+async def send(
+    name: str,
+    /,
+    *words: Annotated[str, Parameter(allow_leading_hyphen=False)],
+    wait: Annotated[float, Parameter(negative=())] = 30.0,
+    options: HomeOptions = HomeOptions(),  # noqa: B008 - frozen
+) -> int:
+    """Send one message, and wait until the server has it.
+
+    When the server can't be reached, the message stays on this device and goes out the next time
+    that you use Parlour; the exit code is 5.
+
+    Parameters
+    ----------
+    name
+        Whom to send it to, by their exact name.
+    words
+        The message. Without any, or with "-", it is read from standard input.
+    wait
+        Seconds to wait for the server.
+    """
+    text = _message(words)
+    password = await options.password()
+    output = options.output()
+    async with Client.open(options.folder(), password) as client:
+        contact = await client.contact(name)
+        message_id = await client.send(contact.name, text)
+        failure: ParlourError | None = None
+        try:
+            await client.sent(wait)
+        except TransportError as problem:
+            failure = problem
+        page = await client.history(contact.name, limit=50)
+        said = next((said for said in page if said.message_id == message_id), None)
+        if said is not None:
+            output.document(message_document(said, contact.name))
+        if failure is not None:
+            output.note("It waits on this device and goes out the next time you use Parlour.")
+            raise failure
+        output.note(f"Sent to {one_line(contact.name)}.")
+    return 0
+
+
+def _message(words: tuple[str, ...]) -> str:
+    if words and words != ("-",):
+        return " ".join(words)
+    if not words and sys.stdin.isatty():
+        raise UsageError(Code.USAGE_INVALID, "say what to send: parlour send NAME TEXT")
+    text = sys.stdin.read().removesuffix("\n")
+    if not text:
+        raise UsageError(Code.USAGE_INVALID, "the message is empty")
+    return text

@@ -1,0 +1,275 @@
+"""Messages and events, as people read them and as programs do.
+
+Documents have a `code`: that of an event (`conversation.events`), or of the list in `Code` here.
+Ids are hexadecimal, times milliseconds since the epoch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum, StrEnum
+from typing import Any, Final
+
+from rich.text import Text
+
+from parlour.cli.output import Document
+from parlour.cli.safe_text import lines, one_line
+from parlour.client.client import Said
+from parlour.conversation.changes import Message, MessageState
+from parlour.conversation.contact import Contact, Verification
+from parlour.conversation.content import Unknown
+from parlour.conversation.events import (
+    ContactAdded,
+    DevicesChanged,
+    Event,
+    EventCode,
+    HistoryMismatch,
+    KeyChanged,
+    MessageMissing,
+    MessageReceived,
+    MessageSent,
+    MessageUnreadable,
+    SendingBlocked,
+    ServerRestored,
+)
+from parlour.conversation.reasons import TREATMENTS, Reason, Repair
+from parlour.errors import CODES
+
+# Beside a name: how far its key was verified, and in what colour.
+MARKS: Final[Mapping[Verification, tuple[str, str]]] = {
+    Verification.VERIFIED: ("✓", "green"),
+    Verification.UNVERIFIED: ("?", "yellow"),
+    Verification.CHANGED: ("!", "bold red"),
+}
+_STATES: Final = {MessageState.QUEUED: "waiting", MessageState.SENT: "sent"}
+_ALARM: Final = "bold red"
+_WARNING: Final = "yellow"
+_QUIET: Final = "dim"
+_SHORT_ID: Final = 8
+
+
+class ShownCode(StrEnum):
+    """Codes of documents that are no events of the machine."""
+
+    MESSAGE = "message"
+    QUEUED = "message.queued"
+    CHAT_OPENED = "chat.opened"
+    ONLINE = "connection.online"
+    OFFLINE = "connection.offline"
+
+
+_CODE_OF_STATE: Final = {
+    MessageState.QUEUED: ShownCode.QUEUED.value,
+    MessageState.SENT: EventCode.MESSAGE_SENT.value,
+    MessageState.RECEIVED: EventCode.MESSAGE_RECEIVED.value,
+    MessageState.UNREADABLE: EventCode.MESSAGE_UNREADABLE.value,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class People:
+    """Who is who, by account id."""
+
+    contacts: Mapping[bytes, Contact]
+
+    @classmethod
+    def of(cls, contacts: list[Contact]) -> People:
+        """From the list of contacts."""
+        return cls({contact.account_id: contact for contact in contacts})
+
+    def name(self, account_id: bytes) -> str:
+        """The name of an account, harmless for a terminal; part of its id when unknown."""
+        contact = self.contacts.get(account_id)
+        return one_line(contact.name) if contact else account_id.hex()[:_SHORT_ID]
+
+    def verification(self, name: str) -> Verification:
+        """How far somebody is verified."""
+        for contact in self.contacts.values():
+            if contact.name == name:
+                return contact.verification
+        return Verification.UNVERIFIED
+
+
+# --- Times -------------------------------------------------------------------------------
+
+
+def clock_time(milliseconds: int) -> str:
+    """``09:15``, in local time. A time that no calendar knows is shown as such."""
+    moment = _moment(milliseconds)
+    return moment.strftime("%H:%M") if moment else "--:--"
+
+
+def day(milliseconds: int) -> str:
+    """``Friday, 21 November 2025``."""
+    moment = _moment(milliseconds)
+    return f"{moment:%A}, {moment.day} {moment:%B %Y}" if moment else "at an impossible time"
+
+
+def date_and_time(milliseconds: int) -> str:
+    """``2025-11-21 09:15``."""
+    moment = _moment(milliseconds)
+    return moment.strftime("%Y-%m-%d %H:%M") if moment else "never"
+
+
+def _moment(milliseconds: int) -> datetime | None:
+    try:
+        return datetime.fromtimestamp(milliseconds / 1000).astimezone()
+    except (OverflowError, OSError, ValueError):
+        # `sent_at` is the sender's word and may be any number.
+        return None
+
+
+# --- Messages ----------------------------------------------------------------------------
+
+
+def body_lines(said: Said) -> tuple[list[str], str]:
+    """What was said, line by line, and the style to show it in."""
+    if said.state is MessageState.UNREADABLE:
+        return [unreadable_sentence(said.reason)], _WARNING
+    if isinstance(said.content, Unknown):
+        return ["[this needs a newer version of this program]"], _WARNING
+    return lines(said.text), ""
+
+
+def unreadable_sentence(reason: str) -> str:
+    """Why a message can't be read, and what is done about it."""
+    try:
+        known = Reason(reason)
+    except ValueError:
+        return f"A message that can't be read. [{one_line(reason)}]"
+    treatment = TREATMENTS[known]
+    then = " It is asked for again." if treatment.repair is Repair.RESEND else ""
+    return f"A message that can't be read. {treatment.sentence}{then} [{known.value}]"
+
+
+def message_rows(said: Said, people: People, width: int | None = None) -> list[Text]:
+    """A message: time, name with its mark, and text, whose later lines are indented.
+
+    The indentation is what keeps a text with line breaks from posing as a line of somebody else.
+    """
+    head = Text(clock_time(said.at) + "  ", style=_QUIET)
+    if said.mine:
+        head.append("you", style="bold cyan")
+    else:
+        mark, style = MARKS[people.verification(said.sender)]
+        head.append(one_line(said.sender), style="bold")
+        head.append(f" {mark}", style=style)
+    head.append("  ")
+    said_lines, style = body_lines(said)
+    rows = [Text(line, style=style) for line in said_lines]
+    if said.mine:
+        rows[-1].append(f"  {_STATES.get(said.state, said.state.value)}", style=_QUIET)
+    return _indented(head, rows, width)
+
+
+def _indented(head: Text, rows: list[Text], width: int | None) -> list[Text]:
+    if width is not None and width > head.cell_len + _SHORT_ID:
+        rows = [piece for row in rows for piece in _wrapped(row, width - head.cell_len)]
+    blank = Text(" " * head.cell_len)
+    return [Text.assemble(head if at == 0 else blank, row) for at, row in enumerate(rows)]
+
+
+def _wrapped(row: Text, width: int) -> list[Text]:
+    from rich.console import Console
+
+    pieces = row.wrap(Console(width=width), width, overflow="fold")
+    for piece in pieces:
+        piece.rstrip()
+    return list(pieces)
+
+
+def message_document(said: Said, peer: str) -> dict[str, Any]:
+    """A message as JSON. `text` is null for what is no text, or can't be read."""
+    readable = said.content is not None and not isinstance(said.content, Unknown)
+    return {
+        "code": _CODE_OF_STATE[said.state],
+        "id": said.message_id.hex(),
+        "with": peer,
+        "from": said.sender,
+        "mine": said.mine,
+        "at": said.at,
+        "state": said.state.value,
+        "text": said.text if readable else None,
+        "reason": said.reason or None,
+    }
+
+
+# --- Events ------------------------------------------------------------------------------
+
+
+def event_document(event: Event, people: People) -> Document:
+    """An event that is no message, as JSON: its code, and its fields."""
+    shown: dict[str, Any] = {"code": event.code.value}
+    for field in dataclasses.fields(event):
+        value = getattr(event, field.name)
+        shown[field.name] = _plain(value)
+        if field.name == "conversation":
+            shown["with"] = people.name(value)
+    return shown
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, Message):
+        return value.message_id.hex()
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def event_text(event: Event, people: People) -> Text | None:
+    """An event that is no message, for people; None for what needs no words."""
+    match event:
+        case KeyChanged(name=name, stopped=stopped):
+            return _key_changed(one_line(name), stopped=stopped)
+        case DevicesChanged(name=name, added=added, removed=removed):
+            return Text(
+                f"* {one_line(name)}'s devices changed: {len(added)} new, {len(removed)} gone.",
+                style=_WARNING,
+            )
+        case MessageMissing(conversation=conversation, counters=counters):
+            return Text(
+                f"⚠ {len(counters)} message(s) from {people.name(conversation)} did not arrive.",
+                style=_WARNING,
+            )
+        case HistoryMismatch(conversation=conversation):
+            return Text(
+                f"⚠ The server showed {people.name(conversation)} another history than you. "
+                "Tell its operator; it may be attacking you.",
+                style=_ALARM,
+            )
+        case SendingBlocked(conversation=conversation, reason=reason):
+            return _blocked(people.name(conversation), reason)
+        case ServerRestored():
+            return Text(
+                "⚠ The server was restored from a backup: messages of the time between may come "
+                "again, or be gone.",
+                style=_WARNING,
+            )
+        case ContactAdded() | MessageSent() | MessageReceived() | MessageUnreadable():
+            return None
+
+
+def _blocked(name: str, reason: Any) -> Text:
+    explanation = CODES[reason]
+    return Text(
+        f"⚠ What you say to {name} waits. {explanation.sentence} {explanation.remedy} "
+        f"[{reason.value}]",
+        style=_ALARM,
+    )
+
+
+def _key_changed(name: str, *, stopped: bool) -> Text:
+    text = Text(f"⚠ {name}'s key has changed. ", style=_ALARM)
+    text.append(
+        "Either they set up a new account, or somebody sits between you. ", style=_WARNING
+    )
+    if stopped:
+        text.append("Nothing is sent until you decide. ", style=_WARNING)
+    return text.append(f"Compare: parlour verify {name}", style="bold")

@@ -1,0 +1,121 @@
+"""``parlour verify NAME``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from cyclopts import Parameter
+from rich.text import Text
+
+from parlour.cli import qr
+from parlour.cli.options import HomeOptions, confirm
+from parlour.cli.output import Output
+from parlour.cli.safe_text import one_line
+from parlour.client.client import Client
+from parlour.client.workers import run_slow
+from parlour.conversation.contact import Contact, Verification
+from parlour.errors import Code, UsageError
+from parlour.transparency import SafetyNumber
+
+GROUPS_PER_LINE: Final = 4
+
+
+async def verify(
+    name: str,
+    /,
+    *,
+    accept: Annotated[bool, Parameter(negative=())] = False,
+    yes: Annotated[bool, Parameter(negative=())] = False,
+    options: HomeOptions = HomeOptions(),  # noqa: B008 - frozen
+) -> int:
+    """Compare the safety number with somebody, and mark them as verified.
+
+    Both of you run this and compare the sixty digits: in person, or in a call in which you know
+    the voice. They are the same if, and only if, nobody sits between you.
+
+    Parameters
+    ----------
+    name
+        Whom to verify.
+    accept
+        Go on with a changed key without comparing.
+    yes
+        Don't ask: you have compared the digits.
+    """
+    password = await options.password()
+    output = options.output()
+    async with Client.open(options.folder(), password) as client:
+        contact = await client.contact(name)
+        number = await client.safety_number(contact.name)
+        if accept and not contact.stopped:
+            raise UsageError(Code.USAGE_STATE, f"{one_line(contact.name)} has no changed key")
+        _show(output, client.name, contact, number)
+        if yes or (not options.json and await run_slow(confirm, _question(contact, accept=accept))):
+            await (client.accept if accept else client.verify)(contact.name)
+            contact = await client.contact(contact.name)
+            output.note(_outcome(contact))
+        output.document(document(contact, number))
+    return 0
+
+
+def _show(output: Output, own: str, contact: Contact, number: SafetyNumber) -> None:
+    name = one_line(contact.name)
+    output.text(Text(f"Safety number of {own} and {name}", style="bold"))
+    output.text()
+    for line in digit_lines(number):
+        output.text(Text(f"    {line}", style="bold"))
+    output.text()
+    output.text(qr.drawn(number.scannable()))
+    output.text()
+    if contact.stopped:
+        output.text(
+            Text(
+                f"⚠ {name}'s key has changed since you verified it. Either they set up a new "
+                "account, or somebody sits between you. Nothing is sent until you decide.",
+                style="bold red",
+            )
+        )
+    output.text(
+        f"{name} sees the same digits with: parlour verify {local(own)}\n"
+        "Compare them in person, or in a call in which you know the voice. Not over this chat."
+    )
+    if contact.verification is Verification.VERIFIED:
+        output.text(Text(f"✓ You have verified {name}.", style="green"))
+
+
+def digit_lines(number: SafetyNumber) -> list[str]:
+    """The sixty digits, in lines of four groups."""
+    groups = number.groups
+    return [
+        "  ".join(groups[at : at + GROUPS_PER_LINE])
+        for at in range(0, len(groups), GROUPS_PER_LINE)
+    ]
+
+
+def document(contact: Contact, number: SafetyNumber) -> dict[str, object]:
+    """The number as JSON."""
+    return {
+        "name": contact.name,
+        "verification": contact.verification.value,
+        "digits": number.digits,
+        "scannable": number.scannable().hex(),
+    }
+
+
+def local(own: str) -> str:
+    """The name before the @."""
+    return own.partition("@")[0]
+
+
+def _question(contact: Contact, *, accept: bool) -> str:
+    name = one_line(contact.name)
+    if accept:
+        return f"Go on with {name}'s new key without comparing?"
+    return f"Did you compare, and are all digits the same as {name}'s?"
+
+
+def _outcome(contact: Contact) -> str:
+    name = one_line(contact.name)
+    if contact.verification is Verification.VERIFIED:
+        return f"✓ {name} is verified."
+    return f"{name}'s new key is accepted, and not verified."
