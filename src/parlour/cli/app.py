@@ -73,9 +73,7 @@ def _call(arguments: Sequence[str], *, json: bool) -> int:
     app = make_app(_chosen(arguments))
     try:
         # Parsed apart from the call, so that only the parser's errors are the caller's.
-        function, bound, _ = app.parse_args(
-            list(arguments), print_error=False, exit_on_error=False
-        )
+        function, bound, _ = app.parse_args(list(arguments), print_error=False, exit_on_error=False)
     except CycloptsError as failure:
         show(UsageError(Code.USAGE_INVALID, _first_line(str(failure))), json=json)
         return int(ExitCode.USAGE)

@@ -20,6 +20,7 @@ from parlour.errors import Code, UsageError
 
 Prompt: TypeAlias = Callable[[], str]
 
+
 @Parameter(name="*")
 @dataclass(frozen=True)
 class Options:

@@ -16,7 +16,9 @@ _PICTURES: Final = 0x2400
 _DELETE: Final = 0x7F
 _FIRST_PRINTABLE: Final = 0x20
 # Embeddings, overrides, isolates and marks: they reorder what comes after them.
-_DIRECTIONS: Final = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_DIRECTIONS: Final = frozenset(
+    "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+)
 # Control characters, surrogates, private use, unassigned, line and paragraph separators.
 _REFUSED: Final = frozenset({"Cc", "Cs", "Co", "Cn", "Zl", "Zp"})
 _TAB: Final = "    "

@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 import signal
 import socket
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 from cyclopts import Parameter
 
@@ -19,16 +20,39 @@ from parlour.server.config import Config
 from parlour.server.process import Server
 
 
+@Parameter(name="*")
+@dataclass(frozen=True)
+class ServerOptions:
+    """The settings that can be given here; without them, file and environment decide."""
+
+    data: Path | None = None
+    """Folder of everything that the server keeps. [default: parlour-data]"""
+
+    name: str | None = None
+    """What follows the @ in people's names. Fixed at the first start. [default: this machine's]"""
+
+    host: str | None = None
+    """Address to listen on. [default: 0.0.0.0]"""
+
+    port: int | None = None
+    """Port to listen on; 0 takes any free one. [default: 8443]"""
+
+    registration: Literal["invite", "open"] | None = None
+    """Who may register: whoever has an invite, or everybody. [default: invite]"""
+
+    certificate: Path | None = None
+    """PEM file of a certificate of your own; the server makes one otherwise."""
+
+    key: Path | None = None
+    """PEM file of its key."""
+
+    log: Path | None = None
+    """File to log to. [default: standard error]"""
+
+
 def serve(
     *,
-    data: Path | None = None,
-    name: str | None = None,
-    host: str | None = None,
-    port: int | None = None,
-    registration: Literal["invite", "open"] | None = None,
-    certificate: Path | None = None,
-    key: Path | None = None,
-    log: Path | None = None,
+    server: ServerOptions = ServerOptions(),  # noqa: B008 - frozen
     config: Path = Path("parlour.toml"),
     options: Options = Options(),  # noqa: B008 - frozen
 ) -> int:
@@ -39,37 +63,10 @@ def serve(
 
     Parameters
     ----------
-    data
-        Folder of everything that the server keeps. [default: parlour-data]
-    name
-        What follows the @ in people's names. Fixed at the first start. [default: this machine's]
-    host
-        Address to listen on. [default: 0.0.0.0]
-    port
-        Port to listen on; 0 takes any free one. [default: 8443]
-    registration
-        Who may register: whoever has an invite, or everybody. [default: invite]
-    certificate
-        PEM file of a certificate of your own; the server makes one otherwise.
-    key
-        PEM file of its key.
-    log
-        File to log to. [default: standard error]
     config
         File of settings.
     """
-    settings = server_config(
-        config,
-        data=data,
-        name=name,
-        host=host,
-        port=port,
-        registration=registration,
-        certificate=certificate,
-        key=key,
-        log=log,
-    )
-    return _runner(settings, options.output())
+    return _runner(server_config(config, **asdict(server)), options.output())
 
 
 def _runner(settings: Config, output: Output) -> int:

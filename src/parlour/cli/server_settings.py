@@ -21,8 +21,9 @@ _UNNAMED: Final = Config().name
 
 
 def server_config(file: Path, **flags: object) -> Config:
-    """Merge file, environment and flags. The name is, in this order, the one that was chosen, the
-    one of the data that is there, and this machine's.
+    """Merge file, environment and flags; a flag that is None was not given.
+
+    The name is the one that was chosen, else that of the data which is there, else this machine's.
     """
     config = load_config(file, os.environ, flags)
     if config.name != _UNNAMED or flags.get("name") is not None:

@@ -23,16 +23,19 @@ from parlour.conversation.contact import Contact, Verification
 from parlour.conversation.content import Unknown
 from parlour.conversation.events import (
     ContactAdded,
+    DeviceLeftOut,
     DevicesChanged,
     Event,
     EventCode,
     HistoryMismatch,
     KeyChanged,
+    KeyReturned,
     MessageMissing,
     MessageReceived,
     MessageSent,
     MessageUnreadable,
     SendingBlocked,
+    ServerMisbehaved,
     ServerRestored,
 )
 from parlour.conversation.reasons import TREATMENTS, Reason, Repair
@@ -59,6 +62,7 @@ class ShownCode(StrEnum):
     CHAT_OPENED = "chat.opened"
     ONLINE = "connection.online"
     OFFLINE = "connection.offline"
+    SAFETY_NUMBER = "safety_number"
 
 
 _CODE_OF_STATE: Final = {
@@ -228,32 +232,41 @@ def event_text(event: Event, people: People) -> Text | None:
     match event:
         case KeyChanged(name=name, stopped=stopped):
             return _key_changed(one_line(name), stopped=stopped)
-        case DevicesChanged(name=name, added=added, removed=removed):
-            return Text(
-                f"* {one_line(name)}'s devices changed: {len(added)} new, {len(removed)} gone.",
-                style=_WARNING,
-            )
-        case MessageMissing(conversation=conversation, counters=counters):
-            return Text(
-                f"⚠ {len(counters)} message(s) from {people.name(conversation)} did not arrive.",
-                style=_WARNING,
-            )
-        case HistoryMismatch(conversation=conversation):
-            return Text(
-                f"⚠ The server showed {people.name(conversation)} another history than you. "
-                "Tell its operator; it may be attacking you.",
-                style=_ALARM,
-            )
         case SendingBlocked(conversation=conversation, reason=reason):
             return _blocked(people.name(conversation), reason)
-        case ServerRestored():
-            return Text(
-                "⚠ The server was restored from a backup: messages of the time between may come "
-                "again, or be gone.",
-                style=_WARNING,
-            )
         case ContactAdded() | MessageSent() | MessageReceived() | MessageUnreadable():
             return None
+        case HistoryMismatch():
+            return Text(_sentence(event, people), style=_ALARM)
+        case _:
+            return Text(_sentence(event, people), style=_WARNING)
+
+
+def _sentence(event: Event, people: People) -> str:
+    """What an event says in one sentence or two."""
+    match event:
+        case DevicesChanged(name=name, added=added, removed=removed):
+            return f"⚠ {one_line(name)}'s devices changed: {len(added)} new, {len(removed)} gone."
+        case KeyReturned(name=name):
+            return f"{one_line(name)} shows the verified key again."
+        case MessageMissing(conversation=conversation, counters=counters):
+            return f"⚠ {len(counters)} message(s) with {people.name(conversation)} did not arrive."
+        case HistoryMismatch(conversation=conversation):
+            return (
+                f"⚠ The server showed {people.name(conversation)} another history than you. It may "
+                "be attacking you: compare notes over another way."
+            )
+        case DeviceLeftOut(account_id=account_id):
+            return f"⚠ One of {people.name(account_id)}'s devices gets nothing until it is back."
+        case ServerMisbehaved(what=what, reason=reason):
+            return f"⚠ The server broke the protocol ({one_line(what)}) [{reason.value}]"
+        case ServerRestored():
+            return (
+                "⚠ The server was restored from a backup: messages of the time between may come "
+                "again, or be gone."
+            )
+        case _:
+            return event.code.value
 
 
 def _blocked(name: str, reason: Any) -> Text:
@@ -267,9 +280,7 @@ def _blocked(name: str, reason: Any) -> Text:
 
 def _key_changed(name: str, *, stopped: bool) -> Text:
     text = Text(f"⚠ {name}'s key has changed. ", style=_ALARM)
-    text.append(
-        "Either they set up a new account, or somebody sits between you. ", style=_WARNING
-    )
+    text.append("Either they set up a new account, or somebody sits between you. ", style=_WARNING)
     if stopped:
         text.append("Nothing is sent until you decide. ", style=_WARNING)
     return text.append(f"Compare: parlour verify {name}", style="bold")

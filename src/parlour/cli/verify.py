@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated
 
 from cyclopts import Parameter
 from rich.text import Text
@@ -11,13 +11,12 @@ from parlour.cli import qr
 from parlour.cli.options import HomeOptions, confirm
 from parlour.cli.output import Output
 from parlour.cli.safe_text import one_line
+from parlour.cli.safety import digit_lines
 from parlour.client.client import Client
 from parlour.client.workers import run_slow
 from parlour.conversation.contact import Contact, Verification
 from parlour.errors import Code, UsageError
 from parlour.transparency import SafetyNumber
-
-GROUPS_PER_LINE: Final = 4
 
 
 async def verify(
@@ -81,15 +80,6 @@ def _show(output: Output, own: str, contact: Contact, number: SafetyNumber) -> N
     )
     if contact.verification is Verification.VERIFIED:
         output.text(Text(f"✓ You have verified {name}.", style="green"))
-
-
-def digit_lines(number: SafetyNumber) -> list[str]:
-    """The sixty digits, in lines of four groups."""
-    groups = number.groups
-    return [
-        "  ".join(groups[at : at + GROUPS_PER_LINE])
-        for at in range(0, len(groups), GROUPS_PER_LINE)
-    ]
 
 
 def document(contact: Contact, number: SafetyNumber) -> dict[str, object]:

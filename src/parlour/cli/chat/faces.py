@@ -13,6 +13,7 @@ from parlour.cli.chat.screen import Screen
 from parlour.cli.chat.terminal import write
 from parlour.cli.output import Output
 from parlour.cli.safe_text import one_line
+from parlour.cli.safety import digit_lines
 from parlour.cli.shown import (
     MARKS,
     People,
@@ -27,6 +28,7 @@ from parlour.client.client import Said
 from parlour.conversation.changes import MessageState
 from parlour.conversation.contact import Verification
 from parlour.conversation.events import Event
+from parlour.transparency import SafetyNumber
 
 _WORDS: Final = {
     Verification.VERIFIED: "verified",
@@ -68,6 +70,9 @@ class Face(Protocol):
     def notice(self, text: Text, state: ChatState) -> None:
         """Words of the program's own."""
 
+    def safety_number(self, number: SafetyNumber, state: ChatState) -> None:
+        """The person asked for the safety number."""
+
     def refresh(self, state: ChatState) -> None:
         """The state may have changed."""
 
@@ -79,6 +84,17 @@ def greeting(state: ChatState) -> Text:
     """The first line."""
     text = Text(f"{state.own} with {state.peer}", style="bold")
     return text.append(f" ({_WORDS[state.verification]})  ·  /help", style="dim")
+
+
+def compared(number: SafetyNumber, state: ChatState) -> Text:
+    """The safety number, and what to do with it."""
+    peer = one_line(state.peer)
+    text = Text(f"Safety number with {peer}:\n")
+    for line in digit_lines(number):
+        text.append(f"    {line}\n", style="bold")
+    return text.append(
+        f"Compare it over another way than this chat, then leave and run: parlour verify {peer}"
+    )
 
 
 class JsonFace:
@@ -109,6 +125,18 @@ class JsonFace:
 
     def notice(self, text: Text, state: ChatState) -> None:
         """See `Face`: words are for people."""
+
+    def safety_number(self, number: SafetyNumber, state: ChatState) -> None:
+        """See `Face`."""
+        self._output.document(
+            {
+                "code": ShownCode.SAFETY_NUMBER.value,
+                "name": state.peer,
+                "verification": state.verification.value,
+                "digits": number.digits,
+                "scannable": number.scannable().hex(),
+            }
+        )
 
     def refresh(self, state: ChatState) -> None:
         """See `Face`."""
@@ -151,6 +179,10 @@ class LineFace:
     def notice(self, text: Text, state: ChatState) -> None:
         """See `Face`."""
         self._output.text(text)
+
+    def safety_number(self, number: SafetyNumber, state: ChatState) -> None:
+        """See `Face`."""
+        self.notice(compared(number, state), state)
 
     def refresh(self, state: ChatState) -> None:
         """See `Face`."""
@@ -197,6 +229,10 @@ class ScreenFace:
     def notice(self, text: Text, state: ChatState) -> None:
         """See `Face`."""
         self._draw([text], state)
+
+    def safety_number(self, number: SafetyNumber, state: ChatState) -> None:
+        """See `Face`."""
+        self.notice(compared(number, state), state)
 
     def refresh(self, state: ChatState) -> None:
         """See `Face`."""

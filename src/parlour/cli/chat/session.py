@@ -28,8 +28,10 @@ _LOOK: Final = 0.25
 _LAST_WORDS: Final = 30.0
 
 HELP: Final = (
-    "/verify   show the safety number        /quit   leave (also Ctrl-D)\n"
-    "Alt-Enter begins a new line in a message; a line that begins with // is sent with one /."
+    "/verify     show the safety number\n"
+    "/quit       leave, like Ctrl-D\n"
+    "Alt-Enter   begin a new line in the message\n"
+    "//…         say something that begins with /"
 )
 
 
@@ -41,6 +43,8 @@ class ChatSession:
         self._face = face
         self._state = ChatState(client.name, peer, People.of(client.contacts()))
         self._shown: set[tuple[bytes, MessageState]] = set()
+        self._settled = asyncio.Event()
+        self._settled.set()
 
     async def run(self, *, earlier: int) -> int:
         """Show `earlier` messages, then everything that happens. Returns the exit code."""
@@ -64,6 +68,8 @@ class ChatSession:
                 case MessageSent(message=message):
                     self._state.waiting.pop(message.message_id, None)
                     self._show_message(message)
+                    if not self._state.waiting:
+                        self._settled.set()
                 case _:
                     self._face.event(event, self._state)
         return int(ExitCode.FINE)
@@ -80,6 +86,7 @@ class ChatSession:
         self._shown.add((said.message_id, said.state))
         if said.mine and said.state is MessageState.QUEUED:
             self._state.waiting[said.message_id] = said
+            self._settled.clear()
         self._face.message(said, peer, self._state)
 
     async def _watch(self) -> int:
@@ -100,15 +107,11 @@ class ChatSession:
             if line.strip() and await self._said(line):
                 return int(ExitCode.FINE)
         await self._client.sent(_LAST_WORDS)
-        await self._until_shown()
-        return int(ExitCode.FINE)
-
-    async def _until_shown(self) -> None:
-        """Give the events of what was just sent the time to be shown."""
+        # Sent is not yet shown: the events of it come a moment later.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LOOK * 4):
-                while self._state.waiting:
-                    await asyncio.sleep(_LOOK / 10)
+                await self._settled.wait()
+        return int(ExitCode.FINE)
 
     async def _listen_to_keys(self, face: ScreenFace) -> int:
         async for action in _actions(face.editor, lambda: face.refresh(self._state)):
@@ -132,7 +135,7 @@ class ChatSession:
         elif command == "/verify":
             await self._show_safety_number()
         elif line.startswith("/") and not line.startswith("//"):
-            self._notice(f"There is no {one_line(line.split()[0])}. {HELP}", "yellow")
+            self._notice(f"There is no {one_line(command)}. /help shows what there is.", "")
         else:
             await self._send(line.removeprefix("/") if line.startswith("//") else line)
         return False
@@ -152,12 +155,7 @@ class ChatSession:
 
     async def _show_safety_number(self) -> None:
         number = await self._client.safety_number(self._state.peer)
-        self._notice(
-            f"Safety number with {self._state.peer}: {number}\n"
-            "Compare it over another way than this one, then: "
-            f"parlour verify {self._state.peer}",
-            "bold",
-        )
+        self._face.safety_number(number, self._state)
 
     def _notice(self, text: str, style: str) -> None:
         self._face.notice(Text(text, style=style), self._state)

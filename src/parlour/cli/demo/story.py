@@ -12,11 +12,10 @@ from typing import Any, Final, Self
 from parlour.cli.demo.processes import Process, failed
 from parlour.cli.demo.stage import Stage
 from parlour.cli.demo.stored import appears_in, stored_message
-from parlour.cli.verify import GROUPS_PER_LINE
+from parlour.cli.safety import digit_lines
 from parlour.client.tls import Pinned, client_context, peer_pin
 
 _SERVER_NAME: Final = "demo.parlour"
-_GROUP: Final = 5
 
 
 class Story:
@@ -30,6 +29,7 @@ class Story:
         self._server: dict[str, Any] = {}
         self._texts: list[str] = []
         self._passwords: list[str] = []
+        self._chats: tuple[Process, ...] = ()
 
     async def __aenter__(self) -> Self:
         return self
@@ -83,12 +83,18 @@ class Story:
 
     async def register(self, *names: str) -> None:
         """Two accounts by invite, each with a home and a process of its own, at the same time."""
-        self._stage.step("Two people register, each with an invite, on devices of their own")
-        await asyncio.gather(*(self._register(name) for name in names))
+        self._stage.step("Two people register, by invite, on devices of their own")
+        inviting = await self._start(
+            "invite", "admin", "invite", "--uses", str(len(names)), "--data", str(self._data),
+            "--address", f"127.0.0.1:{self._server['port']}",
+        )  # fmt: skip
+        invite = str((await inviting.expect())["invite"])
+        await inviting.finish()
+        await asyncio.gather(*(self._register(name, invite) for name in names))
         for name in names:
             self._stage.check(f"{name}@{_SERVER_NAME} has an account; the keys stayed at home.")
 
-    async def _register(self, name: str) -> None:
+    async def _register(self, name: str, invite: str) -> None:
         home = self._folder / name
         home.mkdir(mode=0o700)
         password = secrets.token_urlsafe(16)
@@ -96,12 +102,6 @@ class Story:
         file = home / "password"
         file.touch(mode=0o600)
         file.write_text(password + "\n")
-        inviting = await self._start(
-            f"invite-{name}", "admin", "invite", "--data", str(self._data),
-            "--address", f"127.0.0.1:{self._server['port']}",
-        )  # fmt: skip
-        invite = (await inviting.expect())["invite"]
-        await inviting.finish()
         registering = await self._client(name, "register", invite, name)
         await registering.expect(account=f"{name}@{_SERVER_NAME}")
         await registering.finish()
@@ -109,43 +109,42 @@ class Story:
     async def talk(self) -> None:
         """A message each way, live."""
         self._stage.step("They talk")
-        alice = await self._chat("alice", "bob")
-        bob = await self._chat("bob", "alice")
+        alice, bob = await asyncio.gather(self._chat("alice", "bob"), self._chat("bob", "alice"))
         self._stage.tell(f"alice is process {alice.pid}, bob is process {bob.pid}.")
         await self._say(alice, bob, "Hi Bob! Is this line ours alone?")
         await self._say(bob, alice, "It is. The server carries it and can't read it.")
         await bob.finish()
-        self._alice = alice
+        self._chats = (alice,)
 
     async def deliver_later(self) -> None:
         """Bob is away; what is said to him waits on the server."""
         self._stage.step("Bob's device is off, and Alice goes on")
         text = "When you are back: the key is under the third flower pot."
-        message_id = await self._write(self._alice, "bob", text)
+        alice = self._chats[0]
+        message_id = await self._write(alice, "bob", text)
         self._stage.tell("The server keeps it for bob. A moment later his device is on again.")
         bob = await self._chat("bob", "alice")
         said = await bob.expect(code="message.received", id=message_id)
         self._take(said, "bob", text)
-        await self._say(bob, self._alice, "Back, and read.")
-        await bob.finish()
-        await self._alice.finish()
+        await self._say(bob, alice, "Back, and read.")
+        self._chats = (alice, bob)
 
     async def compare(self) -> None:
         """Both compute the same safety number."""
         self._stage.step("They compare safety numbers")
-        numbers = [await self._number("alice", "bob"), await self._number("bob", "alice")]
+        numbers = [await self._number(chat) for chat in self._chats]
         if numbers[0]["digits"] != numbers[1]["digits"]:
             raise failed("the safety numbers differ")
-        for line in _grouped(numbers[0]["digits"]):
-            self._stage.tell(line)
+        for line in digit_lines(numbers[0]["digits"]):
+            self._stage.tell(f"    {line}")
         self._stage.check("Both devices show these digits: nobody sits between them.")
         self._stage.tell("Bob can also scan them from Alice's screen:")
         self._stage.code(bytes.fromhex(numbers[0]["scannable"]))
 
-    async def _number(self, own: str, other: str) -> dict[str, Any]:
-        verifying = await self._client(own, "verify", other)
-        number = await verifying.expect(name=other)
-        await verifying.finish()
+    async def _number(self, chat: Process) -> dict[str, Any]:
+        await chat.tell("/verify")
+        number = await chat.expect(code="safety_number")
+        await chat.finish()
         return number
 
     def look_for_plaintext(self) -> None:
@@ -202,11 +201,3 @@ class Story:
         chat = await self._client(own, "chat", other)
         await chat.expect(code="chat.opened")
         return chat
-
-
-def _grouped(digits: str) -> list[str]:
-    groups = [digits[at : at + _GROUP] for at in range(0, len(digits), _GROUP)]
-    return [
-        "    " + "  ".join(groups[at : at + GROUPS_PER_LINE])
-        for at in range(0, len(groups), GROUPS_PER_LINE)
-    ]
