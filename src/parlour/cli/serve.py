@@ -52,7 +52,7 @@ class ServerOptions:
 
 def serve(
     *,
-    server: ServerOptions = ServerOptions(),  # noqa: B008 - frozen
+    server: ServerOptions = ServerOptions(),
     config: Path = Path("parlour.toml"),
     options: Options = Options(),  # noqa: B008 - frozen
 ) -> int:
