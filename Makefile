@@ -110,7 +110,7 @@ audit: $(STAMP) ## Hashes and addresses of the locks, known advisories
 
 .PHONY: demo
 demo: $(STAMP) ## A server and two people who talk
-	@$(BIN)/python -m examples.demo $(ARGS)
+	@$(BIN)/parlour demo $(ARGS)
 
 .PHONY: peers
 peers: ## Install what the benchmarks compare with

@@ -118,4 +118,4 @@ def _introduce(settings: Config, server: Server, output: Output) -> None:
     for label, value in rows.items():
         output.text(f"  {label + ':':<20}{value}")
     output.text(f"\nNext, in another terminal: parlour admin invite{option}")
-    output.text("To stop it: Ctrl-C. From the second start on it says nothing here.")
+    output.text("To stop it: Ctrl-C. Below comes its log, which holds no names and no addresses.")

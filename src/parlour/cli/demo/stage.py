@@ -54,7 +54,8 @@ class Stage:
         )
         self.show(f"{author} writes", text, "bold cyan")
         self.show("server stores", f"{stored.head}", "red")
-        self.show("", f"{len(stored.body)} bytes, whatever the length; keys: {len(stored.parts)}")
+        size = f"{len(stored.body)} bytes, as of every short message"
+        self.show("", f"{size}; with {len(stored.parts)} bytes of sealed keys", "dim")
 
     def read(self, reader: str, text: str) -> None:
         """Somebody reads."""

@@ -1,0 +1,162 @@
+"""The README's five minutes, as written there, on two machines that are network namespaces."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.terminals import Terminal
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+STEPS = dict(re.findall(r"<!-- run: (\w+, \w+) -->\n```sh\n(.*?)\n```", README, re.S))
+ADDRESSES = {"first": "192.168.1.10", "second": "192.168.1.11"}
+PASSWORDS = {"first": "three lamps over the door", "second": "a quiet street in winter"}
+INVITE = re.compile(r"parlour:invite#[A-Za-z0-9_-]+")
+PLACEHOLDER = "parlour:invite#…"
+
+
+def run(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=30)
+
+
+class Machines:
+    """Two network namespaces with a wire between them, and a home for a person on each."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.names = {name: f"parlour-{name}-{os.getpid()}" for name in ADDRESSES}
+        bin_ = folder / "bin"
+        bin_.mkdir()
+        command = bin_ / "parlour"
+        command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m parlour.cli "$@"\n')
+        command.chmod(0o755)
+        self._path = f"{bin_}:/usr/bin:/bin"
+
+    def connect(self) -> None:
+        first, second = self.names.values()
+        for name in self.names.values():
+            run("ip", "netns", "add", name)
+            run("ip", "-n", name, "link", "set", "lo", "up")
+        wire = ("wire", "netns", first, "type", "veth", "peer", "name", "wire", "netns", second)
+        run("ip", "link", "add", *wire)
+        for machine, name in self.names.items():
+            address = f"{ADDRESSES[machine]}/24"
+            run("ip", "-n", name, "address", "add", address, "dev", "wire")
+            run("ip", "-n", name, "link", "set", "wire", "up")
+            (self.folder / machine).mkdir(mode=0o700)
+
+    def disconnect(self) -> None:
+        for name in self.names.values():
+            subprocess.run(["ip", "netns", "delete", name], check=False, capture_output=True)
+
+    def terminal(self, machine: str, step: str, invite: str = "") -> Terminal:
+        """Type a command of the README on a machine."""
+        command = STEPS[f"{machine}, {step}"].replace(PLACEHOLDER, invite or PLACEHOLDER)
+        return Terminal(
+            ["ip", "netns", "exec", self.names[machine], "sh", "-c", command],
+            environment={
+                "HOME": str(self.folder / machine),
+                "PATH": self._path,
+                "PYTHONPATH": os.pathsep.join(sys.path),
+                "TERM": "xterm-256color",
+                "LANG": "C.UTF-8",
+            },
+            folder=str(self.folder / machine),
+        )
+
+    def register(self, machine: str, invite: str) -> None:
+        with self.terminal(machine, "register", invite) as terminal:
+            terminal.wait_for("Choose a password: ")
+            terminal.type(PASSWORDS[machine] + "\n")
+            terminal.wait_for("The same again: ")
+            terminal.type(PASSWORDS[machine] + "\n")
+            terminal.wait_for("✓ You are ")
+            assert terminal.end() == 0
+            assert PASSWORDS[machine] not in terminal.text
+
+    def chat(self, machine: str) -> Terminal:
+        terminal = self.terminal(machine, "chat")
+        terminal.wait_for("Password for ")
+        terminal.type(PASSWORDS[machine] + "\n")
+        terminal.wait_for("/help")
+        terminal.wait_for("● ", stay=True)
+        return terminal
+
+
+@pytest.fixture
+def machines(tmp_path: Path) -> Iterator[Machines]:
+    if sys.platform != "linux" or os.geteuid() != 0 or shutil.which("ip") is None:
+        pytest.skip("network namespaces need Linux, root and the program ip")
+    made = Machines(tmp_path)
+    try:
+        made.connect()
+    except subprocess.CalledProcessError as refused:
+        made.disconnect()
+        pytest.skip(f"network namespaces are not allowed here: {refused.stderr.strip()}")
+    try:
+        yield made
+    finally:
+        made.disconnect()
+
+
+def test_steps_are_marked() -> None:
+    steps = ["server", "invite", "register", "chat"]
+    assert sorted(STEPS) == sorted(
+        [*(f"first, {step}" for step in steps), "second, register", "second, chat"]
+    )
+
+
+@pytest.mark.timeout(240)
+def test_five_minutes(machines: Machines) -> None:
+    with machines.terminal("first", "server") as server:
+        server.wait_for("Next, in another terminal: parlour admin invite")
+        with machines.terminal("first", "invite") as inviting:
+            assert inviting.end() == 0
+            found = INVITE.search(inviting.text)
+        assert found is not None
+        machines.register("first", found[0])
+        machines.register("second", found[0])
+        talk(machines)
+
+
+def talk(machines: Machines) -> None:
+    """Lines both ways, then with one side away."""
+    with machines.chat("first") as alice:
+        with machines.chat("second") as bob:
+            alice.type("Hello from the first machine\r")
+            alice.wait_for("Hello from the first machine  sent")
+            bob.wait_for("alice ?  Hello from the first machine")
+            bob.type("And hello back\r")
+            bob.wait_for("And hello back  sent")
+            alice.wait_for("bob ?  And hello back")
+            bob.type("/quit\r")
+            assert bob.end() == 0
+        alice.type("While you are away\r")
+        alice.wait_for("While you are away  sent")
+        with machines.chat("second") as bob:
+            bob.wait_for("alice ?  While you are away")
+            bob.type("\x04")
+            assert bob.end() == 0
+        alice.type("/quit\r")
+        assert alice.end() == 0
+
+
+LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
+PAGES = sorted([*CHECKOUT.glob("*.md"), *(CHECKOUT / "docs").rglob("*.md")])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(CHECKOUT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    targets = LINK.findall(page.read_text(encoding="utf-8"))
+    local = [target for target in targets if "://" not in target and ":" not in target]
+    missing = [target for target in local if not (page.parent / target).exists()]
+    assert not missing
