@@ -1,0 +1,83 @@
+"""Every example runs, against a server."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.running import environment, password_file, running_server
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+EXAMPLES = {path.stem for path in (CHECKOUT / "examples").glob("*.py")}
+SHOWN = {"echo_bot", "send_and_wait", "verify_by_scan"}
+
+
+class Examples:
+    """Two homes, and programs that use them."""
+
+    def __init__(self, folder: Path, invite: str) -> None:
+        self.folder = folder
+        self.password = str(password_file(folder))
+        for name in ("asker", "bot"):
+            self.run("-m", "parlour.cli", "register", invite, name, *self.options(name))
+
+    def options(self, name: str) -> list[str]:
+        return ["--home", str(self.folder / name), "--password-file", self.password]
+
+    def arguments(self, example: str, name: str, *more: str) -> list[str]:
+        return ["-m", f"examples.{example}", str(self.folder / name), self.password, *more]
+
+    def run(self, *arguments: str, code: int = 0) -> str:
+        done = subprocess.run(
+            [sys.executable, *arguments],
+            cwd=CHECKOUT,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == code, done.stderr
+        return done.stdout
+
+
+@pytest.fixture
+def examples(tmp_path: Path) -> Iterator[Examples]:
+    with running_server(tmp_path / "server") as server:
+        yield Examples(tmp_path, server.invite(uses=2))
+
+
+def test_each_example_is_run_here() -> None:
+    assert EXAMPLES - {"__init__"} == SHOWN
+
+
+def test_the_bot_answers_who_waits(examples: Examples) -> None:
+    bot = subprocess.Popen(
+        [sys.executable, *examples.arguments("echo_bot", "bot")],
+        cwd=CHECKOUT,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with bot:
+        assert bot.stdout is not None
+        assert bot.stdout.readline() == "bot@parlour.example listens\n"
+        asked = examples.arguments("send_and_wait", "asker", "bot", "Is anybody there?")
+        assert examples.run(*asked) == "sent\nIs anybody there?\n"
+        bot.terminate()
+
+
+def test_a_scanned_code_verifies(examples: Examples) -> None:
+    shown = examples.run(
+        "-m", "parlour.cli", "verify", "asker", "--json", *examples.options("bot")
+    )
+    scanned = json.loads(shown)["scannable"]
+    wrong = scanned[:-2] + f"{int(scanned[-2:], 16) ^ 1:02x}"
+    examples.run(*examples.arguments("verify_by_scan", "asker", "bot", wrong), code=1)
+    verified = examples.run(*examples.arguments("verify_by_scan", "asker", "bot", scanned))
+    assert verified == "bot is verified\n"
