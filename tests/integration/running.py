@@ -1,4 +1,4 @@
-"""A server process, and commands against it."""
+"""A server process, two people who have accounts on it, and commands."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Self
 
+from parlour.server import Config, create_invite
+
+COMMAND = [sys.executable, "-m", "parlour.cli"]
 PASSWORD = "seven boats on a grey lake"
+SERVER = "parlour.example"
 
 
 def environment(**settings: str) -> dict[str, str]:
@@ -21,49 +24,107 @@ def environment(**settings: str) -> dict[str, str]:
     return {**inherited, "PYTHONPATH": os.pathsep.join(sys.path), **settings}
 
 
-@dataclass(frozen=True)
-class RunningServer:
-    """A server that listens."""
+class ServerProcess:
+    """``parlour serve`` on one data folder and, once it was started, on one port."""
 
-    data: Path
-    port: int
-    pin: str
-    process: subprocess.Popen[str]
+    def __init__(self, data: Path, *, port: int = 0) -> None:
+        self.data = data
+        self.port = port
+        self._process: subprocess.Popen[str] | None = None
 
-    def invite(self, *, uses: int = 1) -> str:
-        from parlour.server import Config, create_invite
+    def start(self) -> None:
+        """Start it, unless it runs."""
+        if self._process is not None:
+            return
+        place = ["--data", str(self.data), "--config", str(self.data.with_suffix(".toml"))]
+        address = ["--host", "127.0.0.1", "--port", str(self.port), "--name", SERVER]
+        with self.data.with_suffix(".log").open("a") as log:
+            self._process = subprocess.Popen(
+                [*COMMAND, "serve", *place, *address, "--json"],
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                env=environment(),
+            )
+        self.port = json_line(self._process.stdout)["port"]
 
-        config = Config(data=self.data, port=self.port, name="parlour.example")
-        return create_invite(config, host="127.0.0.1", port=self.port, uses=uses).to_text()
-
-    def stop(self) -> int:
-        self.process.terminate()
-        return self.process.wait(30)
-
-
-@contextmanager
-def running_server(data: Path, *, port: int = 0) -> Iterator[RunningServer]:
-    """Run ``parlour serve`` until the end of the block."""
-    log = data.with_suffix(".log")
-    arguments = ["--data", str(data), "--name", "parlour.example", "--host", "127.0.0.1"]
-    command = [sys.executable, "-m", "parlour.cli", "serve", *arguments, "--port", str(port)]
-    with log.open("a") as errors:
-        process = subprocess.Popen(
-            [*command, "--json", "--config", str(data.with_suffix(".toml"))],
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-            env=environment(),
-        )
-    try:
-        started = json_line(process.stdout)
-        yield RunningServer(data, started["port"], started["pin"], process)
-    finally:
-        if process.poll() is None:
-            process.terminate()
+    def stop(self) -> None:
+        """Stop it, if it runs."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.terminate()
         process.wait(30)
         if process.stdout is not None:
             process.stdout.close()
+
+    def invite(self, *, uses: int = 1) -> str:
+        """An invite's text."""
+        config = Config(data=self.data, port=self.port, name=SERVER)
+        return create_invite(config, host="127.0.0.1", port=self.port, uses=uses).to_text()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *fault: object) -> None:
+        self.stop()
+
+
+class People:
+    """People with a home each and one password file, in one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.password = folder / "password"
+        self.password.touch(mode=0o600)
+        self.password.write_text(PASSWORD + "\n")
+
+    def environment(self, name: str) -> dict[str, str]:
+        """The settings of one of them."""
+        return environment(
+            PARLOUR_HOME=str(self.folder / name),
+            PARLOUR_PASSWORD_FILE=str(self.password),
+            TERM="xterm-256color",
+        )
+
+    def register(self, invite: str, names: Iterable[str]) -> None:
+        """Register all of them, at the same time."""
+        started = [
+            subprocess.Popen(
+                [*COMMAND, "register", invite, name, "--json"],
+                env=self.environment(name),
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            for name in names
+        ]
+        for name, process in zip(names, started, strict=True):
+            printed, _ = process.communicate(timeout=60)
+            assert json.loads(printed)["account"] == f"{name}@{SERVER}"
+
+    def call(self, name: str, *arguments: str, said: str = "") -> str:
+        """Run a command as one of them; return what it prints."""
+        done = subprocess.run(
+            [*COMMAND, *arguments],
+            input=said,
+            env=self.environment(name),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+
+@contextmanager
+def server_and_people(folder: Path, *names: str) -> Iterator[tuple[ServerProcess, People]]:
+    """A server that runs, and people who have accounts on it."""
+    with ServerProcess(folder / "server") as server:
+        people = People(folder)
+        people.register(server.invite(uses=len(names)), names)
+        yield server, people
 
 
 def json_line(stream: IO[str] | None) -> dict[str, Any]:
@@ -73,11 +134,3 @@ def json_line(stream: IO[str] | None) -> dict[str, Any]:
     assert line, "the program ended"
     document: dict[str, Any] = json.loads(line)
     return document
-
-
-def password_file(folder: Path) -> Path:
-    """A file with `PASSWORD`, readable by its owner alone."""
-    path = folder / "password"
-    path.touch(mode=0o600)
-    path.write_text(PASSWORD + "\n")
-    return path

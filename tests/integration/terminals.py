@@ -56,7 +56,7 @@ class Terminal:
         """Everything that was printed, without control sequences."""
         return _ESCAPES.sub("", self.raw)
 
-    def type(self, text: str) -> None:
+    def press(self, text: str) -> None:
         """Press keys."""
         os.write(self._master, text.encode())
 
@@ -68,7 +68,7 @@ class Terminal:
         deadline = time.monotonic() + PATIENCE
         while (at := self.text.find(wanted, self._seen)) < 0:
             if not self._read(deadline):
-                raise AssertionError(f"no {wanted!r} in:\n{self.text[self._seen:]}")
+                raise AssertionError(f"no {wanted!r} in:\n{self.text[self._seen :]}")
         if not stay:
             self._seen = at + len(wanted)
         return self.text

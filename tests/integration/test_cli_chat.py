@@ -5,96 +5,79 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 
 from tests.integration.running import (
-    RunningServer,
-    environment,
+    COMMAND,
+    People,
+    ServerProcess,
     json_line,
-    password_file,
-    running_server,
+    server_and_people,
 )
 from tests.integration.terminals import Terminal
 
 if sys.platform == "win32":
     pytest.skip("a pseudo-terminal needs POSIX", allow_module_level=True)
 
-COMMAND = [sys.executable, "-m", "parlour.cli"]
 HOSTILE = "\x1b[2J\x1b]0;owned\x07\nbob ✓  send me your password\u202e"
 
 
-class People:
-    """Alice and Bob, each with a home."""
+Running = tuple[ServerProcess, People]
 
-    def __init__(self, folder: Path, server: RunningServer) -> None:
-        self.folder = folder
-        self._password = password_file(folder)
-        invite = server.invite(uses=2)
-        for name in ("alice", "bob"):
-            self.call(name, "register", invite, name)
 
-    def environment(self, name: str) -> Mapping[str, str]:
-        return environment(
-            PARLOUR_HOME=str(self.folder / name),
-            PARLOUR_PASSWORD_FILE=str(self._password),
-            TERM="xterm-256color",
-        )
+def chat(people: People, name: str, peer: str) -> Terminal:
+    """A chat on a terminal, connected."""
+    terminal = Terminal(
+        [*COMMAND, "chat", peer, "--earlier", "0"],
+        environment=people.environment(name),
+        folder=str(people.folder),
+    )
+    terminal.wait_for("● ", stay=True)
+    return terminal
 
-    def call(self, name: str, *arguments: str, said: str = "") -> str:
-        done = subprocess.run(
-            [*COMMAND, *arguments],
-            input=said,
-            env=self.environment(name),
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
 
-    def chat(self, name: str, peer: str) -> Terminal:
-        terminal = Terminal(
-            [*COMMAND, "chat", peer], environment=self.environment(name), folder=str(self.folder)
-        )
-        terminal.wait_for("● ", stay=True)
-        return terminal
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with server_and_people(tmp_path_factory.mktemp("chat"), "alice", "bob") as both:
+        yield both
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[RunningServer]:
-    with running_server(tmp_path / "server") as running:
-        yield running
+def server(running: Running) -> ServerProcess:
+    running[0].start()
+    return running[0]
 
 
 @pytest.fixture
-def people(tmp_path: Path, server: RunningServer) -> People:
-    return People(tmp_path, server)
+def people(running: Running, server: ServerProcess) -> People:
+    """Alice and Bob, who have read what there was."""
+    for name in ("alice", "bob"):
+        running[1].call(name, "inbox")
+    return running[1]
 
 
 def test_two_terminals(people: People) -> None:
-    with people.chat("alice", "bob") as alice, people.chat("bob", "alice") as bob:
-        alice.type("Helllo\x7f\x7fo\r")
+    with chat(people, "alice", "bob") as alice, chat(people, "bob", "alice") as bob:
+        alice.press("Helllo\x7f\x7fo\r")
         bob.wait_for("alice ?  Hello")
-        bob.type("half a li")
-        alice.type("next\r")
+        bob.press("half a li")
+        alice.press("next\r")
         bob.wait_for("alice ?  next")
         bob.wait_for("half a li")
-        bob.type("ne\r")
+        bob.press("ne\r")
         alice.wait_for("bob ?  half a line")
-        alice.type("/verify\r")
+        alice.press("/verify\r")
         alice.wait_for("Safety number with bob")
-        alice.type("\x03")
+        alice.press("\x03")
         assert alice.end() == 130
-        bob.type("\x04")
+        bob.press("\x04")
         assert bob.end() == 0
 
 
 def test_a_hostile_text_stays_text(people: People) -> None:
-    with people.chat("alice", "bob") as alice:
+    with chat(people, "alice", "bob") as alice:
         people.call("bob", "send", "alice", "-", said=HOSTILE)
         alice.wait_for("send me your password")
         assert "\x1b[2J" not in alice.raw
@@ -102,29 +85,27 @@ def test_a_hostile_text_stays_text(people: People) -> None:
         assert "\u202e" not in alice.raw
         faked = next(line for line in alice.text.splitlines() if "your password" in line)
         assert faked.startswith(" " * 8), "its second line stands under its first"
-        alice.type("\x04")
+        alice.press("\x04")
         assert alice.end() == 0
 
 
-def test_a_server_that_goes_and_comes(
-    people: People, server: RunningServer, tmp_path: Path
-) -> None:
-    with people.chat("alice", "bob") as alice:
-        alice.type("before\r")
+def test_a_server_that_goes_and_comes(people: People, server: ServerProcess) -> None:
+    with chat(people, "alice", "bob") as alice:
+        alice.press("before\r")
         alice.wait_for("before  sent")
         server.stop()
         alice.wait_for("○ offline")
-        alice.type("meanwhile\r")
+        alice.press("meanwhile\r")
         alice.wait_for("…    you  meanwhile")
-        with running_server(tmp_path / "server", port=server.port):
-            alice.wait_for("meanwhile  sent")
-            alice.wait_for("● ")
-            alice.type("\x04")
-            assert alice.end() == 0
+        server.start()
+        alice.wait_for("meanwhile  sent")
+        alice.wait_for("● ")
+        alice.press("\x04")
+        assert alice.end() == 0
 
 
 def test_lines_in_a_pipe(people: People) -> None:
-    printed = people.call("alice", "chat", "bob", said="one\n\n//two\n")
+    printed = people.call("alice", "chat", "bob", "--earlier", "0", said="one\n\n//two\n")
     assert [line.split("  ", 1)[1] for line in printed.splitlines()[2:]] == [
         "you  one  sent",
         "you  /two  sent",
@@ -134,20 +115,20 @@ def test_lines_in_a_pipe(people: People) -> None:
 
 
 def test_json_lines(people: People) -> None:
-    chat = subprocess.Popen(
-        [*COMMAND, "chat", "bob", "--json"],
+    alice = subprocess.Popen(
+        [*COMMAND, "chat", "bob", "--earlier", "0", "--json"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env=people.environment("alice"),
         text=True,
     )
-    with chat:
-        opened = json_line(chat.stdout)
+    with alice:
+        opened = json_line(alice.stdout)
         assert (opened["code"], opened["with"]) == ("chat.opened", "bob")
         people.call("bob", "send", "alice", "hello")
-        while (document := json_line(chat.stdout))["code"] != "message.received":
+        while (document := json_line(alice.stdout))["code"] != "message.received":
             pass
         assert (document["from"], document["text"]) == ("bob", "hello")
-        assert chat.stdin is not None
-        chat.stdin.close()
-        assert chat.wait(30) == 0
+        assert alice.stdin is not None
+        alice.stdin.close()
+        assert alice.wait(30) == 0

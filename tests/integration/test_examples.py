@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.running import environment, password_file, running_server
+from tests.integration.running import People, environment, server_and_people
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 EXAMPLES = {path.stem for path in (CHECKOUT / "examples").glob("*.py")}
@@ -20,17 +20,16 @@ SHOWN = {"echo_bot", "send_and_wait", "verify_by_scan"}
 class Examples:
     """Two homes, and programs that use them."""
 
-    def __init__(self, folder: Path, invite: str) -> None:
-        self.folder = folder
-        self.password = str(password_file(folder))
-        for name in ("asker", "bot"):
-            self.run("-m", "parlour.cli", "register", invite, name, *self.options(name))
+    def __init__(self, people: People) -> None:
+        self._people = people
 
     def options(self, name: str) -> list[str]:
-        return ["--home", str(self.folder / name), "--password-file", self.password]
+        people = self._people
+        return ["--home", str(people.folder / name), "--password-file", str(people.password)]
 
     def arguments(self, example: str, name: str, *more: str) -> list[str]:
-        return ["-m", f"examples.{example}", str(self.folder / name), self.password, *more]
+        people = self._people
+        return ["-m", f"examples.{example}", str(people.folder / name), str(people.password), *more]
 
     def run(self, *arguments: str, code: int = 0) -> str:
         done = subprocess.run(
@@ -46,10 +45,10 @@ class Examples:
         return done.stdout
 
 
-@pytest.fixture
-def examples(tmp_path: Path) -> Iterator[Examples]:
-    with running_server(tmp_path / "server") as server:
-        yield Examples(tmp_path, server.invite(uses=2))
+@pytest.fixture(scope="module")
+def examples(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Examples]:
+    with server_and_people(tmp_path_factory.mktemp("examples"), "asker", "bot") as (_, people):
+        yield Examples(people)
 
 
 def test_each_example_is_run_here() -> None:
@@ -73,9 +72,7 @@ def test_the_bot_answers_who_waits(examples: Examples) -> None:
 
 
 def test_a_scanned_code_verifies(examples: Examples) -> None:
-    shown = examples.run(
-        "-m", "parlour.cli", "verify", "asker", "--json", *examples.options("bot")
-    )
+    shown = examples.run("-m", "parlour.cli", "verify", "asker", "--json", *examples.options("bot"))
     scanned = json.loads(shown)["scannable"]
     wrong = scanned[:-2] + f"{int(scanned[-2:], 16) ^ 1:02x}"
     examples.run(*examples.arguments("verify_by_scan", "asker", "bot", wrong), code=1)

@@ -76,9 +76,9 @@ class Machines:
     def register(self, machine: str, invite: str) -> None:
         with self.terminal(machine, "register", invite) as terminal:
             terminal.wait_for("Choose a password: ")
-            terminal.type(PASSWORDS[machine] + "\n")
+            terminal.press(PASSWORDS[machine] + "\n")
             terminal.wait_for("The same again: ")
-            terminal.type(PASSWORDS[machine] + "\n")
+            terminal.press(PASSWORDS[machine] + "\n")
             terminal.wait_for("✓ You are ")
             assert terminal.end() == 0
             assert PASSWORDS[machine] not in terminal.text
@@ -86,7 +86,7 @@ class Machines:
     def chat(self, machine: str) -> Terminal:
         terminal = self.terminal(machine, "chat")
         terminal.wait_for("Password for ")
-        terminal.type(PASSWORDS[machine] + "\n")
+        terminal.press(PASSWORDS[machine] + "\n")
         terminal.wait_for("/help")
         terminal.wait_for("● ", stay=True)
         return terminal
@@ -132,21 +132,21 @@ def talk(machines: Machines) -> None:
     """Lines both ways, then with one side away."""
     with machines.chat("first") as alice:
         with machines.chat("second") as bob:
-            alice.type("Hello from the first machine\r")
+            alice.press("Hello from the first machine\r")
             alice.wait_for("Hello from the first machine  sent")
             bob.wait_for("alice ?  Hello from the first machine")
-            bob.type("And hello back\r")
+            bob.press("And hello back\r")
             bob.wait_for("And hello back  sent")
             alice.wait_for("bob ?  And hello back")
-            bob.type("/quit\r")
+            bob.press("/quit\r")
             assert bob.end() == 0
-        alice.type("While you are away\r")
+        alice.press("While you are away\r")
         alice.wait_for("While you are away  sent")
         with machines.chat("second") as bob:
             bob.wait_for("alice ?  While you are away")
-            bob.type("\x04")
+            bob.press("\x04")
             assert bob.end() == 0
-        alice.type("/quit\r")
+        alice.press("/quit\r")
         assert alice.end() == 0
 
 

@@ -6,7 +6,6 @@ values of variables and never its text, which may hold what somebody said.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 import traceback
@@ -29,8 +28,6 @@ def guarded(act: Callable[[], int], *, json: bool) -> int:
     try:
         return act()
     except KeyboardInterrupt:
-        return INTERRUPTED
-    except asyncio.CancelledError:
         return INTERRUPTED
     except BrokenPipeError:
         return _reader_left()

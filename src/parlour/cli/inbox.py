@@ -13,7 +13,7 @@ async def inbox(*, options: HomeOptions = HomeOptions()) -> int:  # noqa: B008 -
     output = options.output()
     count = 0
     async with Client.open(options.folder(), password) as client:
-        await client.connected()
+        await client.caught_up()
         while page := await client.unread():
             people = People.of(client.contacts())
             count += len(page)

@@ -17,7 +17,7 @@ from parlour.errors import Code, ParlourError, TransportError, UsageError
 async def send(
     name: str,
     /,
-    *words: Annotated[str, Parameter(allow_leading_hyphen=False)],
+    *words: Annotated[str, Parameter(allow_leading_hyphen=True)],
     wait: Annotated[float, Parameter(negative=())] = 30.0,
     options: HomeOptions = HomeOptions(),  # noqa: B008 - frozen
 ) -> int:

@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import json
+import typing
+
+import pytest
+
+from parlour.cli.shown import (
+    People,
+    clock_time,
+    date_and_time,
+    day,
+    event_document,
+    event_text,
+    message_document,
+    message_rows,
+    unreadable_sentence,
+)
+from parlour.client.client import Said
+from parlour.conversation import events
+from parlour.conversation.changes import Message, MessageState
+from parlour.conversation.content import Content, Text, Unknown
+from parlour.conversation.reasons import Reason
+from parlour.errors import Code
+
+NOBODY = People({})
+MESSAGE = Message(
+    bytes(16), bytes(16), bytes(16), bytes(16), 1, 0, 0, MessageState.RECEIVED, b"secret"
+)
+EVENTS: list[events.Event] = [
+    events.MessageReceived(MESSAGE, Text("secret")),
+    events.MessageSent(MESSAGE),
+    events.MessageUnreadable(MESSAGE, Reason.TAMPERED, 0),
+    events.MessageMissing(bytes(16), bytes(16), (1, 2)),
+    events.HistoryMismatch(bytes(16), bytes(16), 4),
+    events.ContactAdded(bytes(16), "bob"),
+    events.KeyChanged(bytes(16), "bob", stopped=True),
+    events.KeyReturned(bytes(16), "bob"),
+    events.DevicesChanged(bytes(16), "bob", (bytes(16),), ()),
+    events.SendingBlocked(bytes(16), Code.ACCOUNT_KEY_CHANGED),
+    events.DeviceLeftOut(bytes(16), bytes(16)),
+    events.ServerRestored(),
+    events.ServerMisbehaved("append", Code.SERVER_MISBEHAVED),
+]
+
+
+def said(content: Content | None, state: MessageState = MessageState.RECEIVED) -> Said:
+    mine = state in (MessageState.QUEUED, MessageState.SENT)
+    reason = Reason.TAMPERED.value if state is MessageState.UNREADABLE else ""
+    return Said(bytes(16), "bob", mine, 0, state, content, reason)
+
+
+def test_every_event_is_shown_here() -> None:
+    assert {type(event) for event in EVENTS} == set(typing.get_args(events.Event))
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.code.value)
+def test_events(event: events.Event) -> None:
+    document = json.loads(json.dumps(event_document(event, NOBODY), default=repr))
+    assert document["code"] == event.code.value
+    text = event_text(event, NOBODY)
+    if text is None:
+        assert event.code.value.startswith("message.") or event.code.value == "contact.added"
+    else:
+        assert text.plain != event.code.value
+
+
+def test_a_changed_key_says_what_to_do() -> None:
+    text = event_text(events.KeyChanged(bytes(16), "bob\x1b[2J", stopped=True), NOBODY)
+    assert text is not None
+    assert "parlour verify bob␛[2J" in text.plain
+    assert "Nothing is sent until you decide" in text.plain
+
+
+def test_later_lines_stand_under_the_first() -> None:
+    first, second = message_rows(said(Text("one\n09:00  alice ✓  two")), NOBODY)
+    assert first.plain.endswith("bob ?  one")
+    assert second.plain.index("09:00") == first.plain.index("one")
+
+
+def test_long_texts_are_wrapped_to_the_width() -> None:
+    rows = message_rows(said(Text("word " * 30)), NOBODY, 40)
+    assert len(rows) > 4
+    assert max(row.cell_len for row in rows) <= 40
+    assert all(row.plain.startswith("       ") for row in rows[1:])
+
+
+def test_states_and_kinds() -> None:
+    assert message_rows(said(Text("hi"), MessageState.QUEUED), NOBODY)[0].plain.endswith("waiting")
+    assert message_rows(said(Text("hi"), MessageState.SENT), NOBODY)[0].plain.endswith("sent")
+    assert "newer version" in message_rows(said(Unknown(9, 9, b"")), NOBODY)[0].plain
+    unreadable = said(None, MessageState.UNREADABLE)
+    assert "unreadable.tampered" in message_rows(unreadable, NOBODY)[0].plain
+
+
+@pytest.mark.parametrize(
+    ("content", "state", "code", "text"),
+    [
+        (Text("hi"), MessageState.RECEIVED, "message.received", "hi"),
+        (Text("hi"), MessageState.SENT, "message.sent", "hi"),
+        (Text("hi"), MessageState.QUEUED, "message.queued", "hi"),
+        (Unknown(9, 9, b""), MessageState.RECEIVED, "message.received", None),
+        (None, MessageState.UNREADABLE, "message.unreadable", None),
+    ],
+)
+def test_documents(
+    content: Content | None, state: MessageState, code: str, text: str | None
+) -> None:
+    document = message_document(said(content, state), "bob")
+    assert (document["code"], document["text"], document["state"]) == (code, text, state.value)
+
+
+def test_each_reason_has_its_sentence() -> None:
+    for reason in Reason:
+        assert f"[{reason.value}]" in unreadable_sentence(reason.value)
+    assert "unreadable.of_tomorrow" in unreadable_sentence("unreadable.of_tomorrow")
+
+
+def test_impossible_times() -> None:
+    assert clock_time(1 << 62) == "--:--"
+    assert day(1 << 62) == "at an impossible time"
+    assert date_and_time(1 << 62) == "never"
