@@ -88,11 +88,17 @@ class People:
             TERM="xterm-256color",
         )
 
+    def keep(self, invite: str) -> str:
+        """The path of a file that holds an invite."""
+        file = self.folder / "invite"
+        file.write_text(invite + "\n")
+        return str(file)
+
     def register(self, invite: str, names: Iterable[str]) -> None:
         """Register all of them, at the same time."""
         started = [
             subprocess.Popen(
-                [*COMMAND, "register", invite, name, "--json"],
+                [*COMMAND, "register", name, "--invite-file", self.keep(invite), "--json"],
                 env=self.environment(name),
                 stdout=subprocess.PIPE,
                 text=True,

@@ -147,16 +147,23 @@ def test_another_server_in_its_place_is_refused(
 def test_exit_codes(pair: Shell, server: ServerProcess, tmp_path: Path) -> None:
     pair.run("carol", "inbox", code=2)
     assert pair.error_code == "home.missing"
-    pair.run("carol", "register", "parlour:invite#nonsense", "carol", code=2)
+    pair.run(
+        "carol",
+        "register",
+        "carol",
+        "--invite-file",
+        pair.people.keep("parlour:invite#nonsense"),
+        code=2,
+    )
     invite = server.invite()
-    pair.run("carol", "register", invite, "-carol-", code=2)
-    pair.run("alice", "register", invite, "alice", code=2)
+    pair.run("carol", "register", "-carol-", "--invite-file", pair.people.keep(invite), code=2)
+    pair.run("alice", "register", "alice", "--invite-file", pair.people.keep(invite), code=2)
     assert pair.error_code == "home.exists"
-    pair.run("carol", "register", invite, "alice", code=2)
+    pair.run("carol", "register", "alice", "--invite-file", pair.people.keep(invite), code=2)
     assert pair.error_code == "account.exists"
-    (made,) = pair.run("carol", "register", invite, "carol")
+    (made,) = pair.run("carol", "register", "carol", "--invite-file", pair.people.keep(invite))
     assert made["account"] == f"carol@{SERVER}"
-    pair.run("dave", "register", invite, "dave", code=3)
+    pair.run("dave", "register", "dave", "--invite-file", pair.people.keep(invite), code=3)
     assert pair.error_code == "invite.invalid"
     pair.run("alice", "send", "nobody", "hi", code=4)
     assert pair.error_code == "account.unknown"

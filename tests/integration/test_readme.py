@@ -21,7 +21,6 @@ STEPS = dict(re.findall(r"<!-- run: (\w+, \w+) -->\n```sh\n(.*?)\n```", README, 
 ADDRESSES = {"first": "192.168.1.10", "second": "192.168.1.11"}
 PASSWORDS = {"first": "three lamps over the door", "second": "a quiet street in winter"}
 INVITE = re.compile(r"parlour:invite#[A-Za-z0-9_-]+")
-PLACEHOLDER = "parlour:invite#…"
 
 
 def run(*command: str) -> subprocess.CompletedProcess[str]:
@@ -58,9 +57,9 @@ class Machines:
         for name in self.names.values():
             subprocess.run(["ip", "netns", "delete", name], check=False, capture_output=True)
 
-    def terminal(self, machine: str, step: str, invite: str = "") -> Terminal:
+    def terminal(self, machine: str, step: str) -> Terminal:
         """Type a command of the README on a machine."""
-        command = STEPS[f"{machine}, {step}"].replace(PLACEHOLDER, invite or PLACEHOLDER)
+        command = STEPS[f"{machine}, {step}"]
         return Terminal(
             ["ip", "netns", "exec", self.names[machine], "sh", "-c", command],
             environment={
@@ -74,7 +73,9 @@ class Machines:
         )
 
     def register(self, machine: str, invite: str) -> None:
-        with self.terminal(machine, "register", invite) as terminal:
+        with self.terminal(machine, "register") as terminal:
+            terminal.wait_for("Paste the invite")
+            terminal.press(invite + "\n")
             terminal.wait_for("Choose a password: ")
             terminal.press(PASSWORDS[machine] + "\n")
             terminal.wait_for("The same again: ")

@@ -85,7 +85,7 @@ def invite(
         f"Good {times} until {until:%Y-%m-%d %H:%M} UTC, for {made.server} at "
         f"{made.host}:{made.port}. (Another address: --address)"
     )
-    output.note("Whoever gets it runs: parlour register 'INVITE' NAME")
+    output.note("Whoever gets it runs: parlour register NAME")
     return 0
 
 

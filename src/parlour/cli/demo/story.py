@@ -102,7 +102,10 @@ class Story:
         file = home / "password"
         file.touch(mode=0o600)
         file.write_text(password + "\n")
-        registering = await self._client(name, "register", invite, name)
+        invited = home / "invite"
+        invited.touch(mode=0o600)
+        invited.write_text(invite + "\n")
+        registering = await self._client(name, "register", name, "--invite-file", str(invited))
         await registering.expect(account=f"{name}@{_SERVER_NAME}")
         await registering.finish()
 
