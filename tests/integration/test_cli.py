@@ -107,7 +107,7 @@ def test_an_ended_login_is_renewed(pair: Shell) -> None:
     assert session["current"]
     pair.run("alice", "sessions", "revoke", session["handle"])
     pair.run("alice", "inbox", code=3)
-    assert pair.error_code == "token.revoked"
+    assert pair.error_code == "token.missing"
     pair.run("alice", "login")
     assert pair.run("alice", "inbox") == []
 

@@ -1,6 +1,7 @@
 """Messages and events, as people read them and as programs do.
 
-Documents have a `code`: that of an event (`conversation.events`), or of the list in `Code` here.
+Documents have a `code`: that of an event (`conversation.events`, `client.feed`), or one of
+`ShownCode`.
 Ids are hexadecimal, times milliseconds since the epoch.
 """
 
@@ -17,7 +18,7 @@ from rich.text import Text
 
 from parlour.cli.output import Document
 from parlour.cli.safe_text import lines, one_line
-from parlour.client.client import Said
+from parlour.client.client import ClientEvent, Connected, Disconnected, Said
 from parlour.conversation.changes import Message, MessageState
 from parlour.conversation.contact import Contact, Verification
 from parlour.conversation.content import Unknown
@@ -25,7 +26,6 @@ from parlour.conversation.events import (
     ContactAdded,
     DeviceLeftOut,
     DevicesChanged,
-    Event,
     EventCode,
     HistoryMismatch,
     KeyChanged,
@@ -60,8 +60,6 @@ class ShownCode(StrEnum):
     MESSAGE = "message"
     QUEUED = "message.queued"
     CHAT_OPENED = "chat.opened"
-    ONLINE = "connection.online"
-    OFFLINE = "connection.offline"
     SAFETY_NUMBER = "safety_number"
 
 
@@ -204,7 +202,7 @@ def message_document(said: Said, peer: str) -> dict[str, Any]:
 # --- Events ------------------------------------------------------------------------------
 
 
-def event_document(event: Event, people: People) -> Document:
+def event_document(event: ClientEvent, people: People) -> Document:
     """An event that is no message, as JSON: its code, and its fields."""
     shown: dict[str, Any] = {"code": event.code.value}
     for field in dataclasses.fields(event):
@@ -227,7 +225,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def event_text(event: Event, people: People) -> Text | None:
+def event_text(event: ClientEvent, people: People) -> Text | None:
     """An event that is no message, for people; None for what needs no words."""
     match event:
         case KeyChanged(name=name, stopped=stopped):
@@ -236,13 +234,17 @@ def event_text(event: Event, people: People) -> Text | None:
             return _blocked(people.name(conversation), reason)
         case ContactAdded() | MessageSent() | MessageReceived() | MessageUnreadable():
             return None
+        case Connected():
+            return None
+        case Disconnected(reason=reason):
+            return Text(f"(offline: {CODES[reason].sentence} [{reason.value}])", style=_QUIET)
         case HistoryMismatch():
             return Text(_sentence(event, people), style=_ALARM)
         case _:
             return Text(_sentence(event, people), style=_WARNING)
 
 
-def _sentence(event: Event, people: People) -> str:
+def _sentence(event: ClientEvent, people: People) -> str:
     """What an event says in one sentence or two."""
     match event:
         case DevicesChanged(name=name, added=added, removed=removed):

@@ -16,7 +16,7 @@ from parlour.cli.shown import (
     message_rows,
     unreadable_sentence,
 )
-from parlour.client.client import Said
+from parlour.client.client import ClientEvent, Connected, Disconnected, Said
 from parlour.conversation import events
 from parlour.conversation.changes import Message, MessageState
 from parlour.conversation.content import Content, Text, Unknown
@@ -27,7 +27,9 @@ NOBODY = People({})
 MESSAGE = Message(
     bytes(16), bytes(16), bytes(16), bytes(16), 1, 0, 0, MessageState.RECEIVED, b"secret"
 )
-EVENTS: list[events.Event] = [
+EVENTS: list[ClientEvent] = [
+    Connected(),
+    Disconnected(Code.NETWORK_CLOSED, final=False),
     events.MessageReceived(MESSAGE, Text("secret")),
     events.MessageSent(MESSAGE),
     events.MessageUnreadable(MESSAGE, Reason.TAMPERED, 0),
@@ -51,16 +53,16 @@ def said(content: Content | None, state: MessageState = MessageState.RECEIVED) -
 
 
 def test_every_event_is_shown_here() -> None:
-    assert {type(event) for event in EVENTS} == set(typing.get_args(events.Event))
+    assert {type(event) for event in EVENTS} == set(typing.get_args(ClientEvent))
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.code.value)
-def test_events(event: events.Event) -> None:
+def test_events(event: ClientEvent) -> None:
     document = json.loads(json.dumps(event_document(event, NOBODY), default=repr))
     assert document["code"] == event.code.value
     text = event_text(event, NOBODY)
     if text is None:
-        assert event.code.value.startswith("message.") or event.code.value == "contact.added"
+        assert event.code.value.startswith(("message.", "contact.added", "connection.up"))
     else:
         assert text.plain != event.code.value
 

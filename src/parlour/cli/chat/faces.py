@@ -24,10 +24,9 @@ from parlour.cli.shown import (
     message_document,
     message_rows,
 )
-from parlour.client.client import Said
+from parlour.client.client import ClientEvent, Connected, Disconnected, Said
 from parlour.conversation.changes import MessageState
 from parlour.conversation.contact import Verification
-from parlour.conversation.events import Event
 from parlour.transparency import SafetyNumber
 
 _WORDS: Final = {
@@ -64,7 +63,7 @@ class Face(Protocol):
     def message(self, said: Said, peer: str, state: ChatState) -> None:
         """A message, in the state that it has now."""
 
-    def event(self, event: Event, state: ChatState) -> None:
+    def event(self, event: ClientEvent, state: ChatState) -> None:
         """Something that is no message."""
 
     def notice(self, text: Text, state: ChatState) -> None:
@@ -102,7 +101,6 @@ class JsonFace:
 
     def __init__(self) -> None:
         self._output = Output(json=True)
-        self._online: bool | None = None
 
     def opened(self, state: ChatState) -> None:
         """See `Face`."""
@@ -119,7 +117,7 @@ class JsonFace:
         """See `Face`."""
         self._output.document(message_document(said, peer))
 
-    def event(self, event: Event, state: ChatState) -> None:
+    def event(self, event: ClientEvent, state: ChatState) -> None:
         """See `Face`."""
         self._output.document(event_document(event, state.people))
 
@@ -139,11 +137,7 @@ class JsonFace:
         )
 
     def refresh(self, state: ChatState) -> None:
-        """See `Face`."""
-        if state.online is not self._online:
-            self._online = state.online
-            code = ShownCode.ONLINE if state.online else ShownCode.OFFLINE
-            self._output.document({"code": code.value})
+        """See `Face`: each change has its event."""
 
     def closed(self) -> None:
         """See `Face`."""
@@ -155,7 +149,6 @@ class LineFace:
     def __init__(self) -> None:
         self._output = Output()
         self._day = ""
-        self._online: bool | None = None
 
     def opened(self, state: ChatState) -> None:
         """See `Face`."""
@@ -170,7 +163,7 @@ class LineFace:
         for row in message_rows(said, state.people):
             self._output.text(addressed(row, peer, state))
 
-    def event(self, event: Event, state: ChatState) -> None:
+    def event(self, event: ClientEvent, state: ChatState) -> None:
         """See `Face`."""
         text = event_text(event, state.people)
         if text is not None:
@@ -185,11 +178,7 @@ class LineFace:
         self.notice(compared(number, state), state)
 
     def refresh(self, state: ChatState) -> None:
-        """See `Face`."""
-        if state.online is not self._online:
-            if not state.online and self._online is not None:
-                self._output.text("(offline: what you say waits here)")
-            self._online = state.online
+        """See `Face`: each change has its event."""
 
     def closed(self) -> None:
         """See `Face`."""
@@ -221,9 +210,11 @@ class ScreenFace:
         rows = message_rows(said, state.people, self._screen.width)
         self._draw([*dated(said, self), *(addressed(row, peer, state) for row in rows)], state)
 
-    def event(self, event: Event, state: ChatState) -> None:
+    def event(self, event: ClientEvent, state: ChatState) -> None:
         """See `Face`."""
-        text = event_text(event, state.people)
+        # The prompt shows the connection's state.
+        silent = isinstance(event, Connected | Disconnected)
+        text = None if silent else event_text(event, state.people)
         self._draw([] if text is None else [text], state)
 
     def notice(self, text: Text, state: ChatState) -> None:

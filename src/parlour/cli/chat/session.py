@@ -22,8 +22,8 @@ from parlour.conversation.changes import Message, MessageState
 from parlour.conversation.events import MessageReceived, MessageSent, MessageUnreadable
 from parlour.errors import Code, ExitCode, ParlourError
 
-# How often the state of the connection is looked at, in seconds.
-_LOOK: Final = 0.25
+# How long what was just sent may take to be shown, in seconds.
+_MOMENT: Final = 1.0
 # When the input ends, how long to go on trying to send what was said, in seconds.
 _LAST_WORDS: Final = 30.0
 
@@ -53,7 +53,7 @@ class ChatSession:
         for said in await self._client.history(self._state.peer, limit=earlier):
             self._show(said, self._state.peer)
         try:
-            return await _first(self._follow(), self._watch(), self._listen())
+            return await _first(self._follow(), self._listen())
         finally:
             self._face.closed()
 
@@ -62,6 +62,7 @@ class ChatSession:
     async def _follow(self) -> int:
         async for event in self._client.events():
             self._state.people = People.of(self._client.contacts())
+            self._state.online = self._client.online
             match event:
                 case MessageReceived(message=message) | MessageUnreadable(message=message):
                     self._show_message(message)
@@ -89,14 +90,6 @@ class ChatSession:
             self._settled.clear()
         self._face.message(said, peer, self._state)
 
-    async def _watch(self) -> int:
-        """Show when the connection comes and goes."""
-        while True:
-            if self._client.online is not self._state.online:
-                self._state.online = self._client.online
-                self._face.refresh(self._state)
-            await asyncio.sleep(_LOOK)
-
     # --- What the person does ------------------------------------------------------------
 
     async def _listen(self) -> int:
@@ -109,7 +102,7 @@ class ChatSession:
         await self._client.sent(_LAST_WORDS)
         # Sent is not yet shown: the events of it come a moment later.
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_LOOK * 4):
+            async with asyncio.timeout(_MOMENT):
                 await self._settled.wait()
         return int(ExitCode.FINE)
 
