@@ -8,10 +8,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import sys
+import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
 from typing import Any, Final, ParamSpec, TypeVar
 
 from parlour.errors import Code, UsageError
@@ -53,11 +56,18 @@ async def run_slow(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) 
 
 
 class Worker:
-    """One thread that runs what it is given, in order."""
+    """One thread that runs what it is given, in order.
+
+    A queue and a thread, because an executor's own futures would cost each call as much again.
+    """
 
     def __init__(self, name: str) -> None:
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix=name)
+        self._loop = asyncio.get_running_loop()
+        self._queue: SimpleQueue[tuple[asyncio.Future[Any], Callable[[], Any]] | None]
+        self._queue = SimpleQueue()
         self._closed = False
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+        self._thread.start()
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call `function` in the thread, after all that was given before.
@@ -67,8 +77,9 @@ class Worker:
         """
         if self._closed:
             raise UsageError(Code.USAGE_STATE, "it is closed")
-        call = functools.partial(function, *args, **kwargs)
-        return await asyncio.get_running_loop().run_in_executor(self._executor, call)
+        answer: asyncio.Future[T] = self._loop.create_future()
+        self._queue.put((answer, functools.partial(function, *args, **kwargs)))
+        return await answer
 
     @property
     def closed(self) -> bool:
@@ -78,4 +89,33 @@ class Worker:
     def close(self) -> None:
         """Take no more calls; the thread ends when it has done what it has."""
         self._closed = True
-        self._executor.shutdown(wait=False)
+        self._queue.put(None)
+
+    def _work(self) -> None:
+        while (item := self._queue.get()) is not None:
+            answer, call = item
+            if answer.cancelled():
+                continue
+            try:
+                result = call()
+            except BaseException as failure:  # whoever waits has to hear of it
+                self._tell(answer, None, failure)
+            else:
+                self._tell(answer, result, None)
+            # Nothing that a call was given stays behind while the thread waits.
+            del item, answer, call
+
+    def _tell(
+        self, answer: asyncio.Future[Any], result: Any, failure: BaseException | None
+    ) -> None:
+        def tell() -> None:
+            if answer.done():
+                return
+            if failure is None:
+                answer.set_result(result)
+            else:
+                answer.set_exception(failure)
+
+        # The loop may have ended meanwhile.
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(tell)
