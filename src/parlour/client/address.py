@@ -46,6 +46,15 @@ class Address:
             raise UsageError(Code.USAGE_INVALID, "not a port")
         return cls(host, int(port) if port else DEFAULT_PORT)
 
+    @property
+    def is_literal(self) -> bool:
+        """Whether the host is an IP address, which needs no look-up."""
+        try:
+            ipaddress.ip_address(self.host)
+        except ValueError:
+            return False
+        return True
+
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port}"

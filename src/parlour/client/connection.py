@@ -63,9 +63,11 @@ _SILENT: Final = logging.Logger("parlour.client.websocket", logging.CRITICAL + 1
 class _Connect(connect):
     """Opens without following redirects: a token is for the server it was made for."""
 
-    def __init__(self, uri: str, **options: Any) -> None:
-        if isinstance(asyncio.get_running_loop(), asyncio.BaseEventLoop):
-            # Of a name's addresses, try those of both kinds at once (RFC 8305); uvloop can't.
+    def __init__(self, address: Address, uri: str, **options: Any) -> None:
+        able = isinstance(asyncio.get_running_loop(), asyncio.BaseEventLoop)
+        if able and not address.is_literal:
+            # Of a name's addresses, try those of both kinds at once (RFC 8305); uvloop can't. Not
+            # where there is one: a race that is cancelled may lose its socket.
             options["happy_eyeballs_delay"] = DIAL_DELAY
         super().__init__(uri, **options)
 
@@ -128,6 +130,7 @@ class Connection:
         headers = {"Authorization": f"Bearer {token.text()}"} if token is not None else None
         try:
             socket = await _Connect(
+                address,
                 f"wss://{address}{path}",
                 ssl=context,
                 additional_headers=headers,

@@ -48,3 +48,11 @@ def test_addresses_are_read_and_shown(text: str, address: Address, shown: str) -
 def test_what_is_no_address_is_refused(text: str) -> None:
     with pytest.raises(UsageError):
         Address.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("host", "literal"),
+    [("127.0.0.1", True), ("::1", True), ("localhost", False), ("chat.example.org", False)],
+)
+def test_literal_addresses_need_no_look_up(host: str, literal: bool) -> None:
+    assert Address(host).is_literal is literal
