@@ -173,3 +173,10 @@ def test_exit_codes(pair: Shell, server: ServerProcess, tmp_path: Path) -> None:
     pair.run("alice", "history", "bob", code=3)
     assert pair.error_code == "store.password"
     pair.people.password = right
+
+
+def test_a_piped_verify_shows_the_number_and_decides_nothing(pair: Shell) -> None:
+    (shown,) = pair.run("alice", "verify", "bob")
+    assert shown["digits"][:5] in pair.read("alice", "verify", "bob")
+    (again,) = pair.run("alice", "verify", "bob")
+    assert again["verification"] == shown["verification"]

@@ -85,8 +85,6 @@ def _ask(text: str) -> str:
 
 
 def confirm(question: str) -> bool:
-    """Ask a question that only ``y`` or ``yes`` answers with yes."""
-    if not sys.stdin.isatty():
-        raise UsageError(Code.USAGE_STATE, "nobody is there to ask: give --yes")
+    """Ask whoever sits there a question that only ``y`` or ``yes`` answers with yes."""
     print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().casefold() in ("y", "yes")

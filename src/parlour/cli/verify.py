@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -49,7 +50,11 @@ async def verify(
         if accept and not contact.stopped:
             raise UsageError(Code.USAGE_STATE, f"{one_line(contact.name)} has no changed key")
         _show(output, client.name, contact, number)
-        if yes or (not options.json and await run_slow(confirm, _question(contact, accept=accept))):
+        # Piped, it only shows the number; a decision needs somebody who answers, or --yes.
+        asks = sys.stdin.isatty() and not options.json
+        if accept and not (yes or asks):
+            raise UsageError(Code.USAGE_STATE, "nobody is there to ask: give --yes")
+        if yes or (asks and await run_slow(confirm, _question(contact, accept=accept))):
             await (client.accept if accept else client.verify)(contact.name)
             contact = await client.contact(contact.name)
             output.note(_outcome(contact))
