@@ -1,4 +1,4 @@
-"""What many commands take, and where it comes from: flag, then environment, then default."""
+"""What many commands take: from a flag, the environment, the file of settings, or a default."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Annotated, TypeAlias
 from cyclopts import Parameter
 
 from parlour.cli.output import Output
-from parlour.client.config import find_home, find_password
+from parlour.client.config import find_home, find_password, with_settings
 from parlour.client.home import Home
 from parlour.client.workers import run_slow
 from parlour.errors import Code, UsageError
@@ -47,18 +47,21 @@ class HomeOptions(Options):
 
     def folder(self) -> Path:
         """The home's folder."""
-        return find_home(self.home, os.environ)
+        return find_home(self.home, with_settings(os.environ))
 
     async def password(self) -> str | None:
         """The password of the home that is there; None where a keychain opens it."""
         if await Home.keychain_of(self.folder()) is not None:
             return None
-        return await run_slow(find_password, self.password_file, os.environ, self.prompt())
+        return await run_slow(self._find_password, self.prompt())
 
     async def new_password(self) -> str:
         """A password for a new account, asked twice."""
         prompt = ask_new_password if sys.stdin.isatty() else None
-        return await run_slow(find_password, self.password_file, os.environ, prompt)
+        return await run_slow(self._find_password, prompt)
+
+    def _find_password(self, prompt: Prompt | None) -> str:
+        return find_password(self.password_file, with_settings(os.environ), prompt)
 
     def prompt(self) -> Prompt | None:
         """How to ask for the password, where somebody is there to answer."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
+import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
@@ -17,9 +18,39 @@ from parlour.errors import Code, UsageError
 HOME_VARIABLE: Final = "PARLOUR_HOME"
 PASSWORD_FILE_VARIABLE: Final = "PARLOUR_PASSWORD_FILE"  # noqa: S105 - a name
 PASSWORD_VARIABLE: Final = "PARLOUR_PASSWORD"  # noqa: S105 - a name
+CONFIG_VARIABLE: Final = "PARLOUR_CONFIG"
+_SETTINGS: Final = {"home": HOME_VARIABLE, "password_file": PASSWORD_FILE_VARIABLE}
 DEFAULT_HOME: Final = ".parlour"
 # The longest password has 1,024 characters of at most four bytes.
 MAX_PASSWORD_FILE: Final = 4 << 10
+
+
+def with_settings(environment: Mapping[str, str]) -> Mapping[str, str]:
+    """The environment, with what the file of settings says where the environment says nothing.
+
+    The file is the one that ``PARLOUR_CONFIG`` names, else ``parlour.toml`` in the user's folder of
+    settings (``~/.config/parlour``). It is not looked for in the working folder, so that a folder
+    that somebody sends can't name another home. Its ``[client]`` holds ``home`` and
+    ``password_file``. Raises `USAGE_CONFIG` for a file or a setting that is not understood.
+    """
+    named = environment.get(CONFIG_VARIABLE)
+    folder = environment.get("XDG_CONFIG_HOME") or "~/.config"
+    path = Path(named or f"{folder}/parlour/parlour.toml").expanduser()
+    if named is None and not path.exists():
+        return environment
+    try:
+        client = tomllib.loads(path.read_text(encoding="utf-8")).get("client", {})
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(Code.USAGE_CONFIG, f"{path} can't be read as TOML") from error
+    if not isinstance(client, dict):
+        raise UsageError(Code.USAGE_CONFIG, f"{path}: [client] is a table")
+    settings = dict(environment)
+    for name, value in client.items():
+        variable = _SETTINGS.get(name)
+        if variable is None or not isinstance(value, str):
+            raise UsageError(Code.USAGE_CONFIG, f"{path}: client.{name}")
+        settings.setdefault(variable, value)
+    return settings
 
 
 def find_home(option: Path | None, environment: Mapping[str, str]) -> Path:

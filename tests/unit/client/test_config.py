@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from parlour.client.config import find_home, find_password, read_password_file
+from parlour.client.config import find_home, find_password, read_password_file, with_settings
 from parlour.errors import Code, UsageError
 
 
@@ -65,3 +65,32 @@ def test_a_file_that_others_reach_is_refused(file: Path, mode: int) -> None:
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="No such file"):
         read_password_file(tmp_path / "absent")
+
+
+def test_the_file_of_settings_speaks_where_the_environment_is_silent(tmp_path: Path) -> None:
+    settings = tmp_path / "parlour" / "parlour.toml"
+    environment = {"XDG_CONFIG_HOME": str(tmp_path), "PARLOUR_HOME": "/variable"}
+    assert with_settings(environment) == environment
+    settings.parent.mkdir()
+    settings.write_text('[client]\nhome = "/file"\npassword_file = "/secret"\n[server]\nport = 1\n')
+    found = with_settings(environment)
+    assert (found["PARLOUR_HOME"], found["PARLOUR_PASSWORD_FILE"]) == ("/variable", "/secret")
+    del environment["PARLOUR_HOME"]
+    assert find_home(None, with_settings(environment)) == Path("/file")
+    assert find_home(Path("/option"), with_settings(environment)) == Path("/option")
+
+
+@pytest.mark.parametrize(
+    "text", ["[client", "client = 1", "[client]\nhome = 1", '[client]\npassword = "x"', "\xff"]
+)
+def test_settings_that_are_not_understood_are_refused(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_bytes(text.encode("latin-1"))
+    with pytest.raises(UsageError) as caught:
+        with_settings({"PARLOUR_CONFIG": str(file)})
+    assert caught.value.code is Code.USAGE_CONFIG
+
+
+def test_a_named_file_of_settings_has_to_be_there(tmp_path: Path) -> None:
+    with pytest.raises(UsageError):
+        with_settings({"PARLOUR_CONFIG": str(tmp_path / "absent")})
