@@ -30,7 +30,16 @@ _DEVICES: Final = tuple(
 _FIRST: Final = first_entry(_ACCOUNT_ID, _ACCOUNT_KEY, _DEVICES[0], 1_800_000_000)
 _STATE: Final = DeviceListState.begin(_ACCOUNT_ID, _FIRST)
 _NEXT: Final = next_entry(_STATE, _ACCOUNT_KEY, _DEVICES, 1_800_000_001)
-_SIGNED: Final = (_FIRST, _NEXT)
+_OLD_KEY: Final = Ed25519PrivateKey(b"\x02" * 32)
+_GUARDED: Final = first_entry(
+    _ACCOUNT_ID,
+    _ACCOUNT_KEY,
+    _DEVICES[0],
+    1_800_000_000,
+    recovery_key=_OLD_KEY.public_key,
+    needs_approval=True,
+)
+_SIGNED: Final = (_FIRST, _NEXT, _NEXT.approve(_OLD_KEY), _GUARDED)
 
 SEEDS: Final = [entry.encode() for entry in _SIGNED]
 
@@ -47,9 +56,9 @@ def target(data: bytes) -> None:
     except ParlourError:
         pass
     else:
-        assert entry.account_key != _ACCOUNT_KEY.public_key or entry == _FIRST
+        assert entry.account_key != _ACCOUNT_KEY.public_key or entry in (_FIRST, _GUARDED)
     try:
         _STATE.extend(entry)
     except ParlourError:
         return
-    assert entry == _NEXT
+    assert entry in (_NEXT, _NEXT.approve(_OLD_KEY))

@@ -89,7 +89,19 @@ class Code(StrEnum):
     DEVICE_LIST_INVALID = "device_list.invalid"
     DEVICE_LIST_ROLLBACK = "device_list.rollback"
     DEVICE_LIST_CONFLICT = "device_list.conflict"
+    DEVICE_LIST_APPROVAL = "device_list.approval"
     VAULT_CLOSED = "vault.closed"
+    VAULT_CONFLICT = "vault.conflict"
+    RECOVERY_MISTYPED = "recovery.mistyped"
+    RECOVERY_FAILED = "recovery.failed"
+    LINK_INVALID = "link.invalid"
+    LINK_EXPIRED = "link.expired"
+    LINK_USED = "link.used"
+    LINK_CONFLICT = "link.conflict"
+    LINK_MISMATCH = "link.mismatch"
+    LINK_REFUSED = "link.refused"
+    PROFILE_UNKNOWN = "profile.unknown"
+    PROFILE_ROLLBACK = "profile.rollback"
     # streams and conversations
     STREAM_UNKNOWN = "stream.unknown"
     STREAM_FORBIDDEN = "stream.forbidden"
@@ -341,8 +353,64 @@ CODES: Final[dict[Code, Explanation]] = {
     Code.DEVICE_LIST_CONFLICT: Explanation(
         ConflictError, "Another device changed the device list first.", "It is tried again."
     ),
+    Code.DEVICE_LIST_APPROVAL: Explanation(
+        SecurityStop,
+        "A new device was not approved by an old one.",
+        "It is not trusted. Approve it on an old device, or with the recovery key.",
+    ),
     Code.VAULT_CLOSED: Explanation(
         AccessError, "The vault does not open.", "Check the password and the recovery key."
+    ),
+    Code.VAULT_CONFLICT: Explanation(
+        ConflictError,
+        "Another device changed the password or the recovery key first.",
+        "Start again with the one that is valid now.",
+    ),
+    Code.RECOVERY_MISTYPED: Explanation(
+        UsageError,
+        "This is not a recovery key as it was printed.",
+        "Compare it with the paper, group by group.",
+    ),
+    Code.RECOVERY_FAILED: Explanation(
+        AccessError,
+        "The name or the recovery key is wrong.",
+        "Check the name; only the newest recovery key of an account is valid.",
+    ),
+    Code.LINK_INVALID: Explanation(
+        UsageError, "This is not a code for linking devices.", "Copy or scan it again."
+    ),
+    Code.LINK_EXPIRED: Explanation(
+        AccessError,
+        "The code for linking has expired, or was never shown on this server.",
+        "Show a new one; it is good for ten minutes.",
+    ),
+    Code.LINK_USED: Explanation(
+        AccessError,
+        "The code for linking was already used.",
+        "Show a new one. If you did not use it, look at your list of devices.",
+    ),
+    Code.LINK_CONFLICT: Explanation(
+        SecurityStop,
+        "Two devices used the same code for linking.",
+        "Nothing was linked. Show a new code where nobody else can see it.",
+    ),
+    Code.LINK_MISMATCH: Explanation(
+        SecurityStop,
+        "What came is not from the device whose code was used.",
+        "Nothing was linked. Show a new code where nobody else can see it.",
+    ),
+    Code.LINK_REFUSED: Explanation(
+        AccessError, "The other device ended the linking.", "Start again if you meant to go on."
+    ),
+    Code.PROFILE_UNKNOWN: Explanation(
+        NotFoundError,
+        "There is no profile, or it is not for you.",
+        "People show their profiles to those they talk with.",
+    ),
+    Code.PROFILE_ROLLBACK: Explanation(
+        SecurityStop,
+        "The server shows an older profile than before.",
+        "The newer one is kept. Tell the operator; the server may be attacking you.",
     ),
     Code.STREAM_UNKNOWN: Explanation(
         NotFoundError, "There is no such stream, or you are not a member.", "Check the id."
@@ -458,6 +526,10 @@ _NEVER_FROM_A_SERVER: Final = frozenset(
         Code.SERVER_NAME,
         Code.STORE_PASSWORD,
         Code.VAULT_CLOSED,
+        Code.RECOVERY_MISTYPED,
+        Code.LINK_INVALID,
+        Code.LINK_MISMATCH,
+        Code.PROFILE_ROLLBACK,
         Code.HOME_EXISTS,
         Code.HOME_MISSING,
     }

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fuzz.targets import device_list, invite, vault
+from fuzz.targets import device_list, invite, linking, profile, recovery_key, vault
 from parlour.errors import ParlourError, SecurityStop
 from parlour.identity.device_list import (
     MAX_SEALED_NAME,
@@ -23,7 +23,7 @@ from tests.accounts import ANNA, ANNAS_KEY, NOW, begun, device, first
 DEVICES = st.builds(
     device,
     st.sampled_from([f"device {n}" for n in range(8)]),
-    has_kem=st.booleans(),
+    has_kem=st.just(True),  # what a device has, it keeps
     added_at=st.integers(0, (1 << 64) - 1),
     sealed_name=st.binary(max_size=MAX_SEALED_NAME),
     other_flags=st.integers(0, 127).map(lambda bits: bits << 1),
@@ -42,6 +42,7 @@ INVITES = st.builds(
     secret=st.none() | st.binary(min_size=16, max_size=16).map(InviteSecret),
     account_key=st.none() | st.binary(min_size=32, max_size=32),
     expires_at=st.integers(0, (1 << 64) - 1),
+    account_name=st.text(max_size=8),
 )
 
 
@@ -105,7 +106,7 @@ def test_invite_round_trip(made: Invite) -> None:
     assert Invite.from_text(made.to_text()) == made
 
 
-@pytest.mark.parametrize("module", [device_list, invite, vault])
+@pytest.mark.parametrize("module", [device_list, invite, linking, profile, recovery_key, vault])
 @given(data=st.data())
 @settings(max_examples=100, deadline=None)
 def test_damage_gives_a_value_or_an_error_of_ours(module: ModuleType, data: st.DataObject) -> None:

@@ -19,10 +19,12 @@ from parlour.primitives.signature import ED25519_KEY_SIZE
 
 SCHEME: Final = "parlour:invite#"
 FORMAT: Final = 1
-# The longest invite takes 840 characters; more is no invite and is not decoded.
+# The longest invite takes 890 characters; more is no invite and is not decoded.
 _MAX_TEXT: Final = 1024
 # A host name of 253 characters (RFC 1035 §2.3.4), a colon and a port.
 _MAX_HOST: Final = 260
+# An account's name, as `parlour.login` bounds it.
+_MAX_NAME: Final = 32
 
 
 class InviteSecret(Secret):
@@ -46,8 +48,12 @@ class Invite:
             optional<opaque[32]> pin;       /* SHA-256 of its SubjectPublicKeyInfo; none: a CA */
             optional<opaque[16]> secret;    /* none where registration is open */
             optional<opaque[32]> account;   /* account key of who invites */
+            opaque account_name<V>;         /* its name; empty where the operator invites */
             uint64 expires_at;              /* seconds; 0 for never */
         } Invite;
+
+    Name and account key of who invites are what the invite says: the server must show the same
+    key for that name, or the first contact is not with that person.
     """
 
     server: str
@@ -57,6 +63,7 @@ class Invite:
     secret: InviteSecret | None
     account_key: bytes | None = None
     expires_at: int = 0
+    account_name: str = ""
 
     def to_text(self) -> str:
         """The line to hand over."""
@@ -65,7 +72,7 @@ class Invite:
         writer.optional(self.pin, lambda inner, value: inner.fixed(value, SHA256_SIZE))
         writer.optional(self.secret, lambda inner, value: inner.fixed(value.reveal(), 16))
         writer.optional(self.account_key, lambda inner, value: inner.fixed(value, ED25519_KEY_SIZE))
-        data = writer.uint64(self.expires_at).data()
+        data = writer.opaque(self.account_name.encode()).uint64(self.expires_at).data()
         return SCHEME + base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
     @classmethod
@@ -92,5 +99,6 @@ class Invite:
             pin=reader.optional(lambda inner: inner.fixed(SHA256_SIZE)),
             secret=reader.optional(lambda inner: InviteSecret(inner.fixed(16))),
             account_key=reader.optional(lambda inner: inner.fixed(ED25519_KEY_SIZE)),
+            account_name=reader.opaque(_MAX_NAME).decode(),
             expires_at=reader.uint64(),
         )

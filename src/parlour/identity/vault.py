@@ -3,6 +3,9 @@
 The vault key is HKDF(OPAQUE export key ‖ account secret): the password alone never opens it,
 because whoever holds the server's disk can test guesses of a password. The account secret is 128
 random bits that only devices and the recovery key carry (docs/trust.md).
+
+A **lone vault** opens with the export key alone and carries the account secret. It is for accounts
+whose password is a generated passphrase (`passphrase`), which nobody guesses; decision 0041.
 """
 
 from __future__ import annotations
@@ -11,16 +14,18 @@ from dataclasses import dataclass
 from typing import Final
 
 from parlour.codec import Reader, Writer, decode
-from parlour.errors import AccessError, AuthenticationError, Code, DecodeError
+from parlour.errors import AccessError, AuthenticationError, Code
 from parlour.identity import labels
-from parlour.primitives import aead
-from parlour.primitives.kdf import hkdf
+from parlour.identity.sealed import Box
 from parlour.primitives.random import Random, system_random
 from parlour.primitives.secret import Secret
 from parlour.primitives.signature import ED25519_KEY_SIZE, Ed25519PrivateKey
 
-FORMAT: Final = 1
 _MAX_SEALED: Final = 4 << 10
+_VAULT: Final = Box("vault", labels.VAULT_KEY, labels.VAULT_DATA, _MAX_SEALED)
+_LONE_VAULT: Final = Box(
+    "lone vault", labels.LONE_VAULT_KEY, labels.VAULT_DATA, _MAX_SEALED, format=2
+)
 
 
 class AccountSecret(Secret):
@@ -37,25 +42,25 @@ class ArchiveKey(Secret):
     SIZE = 32
 
 
+class RecoveryVaultKey(Secret):
+    """What the second copy of the vault is sealed under; derived from the recovery key.
+
+    The vault holds it, so that a new password reseals the second copy too, without the paper that
+    the recovery key is written on. It opens nothing that the vault itself does not hold, and
+    proves nothing to anybody.
+    """
+
+    __slots__ = ()
+    SIZE = 32
+
+
 @dataclass(frozen=True, slots=True)
 class VaultContent:
-    """What the vault holds."""
+    """What the vault holds. `recovery` is there where the account has a recovery key."""
 
     account_key: Ed25519PrivateKey
     archive_key: ArchiveKey
-
-
-def _key(export_key: bytes, secret: AccountSecret, salt: bytes) -> bytes:
-    return hkdf(
-        export_key + secret.reveal(),
-        salt=salt,
-        info=labels.VAULT_KEY,
-        length=aead.AES_256_KEY_SIZE,
-    )
-
-
-def _associated_data(account_id: bytes) -> bytes:
-    return Writer().opaque(labels.VAULT_DATA).uint8(FORMAT).opaque(account_id).data()
+    recovery: RecoveryVaultKey | None = None
 
 
 def seal_vault(
@@ -66,45 +71,85 @@ def seal_vault(
     secret: AccountSecret,
     random: Random = system_random,
 ) -> bytes:
-    """Seal under a key of its own.
+    """Seal `content` as a `Box` of format 1.
 
     ::
 
-        struct { uint8 format = 1; opaque salt[32]; opaque sealed<V>; } Vault;
-
-    The salt makes key and nonce fresh at each sealing, so the fixed nonce is used once.
+        struct {
+            opaque account_key[32];
+            opaque archive_key[32];
+            optional<opaque[32]> recovery_vault_key;
+        } VaultContent;
     """
-    salt = random(32)
-    plaintext = Writer().fixed(content.account_key.to_bytes(), ED25519_KEY_SIZE)
-    plaintext.fixed(content.archive_key.reveal(), 32)
-    sealed = aead.seal(
-        _key(export_key, secret, salt),
-        bytes(aead.NONCE_SIZE),
-        plaintext.data(),
-        _associated_data(account_id),
+    return _VAULT.seal(
+        export_key + secret.reveal(), _encode(content), bound_to=account_id, random=random
     )
-    return Writer().uint8(FORMAT).fixed(salt, 32).opaque(sealed).data()
 
 
 def open_vault(
     vault: bytes, *, account_id: bytes, export_key: bytes, secret: AccountSecret
 ) -> VaultContent:
     """Open what `seal_vault` made; a wrong password or secret raises `VAULT_CLOSED`."""
+    key = export_key + secret.reveal()
+    return decode(_opened(_VAULT, vault, key, account_id), _read)
 
-    def read(reader: Reader) -> tuple[bytes, bytes]:
-        if reader.uint8() != FORMAT:
-            raise DecodeError(Code.DECODE_VERSION, "vault")
-        return reader.fixed(32), reader.opaque(_MAX_SEALED)
 
-    salt, sealed = decode(vault, read)
-    key = _key(export_key, secret, salt)
+def seal_lone_vault(
+    content: VaultContent,
+    *,
+    account_id: bytes,
+    export_key: bytes,
+    secret: AccountSecret,
+    random: Random = system_random,
+) -> bytes:
+    """Seal `content` and the account secret as a `Box` of format 2, under the export key alone.
+
+    Only where the password is a `Passphrase`: everything rests on it then.
+
+    ::
+
+        struct { opaque account_secret[16]; VaultContent content; } LoneVaultContent;
+    """
+    plaintext = secret.reveal() + _encode(content)
+    return _LONE_VAULT.seal(export_key, plaintext, bound_to=account_id, random=random)
+
+
+def open_lone_vault(
+    vault: bytes, *, account_id: bytes, export_key: bytes
+) -> tuple[VaultContent, AccountSecret]:
+    """Open what `seal_lone_vault` made; a wrong passphrase raises `VAULT_CLOSED`."""
+
+    def read(reader: Reader) -> tuple[VaultContent, AccountSecret]:
+        secret = AccountSecret(reader.fixed(AccountSecret.SIZE))
+        return _read(reader), secret
+
+    return decode(_opened(_LONE_VAULT, vault, export_key, account_id), read)
+
+
+def stands_alone(vault: bytes) -> bool:
+    """Whether a vault says that it opens without the account secret; only opening it proves it."""
+    return vault[:1] == bytes((_LONE_VAULT.format,))
+
+
+def _opened(box: Box, vault: bytes, key: bytes, account_id: bytes) -> bytes:
     try:
-        plaintext = aead.open_(key, bytes(aead.NONCE_SIZE), sealed, _associated_data(account_id))
+        return box.open(vault, key, bound_to=account_id)
     except AuthenticationError as error:
         raise AccessError(Code.VAULT_CLOSED) from error
-    return decode(
-        plaintext,
-        lambda reader: VaultContent(
-            Ed25519PrivateKey(reader.fixed(ED25519_KEY_SIZE)), ArchiveKey(reader.fixed(32))
-        ),
+
+
+def _encode(content: VaultContent) -> bytes:
+    writer = Writer().fixed(content.account_key.to_bytes(), ED25519_KEY_SIZE)
+    writer.fixed(content.archive_key.reveal(), ArchiveKey.SIZE)
+    writer.optional(
+        content.recovery, lambda inner, key: inner.fixed(key.reveal(), RecoveryVaultKey.SIZE)
+    )
+    return writer.data()
+
+
+def _read(reader: Reader) -> VaultContent:
+    return VaultContent(
+        Ed25519PrivateKey(reader.fixed(ED25519_KEY_SIZE)),
+        ArchiveKey(reader.fixed(ArchiveKey.SIZE)),
+        reader.optional(lambda inner: RecoveryVaultKey(inner.fixed(RecoveryVaultKey.SIZE))),
     )

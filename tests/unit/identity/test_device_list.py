@@ -17,6 +17,7 @@ from parlour.errors import (
 )
 from parlour.identity import labels
 from parlour.identity.device_list import (
+    MAX_APPROVALS,
     MAX_DEVICES,
     MAX_SEALED_NAME,
     Device,
@@ -42,6 +43,7 @@ from tests.accounts import (
 )
 
 BEA = sha256(b"bea")[:16]
+PAPER = signing_key("recovery key")
 
 
 def stopped(action: Callable[[], object]) -> Code:
@@ -84,13 +86,16 @@ def test_entry_has_these_bytes() -> None:
         + bytes(4)
         + bytes(1)
         + NOW.to_bytes(8)
+        + bytes(32)
+        + bytes(1)
         + b"\x40\x50"
         + described
     )
-    assert entry.encode() == Writer().opaque(content).data() + entry.signature
+    signed = Writer().opaque(content).data() + entry.signature
+    assert entry.encode() == signed + b"\x00"
     to_be_signed = Writer().opaque(labels.DEVICE_LIST_ENTRY).opaque(content).data()
     ANNAS_KEY.public_key.verify(entry.signature, to_be_signed)
-    hashed = Writer().opaque(labels.DEVICE_LIST_HASH).opaque(entry.encode()).data()
+    hashed = Writer().opaque(labels.DEVICE_LIST_HASH).opaque(signed).data()
     assert begun().head_hash == entry.hash() == sha256(hashed)
 
 
@@ -185,6 +190,9 @@ def test_unsigned_or_signed_for_another_entry(signature: bytes) -> None:
         {"issued_at": NOW - 1},
         {"devices": (TABLET,)},
         {"devices": (LAPTOP, PHONE)},
+        {"recovery_key": PAPER.public_key},
+        {"needs_approval": True},
+        {"other_flags": 2},
         {"devices": (replace(PHONE, has_kem=False), LAPTOP)},
         {"devices": (replace(PHONE, other_flags=2), LAPTOP)},
         {"devices": (replace(PHONE, added_at=0), LAPTOP)},
@@ -218,6 +226,115 @@ def test_refused_entry_changes_nothing() -> None:
     assert state.extend(next_entry(state, ANNAS_KEY, (LAPTOP,), NOW)).devices == (LAPTOP,)
 
 
+@pytest.mark.parametrize("change", [{"identity_key": LAPTOP.identity_key}, {"has_kem": False}])
+def test_a_device_that_stays_is_the_same_device(change: dict[str, object]) -> None:
+    """Under the account key alone, another key to agree with would be a listener."""
+    changed = replace(PHONE, **change)  # type: ignore[arg-type]
+    entry = next_entry(begun(), ANNAS_KEY, (changed,), NOW)
+    assert stopped(lambda: begun().extend(entry)) is Code.DEVICE_LIST_INVALID
+
+
+def test_what_a_device_is_called_may_change() -> None:
+    later = replace(PHONE, sealed_name=b"renamed", other_flags=2)
+    assert begun().extend(next_entry(begun(), ANNAS_KEY, (later,), NOW)).devices == (later,)
+
+
+# --- Recovery key and approvals --------------------------------------------------------------
+
+
+def guarded() -> DeviceListState:
+    """Anna's list with her phone, a recovery key, and the demand for approval."""
+    entry = first_entry(
+        ANNA, ANNAS_KEY, PHONE, NOW, recovery_key=PAPER.public_key, needs_approval=True
+    )
+    return DeviceListState.begin(ANNA, entry)
+
+
+def grown(**changes: object) -> DeviceListEntry:
+    return next_entry(guarded(), ANNAS_KEY, (PHONE, LAPTOP), NOW, **changes)  # type: ignore[arg-type]
+
+
+def test_recovery_key_and_demand_stay_until_they_are_changed() -> None:
+    state = guarded()
+    assert (state.recovery_key, state.needs_approval) == (PAPER.public_key, True)
+    entry = DeviceListEntry.decode(grown().approve(PAPER).encode())
+    two = state.extend(entry)
+    assert (two.recovery_key, two.needs_approval) == (PAPER.public_key, True)
+    assert two == DeviceListState.after(entry)
+    free = next_entry(two, ANNAS_KEY, two.devices, NOW, recovery_key=None, needs_approval=False)
+    three = two.extend(free.approve(signing_key("phone")))
+    assert (three.recovery_key, three.needs_approval) == (None, False)
+
+
+@pytest.mark.parametrize("approver", ["phone", "recovery key"])
+def test_a_new_device_is_approved_by_an_old_one_or_the_recovery_key(approver: str) -> None:
+    assert guarded().wants_approval(grown())
+    assert stopped(lambda: guarded().extend(grown())) is Code.DEVICE_LIST_APPROVAL
+    entry = grown().approve(signing_key(approver))
+    assert guarded().extend(DeviceListEntry.decode(entry.encode())).devices == (PHONE, LAPTOP)
+
+
+@pytest.mark.parametrize("approver", ["laptop", "anna", "mallory"])
+def test_nobody_else_approves(approver: str) -> None:
+    """Not the device that is new, and not the account key: a thief of both has them."""
+    entry = grown().approve(signing_key(approver))
+    assert stopped(lambda: guarded().extend(entry)) is Code.DEVICE_LIST_APPROVAL
+    both = entry.approve(PAPER)
+    assert stopped(lambda: guarded().extend(both)) is Code.DEVICE_LIST_APPROVAL
+
+
+def test_an_approval_is_for_one_entry() -> None:
+    other = next_entry(guarded(), ANNAS_KEY, (PHONE, TABLET), NOW).approve(PAPER)
+    entry = replace(grown(), approvals=other.approvals)
+    assert stopped(lambda: guarded().extend(entry)) is Code.DEVICE_LIST_APPROVAL
+    signature = replace(grown(), approvals=(replace(other.approvals[0], signature=bytes(64)),))
+    assert stopped(lambda: guarded().extend(signature)) is Code.DEVICE_LIST_APPROVAL
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"recovery_key": None}, {"recovery_key": ANNAS_KEY.public_key}, {"needs_approval": False}],
+)
+def test_the_guard_itself_is_guarded(change: dict[str, object]) -> None:
+    entry = next_entry(guarded(), ANNAS_KEY, (PHONE,), NOW, **change)  # type: ignore[arg-type]
+    assert stopped(lambda: guarded().extend(entry)) is Code.DEVICE_LIST_APPROVAL
+    guarded().extend(entry.approve(PAPER))
+
+
+def test_removing_needs_no_approval() -> None:
+    two = guarded().extend(grown().approve(PAPER))
+    assert two.extend(next_entry(two, ANNAS_KEY, (LAPTOP,), NOW)).devices == (LAPTOP,)
+
+
+def test_where_none_is_demanded_an_approval_still_has_to_hold() -> None:
+    entry = next_entry(begun(), ANNAS_KEY, (PHONE, LAPTOP), NOW)
+    begun().extend(entry.approve(signing_key("phone")))
+    by_paper = entry.approve(PAPER)
+    assert stopped(lambda: begun().extend(by_paper)) is Code.DEVICE_LIST_APPROVAL
+    rooted = first().approve(signing_key("phone"))
+    assert stopped(lambda: DeviceListState.begin(ANNA, rooted)) is Code.DEVICE_LIST_INVALID
+
+
+def test_a_server_that_strips_approvals_makes_no_fork() -> None:
+    entry = next_entry(begun(), ANNAS_KEY, (PHONE, LAPTOP), NOW)
+    assert entry.hash() == entry.approve(signing_key("phone")).hash()
+
+
+def test_too_many_approvals_are_refused() -> None:
+    entry = grown()
+    for _ in range(MAX_APPROVALS + 1):
+        entry = entry.approve(PAPER)
+    with pytest.raises(DecodeError):
+        DeviceListEntry.decode(entry.encode())
+
+
+def test_unknown_flags_of_an_entry_are_kept_and_signed() -> None:
+    entry = replace(first(), other_flags=0xFE).sign(ANNAS_KEY)
+    again = DeviceListEntry.decode(entry.encode())
+    assert again == entry
+    DeviceListState.begin(ANNA, again)
+
+
 # --- Form ----------------------------------------------------------------------------------
 
 
@@ -234,13 +351,13 @@ def test_trailing_bytes_are_refused() -> None:
     assert caught.value.code is Code.DECODE_TRAILING
     content = Reader(first().encode()).opaque() + b"\x00"
     with pytest.raises(DecodeError) as caught:
-        DeviceListEntry.decode(Writer().opaque(content).data() + first().signature)
+        DeviceListEntry.decode(Writer().opaque(content).data() + first().signature + b"\x00")
     assert caught.value.code is Code.DECODE_TRAILING
 
 
 def test_unknown_format_stops() -> None:
     content = b"\x02" + Reader(first().encode()).opaque()[1:]
-    data = Writer().opaque(content).data() + first().signature
+    data = Writer().opaque(content).data() + first().signature + b"\x00"
     assert stopped(lambda: DeviceListEntry.decode(data)) is Code.DEVICE_LIST_INVALID
 
 

@@ -35,7 +35,7 @@ def test_round_trip(invite: Invite) -> None:
 
 
 def test_text_has_these_bytes() -> None:
-    data = b"\x01\x0cchat.example\x0cchat.example\x01\xbb\x00\x00\x00" + bytes(8)
+    data = b"\x01\x0cchat.example\x0cchat.example\x01\xbb\x00\x00\x00\x00" + bytes(8)
     assert OPEN.to_text() == SCHEME + base64.urlsafe_b64encode(data).decode().rstrip("=")
 
 

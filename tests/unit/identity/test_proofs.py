@@ -31,6 +31,31 @@ def test_messages_have_these_bytes() -> None:
         + server
         + (b"\x20" + HASH + name + b"\x10" + ID + b"\x20" + HASH)
     )
+    number = (7).to_bytes(4)
+    assert proofs.vaults(server="s", account_id=ID, number=7, vault=b"v", recovery_vault=b"rv") == (
+        bytes((len(labels.VAULTS),))
+        + labels.VAULTS
+        + server
+        + (b"\x10" + ID + number + b"\x01v\x02rv")
+    )
+    assert proofs.recovery(server="s", pin=HASH, name="n", nonce=HASH) == (
+        bytes((len(labels.RECOVERY_CHALLENGE),))
+        + labels.RECOVERY_CHALLENGE
+        + server
+        + (b"\x20" + HASH + name + b"\x20" + HASH)
+    )
+    assert proofs.reset(server="s", pin=HASH, name="n", device_id=ID, transcript=HASH) == (
+        bytes((len(labels.RESET_PROOF),))
+        + labels.RESET_PROOF
+        + server
+        + (b"\x20" + HASH + name + b"\x10" + ID + b"\x20" + HASH)
+    )
+    assert proofs.link(server="s", pin=HASH, mailbox=ID, device_id=ID) == (
+        bytes((len(labels.LINK_PROOF),))
+        + labels.LINK_PROOF
+        + server
+        + (b"\x20" + HASH + b"\x10" + ID + b"\x10" + ID)
+    )
 
 
 def test_fields_do_not_run_into_each_other() -> None:
@@ -50,6 +75,6 @@ def test_fields_do_not_run_into_each_other() -> None:
 
 def test_labels_are_the_packages_own_and_differ() -> None:
     all_labels = [value for name, value in vars(labels).items() if name.isupper()]
-    assert len(all_labels) == 7
+    assert len(all_labels) == 29
     assert all(label.startswith(b"parlour/1 identity ") for label in all_labels)
     assert not any(a.startswith(b) or b.startswith(a) for a, b in combinations(all_labels, 2))

@@ -6,9 +6,13 @@ from parlour.identity import labels
 from parlour.identity.vault import (
     AccountSecret,
     ArchiveKey,
+    RecoveryVaultKey,
     VaultContent,
+    open_lone_vault,
     open_vault,
+    seal_lone_vault,
     seal_vault,
+    stands_alone,
 )
 from parlour.primitives import aead
 from parlour.primitives.hashes import sha256
@@ -47,15 +51,46 @@ def test_vault_is_made_like_this() -> None:
     salt = seeded("vault")(32)
     key = hkdf(EXPORT_KEY + SECRET.reveal(), salt=salt, info=labels.VAULT_KEY, length=32)
     about = Writer().opaque(labels.VAULT_DATA).uint8(1).opaque(ANNA).data()
-    plaintext = ANNAS_KEY.to_bytes() + CONTENT.archive_key.reveal()
+    plaintext = ANNAS_KEY.to_bytes() + CONTENT.archive_key.reveal() + b"\x00"
     ciphertext = aead.seal(key, bytes(12), plaintext, about)
     assert sealed() == b"\x01" + salt + Writer().opaque(ciphertext).data()
+
+
+def test_vault_keeps_the_key_of_its_second_copy() -> None:
+    content = VaultContent(ANNAS_KEY, CONTENT.archive_key, RecoveryVaultKey(sha256(b"paper")))
+    vault = seal_vault(content, account_id=ANNA, export_key=EXPORT_KEY, secret=SECRET)
+    assert opened(vault).recovery == content.recovery
+    assert opened(sealed()).recovery is None
+
+
+def test_lone_vault_opens_with_the_passphrase_alone_and_brings_the_secret() -> None:
+    vault = seal_lone_vault(CONTENT, account_id=ANNA, export_key=EXPORT_KEY, secret=SECRET)
+    content, secret = open_lone_vault(vault, account_id=ANNA, export_key=EXPORT_KEY)
+    assert content.account_key.to_bytes() == ANNAS_KEY.to_bytes()
+    assert secret == SECRET
+    assert stands_alone(vault)
+    assert not stands_alone(sealed())
+    for account_id, export_key in ((ANNA, bytes(64)), (bytes(16), EXPORT_KEY)):
+        with pytest.raises(AccessError) as caught:
+            open_lone_vault(vault, account_id=account_id, export_key=export_key)
+        assert caught.value.code is Code.VAULT_CLOSED
+
+
+def test_neither_vault_passes_for_the_other() -> None:
+    """A server that relabels a vault does not get a password to be used alone."""
+    lone = seal_lone_vault(CONTENT, account_id=ANNA, export_key=EXPORT_KEY, secret=SECRET)
+    with pytest.raises(DecodeError):
+        opened(lone)
+    with pytest.raises(AccessError):
+        opened(b"\x01" + lone[1:])
+    with pytest.raises(AccessError):
+        open_lone_vault(b"\x02" + sealed()[1:], account_id=ANNA, export_key=EXPORT_KEY)
 
 
 def test_fresh_salt_changes_all_of_it() -> None:
     one, other = sealed("one"), sealed("other")
     same = sum(a == b for a, b in zip(one[1:33] + one[35:], other[1:33] + other[35:], strict=True))
-    assert same < 12  # of 112 bytes, each alike once in 256
+    assert same < 12  # of 113 bytes, each alike once in 256
     assert opened(one).archive_key == opened(other).archive_key
 
 
@@ -114,7 +149,7 @@ def test_content_of_another_shape_is_refused() -> None:
     salt = bytes(32)
     key = hkdf(EXPORT_KEY + SECRET.reveal(), salt=salt, info=labels.VAULT_KEY, length=32)
     about = Writer().opaque(labels.VAULT_DATA).uint8(1).opaque(ANNA).data()
-    ciphertext = aead.seal(key, bytes(12), bytes(65), about)
+    ciphertext = aead.seal(key, bytes(12), bytes(64), about)
     with pytest.raises(DecodeError):
         opened(b"\x01" + salt + Writer().opaque(ciphertext).data())
 
