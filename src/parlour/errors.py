@@ -79,6 +79,7 @@ class Code(StrEnum):
     TOKEN_REVOKED = "token.revoked"  # noqa: S105
     INVITE_INVALID = "invite.invalid"
     INVITE_REQUIRED = "invite.required"
+    INVITE_OPERATOR = "invite.operator"
     ACCOUNT_EXISTS = "account.exists"
     ACCOUNT_UNKNOWN = "account.unknown"
     ACCOUNT_KEY_CHANGED = "account.key_changed"
@@ -314,6 +315,9 @@ CODES: Final[dict[Code, Explanation]] = {
     ),
     Code.INVITE_REQUIRED: Explanation(
         AccessError, "This server takes new accounts by invite only.", "Ask for an invite."
+    ),
+    Code.INVITE_OPERATOR: Explanation(
+        AccessError, "On this server only the operator invites.", "Ask the operator for an invite."
     ),
     Code.ACCOUNT_EXISTS: Explanation(
         ConflictError, "The name is taken on this server.", "Choose another name."

@@ -103,9 +103,7 @@ class DeviceListState:
         """A device that stays is the same device: another key to agree with would be a new one."""
         for device in entry.devices:
             known = self.device(device.device_id)
-            if known is None:
-                continue
-            if known.identity_key != device.identity_key or (known.has_kem and not device.has_kem):
+            if known is not None and known.identity_key != device.identity_key:
                 raise SecurityStop(Code.DEVICE_LIST_INVALID, "a device with another key")
 
     def _check_approvals(self, entry: DeviceListEntry) -> None:

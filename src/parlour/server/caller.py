@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from parlour.errors import AccessError, Code, UsageError
-from parlour.server.logins import LoginTalk
 from parlour.server.sessions import Grant
+from parlour.server.talk import LoginTalk
 
 
 class Subscriber(Protocol):

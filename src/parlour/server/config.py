@@ -8,6 +8,7 @@
     port = 8443                  # 0 takes any free one                   PARLOUR_PORT
     name = "localhost"           # what follows the @; never changes      PARLOUR_NAME
     registration = "invite"      # or "open"                              PARLOUR_REGISTRATION
+    invites = "members"          # or "operator" alone                    PARLOUR_INVITES
     limits = 1.0                 # multiplies every rate limit            PARLOUR_LIMITS
     certificate = ""             # PEM chain; empty: one of our own       PARLOUR_CERTIFICATE
     key = ""                     # PEM key of that certificate            PARLOUR_KEY
@@ -41,6 +42,7 @@ class Config:
     port: int = DEFAULT_PORT
     name: str = "localhost"
     registration: str = "invite"
+    invites: str = "members"
     limits: float = 1.0
     certificate: Path | None = None
     key: Path | None = None
@@ -51,6 +53,8 @@ class Config:
             raise _invalid("port", "0 to 65535")
         if self.registration not in ("invite", "open"):
             raise _invalid("registration", "invite or open")
+        if self.invites not in ("members", "operator"):
+            raise _invalid("invites", "members or operator")
         if not self.limits > 0:
             raise _invalid("limits", "a number above 0")
         if (self.certificate is None) != (self.key is None):
@@ -101,6 +105,7 @@ _SETTINGS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "port": int,
     "name": str,
     "registration": str,
+    "invites": str,
     "limits": float,
     "certificate": _optional_path,
     "key": _optional_path,

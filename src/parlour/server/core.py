@@ -11,21 +11,27 @@ import parlour
 from parlour.errors import Code, error
 from parlour.login import OpaqueServer
 from parlour.primitives.random import Random, system_random
+from parlour.server.accounts import AccountService
 from parlour.server.caller import Caller
 from parlour.server.clock import Clock, system_clock
 from parlour.server.directory import DirectoryService
 from parlour.server.dispatcher import Dispatcher, Handler
 from parlour.server.hub import Hub
 from parlour.server.identity import ServerIdentity
+from parlour.server.invites import InviteService
 from parlour.server.limits import Limits
+from parlour.server.links import LinkService
 from parlour.server.live import LiveService
-from parlour.server.logins import LoginService, LoginTalk
+from parlour.server.logins import LoginService
 from parlour.server.logs import Log
 from parlour.server.prekeys import PrekeyService
+from parlour.server.profiles import ProfileService
 from parlour.server.pseudonyms import Pseudonyms
+from parlour.server.recovery import RecoveryService
 from parlour.server.sessions import Grant, SessionService
 from parlour.server.store import Store
 from parlour.server.streams import StreamService
+from parlour.server.talk import LoginTalk
 from parlour.wire.frames import WIRE_VERSION
 from parlour.wire.kinds import Kind
 from parlour.wire.server import Nothing, ServerInfo
@@ -50,6 +56,7 @@ class Core:
         self.store = store
         self.identity = identity
         self.log = log
+        self.opaque = opaque
         self.clock = clock
         self.pseudonyms = Pseudonyms(clock, random)
         self.limits = Limits(clock, limits_factor)
@@ -60,7 +67,23 @@ class Core:
         self._logins = LoginService(
             store, self.sessions, self.limits, opaque, identity, clock, random
         )
-        self._directory = DirectoryService(store, self.hub, self.sessions, clock, random)
+        self._accounts = AccountService(
+            store, self.hub, self.sessions, opaque, identity, clock, random
+        )
+        self._recovery = RecoveryService(
+            store,
+            self._accounts,
+            self.sessions,
+            self.limits,
+            opaque,
+            identity,
+            clock,
+            random,
+        )
+        self.links = LinkService(store, self.sessions, identity, clock)
+        self._invites = InviteService(store, identity, clock)
+        self._profiles = ProfileService(store)
+        self._directory = DirectoryService(store)
         self._prekeys = PrekeyService(store, self.hub, self.limits, clock)
         self._streams = StreamService(store, self.hub, clock)
         self._live = LiveService(store, self.hub, clock, log, self.pseudonyms)
@@ -73,21 +96,42 @@ class Core:
 
     def _handlers(self) -> dict[Kind, Handler]:
         logins, sessions, directory = self._logins, self.sessions, self._directory
-        prekeys, streams = self._prekeys, self._streams
+        accounts, prekeys, streams = self._accounts, self._prekeys, self._streams
         return {
             Kind.SERVER_INFO: self._info,
             Kind.REGISTER_START: _talking(logins.register_start),
             Kind.REGISTER_FINISH: _talking(logins.register_finish),
             Kind.LOGIN_START: _talking(logins.login_start),
             Kind.LOGIN_FINISH: _talking(logins.login_finish),
+            Kind.RECOVER_START: _talking(self._recovery.recover_start),
+            Kind.RECOVER_FINISH: _talking(self._recovery.recover_finish),
+            Kind.RESET_START: _talking(self._recovery.reset_start),
+            Kind.RESET_FINISH: _talking(self._recovery.reset_finish),
+            Kind.LINK_OFFER: _talking(self.links.offer),
+            Kind.LINK_WAIT: _talking(self.links.wait),
             Kind.SESSIONS: _granted(lambda grant, _: sessions.list(grant)),
             Kind.REVOKE_SESSION: _granted(
                 lambda grant, request: _done(sessions.revoke(grant, request.handle))
             ),
             Kind.LOG_OUT: _granted(lambda grant, _: _done(sessions.log_out(grant))),
+            Kind.LOG_OUT_EVERYWHERE: _granted(
+                lambda grant, request: _done(
+                    sessions.log_out_everywhere(grant, but_this=request.but_this)
+                )
+            ),
+            Kind.READ_VAULT: _granted(lambda grant, _: accounts.read_vault(grant)),
+            Kind.PASSWORD_START: _granted(accounts.password_start),
+            Kind.PASSWORD_FINISH: _granted(accounts.password_finish),
+            Kind.LINK_TAKE: _granted(self.links.take),
+            Kind.LINK_ANSWER: _granted(self.links.answer),
+            Kind.CREATE_INVITE: _granted(self._invites.create),
+            Kind.INVITES: _granted(lambda grant, _: self._invites.list(grant)),
+            Kind.REVOKE_INVITE: _granted(self._invites.revoke),
             Kind.LOOK_UP: _granted(directory.look_up),
             Kind.READ_DEVICE_LIST: _granted(directory.read_list),
-            Kind.APPEND_DEVICE_LIST: _granted(directory.append_list),
+            Kind.APPEND_DEVICE_LIST: _granted(accounts.append_list),
+            Kind.SET_PROFILE: _granted(self._profiles.replace),
+            Kind.READ_PROFILE: _granted(self._profiles.read),
             Kind.PUBLISH_PREKEYS: _granted(prekeys.publish),
             Kind.COUNT_PREKEYS: _granted(lambda grant, _: prekeys.counts(grant)),
             Kind.FETCH_BUNDLES: _granted(prekeys.fetch),

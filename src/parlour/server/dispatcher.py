@@ -22,6 +22,7 @@ Handler: TypeAlias = Callable[[Caller, Any], Awaitable[Struct]]
 """Takes a caller and the operation's request, and returns its response."""
 
 _NEED_TOKEN: Final = frozenset({Door.TOKEN, Door.LIVE})
+_ENDS_ITSELF: Final = frozenset({Kind.LOG_OUT, Kind.LOG_OUT_EVERYWHERE})
 
 
 class Dispatcher:
@@ -58,7 +59,7 @@ class Dispatcher:
     def _recheck(self, caller: Caller, kind: Kind) -> None:
         """A token that was revoked while its request was under way gets no answer any more."""
         refused = caller.known.refused
-        if refused is not None and kind is not Kind.LOG_OUT:
+        if refused is not None and kind not in _ENDS_ITSELF:
             raise AccessError(refused)
 
     def _count(self, kind: Kind, caller: Caller) -> None:

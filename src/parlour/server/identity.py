@@ -7,9 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class ServerIdentity:
-    """The server's name, the pin of its TLS key, and the pin of the key that comes after it."""
+    """The server's name, the pin of its TLS key, and the pin of the key that comes after it.
+
+    `registration` and `invites` say who may register, and who may invite (`config`).
+    """
 
     name: str
     pin: bytes
     next_pin: bytes | None
     registration: str
+    invites: str = "members"

@@ -50,13 +50,32 @@ OPERATION_LIMITS: Final[Mapping[Kind, Limit]] = {
     # Guessing from one address. Guessing at one name has its own limit below.
     Kind.LOGIN_START: Limit(By.ADDRESS, 30, 10 * _MINUTE),
     Kind.LOGIN_FINISH: Limit(By.ADDRESS, 30, 10 * _MINUTE),
+    Kind.RECOVER_START: Limit(By.ADDRESS, 30, 10 * _MINUTE),
+    Kind.RECOVER_FINISH: Limit(By.ADDRESS, 30, 10 * _MINUTE),
+    Kind.RESET_START: Limit(By.ADDRESS, 30, 10 * _MINUTE),
+    Kind.RESET_FINISH: Limit(By.ADDRESS, 30, 10 * _MINUTE),
+    # A linking takes two messages, and waiting half a minute at a time.
+    Kind.LINK_OFFER: Limit(By.ADDRESS, 60, 10 * _MINUTE),
+    Kind.LINK_WAIT: Limit(By.ADDRESS, 240, 10 * _MINUTE),
     Kind.SESSIONS: Limit(By.DEVICE, 60, _MINUTE),
     Kind.REVOKE_SESSION: Limit(By.DEVICE, 60, _MINUTE),
     Kind.LOG_OUT: Limit(By.DEVICE, 10, _MINUTE),
+    Kind.LOG_OUT_EVERYWHERE: Limit(By.ACCOUNT, 10, _MINUTE),
+    Kind.READ_VAULT: Limit(By.ACCOUNT, 60, _HOUR),
+    Kind.PASSWORD_START: Limit(By.ACCOUNT, 30, _HOUR),
+    Kind.PASSWORD_FINISH: Limit(By.ACCOUNT, 30, _HOUR),
+    Kind.LINK_TAKE: Limit(By.DEVICE, 240, 10 * _MINUTE),
+    Kind.LINK_ANSWER: Limit(By.DEVICE, 60, 10 * _MINUTE),
+    Kind.CREATE_INVITE: Limit(By.ACCOUNT, 30, _HOUR),
+    Kind.INVITES: Limit(By.DEVICE, 60, _MINUTE),
+    Kind.REVOKE_INVITE: Limit(By.ACCOUNT, 60, _HOUR),
     # There is no listing; this keeps names from being tried out.
     Kind.LOOK_UP: Limit(By.ACCOUNT, 120, _MINUTE),
     Kind.READ_DEVICE_LIST: Limit(By.ACCOUNT, 600, _MINUTE),
     Kind.APPEND_DEVICE_LIST: Limit(By.ACCOUNT, 30, _HOUR),
+    Kind.SET_PROFILE: Limit(By.ACCOUNT, 60, _HOUR),
+    # Everybody's, when a home is new.
+    Kind.READ_PROFILE: Limit(By.ACCOUNT, 3_000, _HOUR),
     Kind.PUBLISH_PREKEYS: Limit(By.DEVICE, 60, _HOUR),
     Kind.COUNT_PREKEYS: Limit(By.DEVICE, 60, _MINUTE),
     # Each fetch uses up somebody's one-time keys.

@@ -5,7 +5,6 @@ Nobody without an invite learns which names exist: an unknown name gets a decoy,
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Final
 
 from parlour.errors import (
@@ -19,7 +18,6 @@ from parlour.errors import (
 from parlour.identity import proofs
 from parlour.identity.device_list import Device, DeviceListEntry, DeviceListState
 from parlour.login import (
-    LoginAttempt,
     LoginContext,
     OpaqueServer,
     account_name,
@@ -28,12 +26,14 @@ from parlour.login import (
 from parlour.primitives.hashes import SHA256_SIZE, sha256
 from parlour.primitives.random import Random, system_random
 from parlour.primitives.signature import Ed25519PublicKey
+from parlour.server.accounts import check_recovery
 from parlour.server.clock import Clock
 from parlour.server.identity import ServerIdentity
 from parlour.server.limits import LOGINS_PER_NAME, LOGINS_PER_NAME_AND_ADDRESS, Limits
 from parlour.server.sessions import SessionService
 from parlour.server.store import AccountRecord, DeviceRecord, NewAccount, Store
 from parlour.server.store.records import NewDevice
+from parlour.server.talk import LoginTalk, Registration
 from parlour.wire.login import (
     LoggedIn,
     LoginChallenge,
@@ -48,29 +48,6 @@ from parlour.wire.login import (
 REGISTRATION_MS: Final = 60_000
 # A registration has no shared key that could confirm it.
 _NO_CONFIRMATION: Final = bytes(SHA256_SIZE)
-
-
-@dataclass(frozen=True, slots=True)
-class _Registration:
-    """A registration between its legs."""
-
-    name: str
-    invite: bytes | None
-    request: bytes
-    response: bytes
-    started: int
-
-
-@dataclass(slots=True)
-class LoginTalk:
-    """What one connection to the login socket has begun; it ends with the connection.
-
-    `address` is the day's name of its address.
-    """
-
-    address: str
-    registration: _Registration | None = field(default=None, repr=False)
-    attempt: LoginAttempt | None = field(default=None, repr=False)
 
 
 class LoginService:
@@ -101,7 +78,7 @@ class LoginService:
         if await self._store.accounts.by_name(name):
             raise ConflictError(Code.ACCOUNT_EXISTS)
         response = self._opaque.register(start.request, name)
-        talk.registration = _Registration(name, invite, start.request, response, self._clock())
+        talk.registration = Registration(name, invite, start.request, response, self._clock())
         return RegisterChallenge(response)
 
     async def register_finish(self, talk: LoginTalk, finish: RegisterFinish) -> LoggedIn:
@@ -128,6 +105,7 @@ class LoginService:
                 prekeys=finish.prekeys,
                 token=new_token,
                 invite=registration.invite,
+                recovery_vault=finish.recovery_vault,
             ),
             now=self._clock(),
         )
@@ -191,13 +169,14 @@ class LoginService:
         return invite
 
     def _verify_registration(
-        self, registration: _Registration, finish: RegisterFinish, record: bytes
+        self, registration: Registration, finish: RegisterFinish, record: bytes
     ) -> Device:
         """The first device, if list, record and device are signed as they must be."""
         entry = DeviceListEntry.decode(finish.device_list_entry)
         state = DeviceListState.begin(finish.account_id, entry)
         if len(state.devices) != 1:
             raise SecurityStop(Code.DEVICE_LIST_INVALID, "a new account has one device")
+        check_recovery(state, finish.recovery_vault)
         (device,) = state.devices
         signed_record = proofs.login_record(
             server=self._identity.name,

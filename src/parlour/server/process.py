@@ -112,6 +112,7 @@ class Server:
         """Tell devices to come back later, finish what is under way, close the store."""
         if self._core is not None:
             self._core.draining = True
+            self._core.links.close()
             self._core.hub.drain(lambda: scatter.randint(0, _MAX_RETRY_MS))  # noqa: S311
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_DRAIN_SECONDS):
@@ -129,7 +130,7 @@ class Server:
         core = self._core = Core(
             store,
             OpaqueServer(secrets.opaque_setup, secrets.decoy_key),
-            ServerIdentity(store.name, tls.pin, tls.next_pin, config.registration),
+            ServerIdentity(store.name, tls.pin, tls.next_pin, config.registration, config.invites),
             log,
             limits_factor=config.limits,
             clock=self._clock,

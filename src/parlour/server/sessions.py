@@ -141,6 +141,19 @@ class SessionService:
         self._refusals += 1
         self._refuse(self._alive.get(token_hash), Code.TOKEN_REVOKED)
 
+    async def log_out_everywhere(self, grant: Grant, *, but_this: bool) -> None:
+        """End all sessions of the account, or all others."""
+        keep = grant.token_hash if but_this else None
+        await self._store.tokens.revoke_all(grant.account_id, keep=keep, now=self._clock())
+        self.end_account(grant.account_id, keep=keep)
+
+    def end_account(self, account_id: bytes, *, keep: bytes | None) -> None:
+        """End every session of an account but one, here in memory."""
+        self._refusals += 1
+        for grant in list(self._alive.values()):
+            if grant.account_id == account_id and grant.token_hash != keep:
+                self._refuse(grant, Code.TOKEN_REVOKED)
+
     def remove_devices(self, device_ids: Iterable[bytes]) -> None:
         """End every session of devices that left their account's list, here in memory."""
         self._refusals += 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, assert_never
 
 from parlour.errors import AccessError, Code, UsageError
 from parlour.server.clock import Clock
@@ -38,16 +38,22 @@ class StreamService:
         self._clock = clock
 
     async def create(self, grant: Grant, request: CreateConversation) -> StreamInfo:
-        """Create a conversation of two, or get the one that they have."""
-        if request.kind != "direct":
-            raise AccessError(Code.STREAM_FORBIDDEN, "the server makes inboxes")
+        """Create a conversation of two, or of one's own devices, or get the one there is."""
         members = {grant.account_id, *request.members}
-        if len(members) != _PAIR:
-            raise UsageError(Code.USAGE_INVALID, "a direct conversation has two members")
         wanted = StreamInfo(request.stream, request.kind, list(members), request.genesis, 0)
-        info, made = await self._store.streams.create_direct(
-            wanted, creator=grant.account_id, now=self._clock()
-        )
+        match request.kind:
+            case "direct":
+                _check_members(members, _PAIR, "a direct conversation has two members")
+                info, made = await self._store.streams.create_direct(
+                    wanted, creator=grant.account_id, now=self._clock()
+                )
+            case "self":
+                _check_members(members, 1, "a self conversation has one member")
+                info, made = await self._store.streams.create_self(wanted, creator=grant.account_id)
+            case "inbox":
+                raise AccessError(Code.STREAM_FORBIDDEN, "the server makes inboxes")
+            case _:
+                assert_never(request.kind)
         if made:
             self._hub.push(info.members, Kind.PUSH_STREAM, PushStream(info))
         return info
@@ -93,3 +99,8 @@ class StreamService:
         """Move the device's cursors."""
         await self._store.streams.acknowledge(grant.device_id, request.positions, now=self._clock())
         return Nothing()
+
+
+def _check_members(members: set[bytes], count: int, sentence: str) -> None:
+    if len(members) != count:
+        raise UsageError(Code.USAGE_INVALID, sentence)

@@ -25,12 +25,17 @@ from parlour.wire import (
     envelope,
     frames,
     ids,
+    invites,
     kinds,
     limits,
+    linking,
     login,
     prekeys,
+    profiles,
     push,
+    recovery,
     streams,
+    vaults,
 )
 from parlour.wire import server as server_bodies
 from parlour.wire.notation import definitions, words
@@ -39,7 +44,12 @@ PAGE: Final = Path(__file__).resolve().parents[3] / "docs" / "wire.md"
 BODIES: Final[tuple[ModuleType, ...]] = (
     server_bodies,
     login,
+    recovery,
+    linking,
+    vaults,
+    invites,
     directory,
+    profiles,
     prekeys,
     streams,
     envelope,

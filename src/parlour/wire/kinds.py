@@ -8,7 +8,19 @@ from typing import Final
 
 from msgspec import Struct
 
-from parlour.wire import directory, login, prekeys, push, server, streams
+from parlour.wire import (
+    directory,
+    invites,
+    linking,
+    login,
+    prekeys,
+    profiles,
+    push,
+    recovery,
+    server,
+    streams,
+    vaults,
+)
 
 
 class Kind(IntEnum):
@@ -20,14 +32,31 @@ class Kind(IntEnum):
     REGISTER_FINISH = 0x11
     LOGIN_START = 0x12
     LOGIN_FINISH = 0x13
+    RECOVER_START = 0x14
+    RECOVER_FINISH = 0x15
+    RESET_START = 0x16
+    RESET_FINISH = 0x17
+    LINK_OFFER = 0x18
+    LINK_WAIT = 0x19
 
     SESSIONS = 0x20
     REVOKE_SESSION = 0x21
     LOG_OUT = 0x22
+    LOG_OUT_EVERYWHERE = 0x23
+    READ_VAULT = 0x24
+    PASSWORD_START = 0x25
+    PASSWORD_FINISH = 0x26
+    LINK_TAKE = 0x28
+    LINK_ANSWER = 0x29
+    CREATE_INVITE = 0x2C
+    INVITES = 0x2D
+    REVOKE_INVITE = 0x2E
 
     LOOK_UP = 0x30
     READ_DEVICE_LIST = 0x31
     APPEND_DEVICE_LIST = 0x32
+    SET_PROFILE = 0x34
+    READ_PROFILE = 0x35
 
     PUBLISH_PREKEYS = 0x38
     COUNT_PREKEYS = 0x39
@@ -85,17 +114,52 @@ OPERATIONS: Final[dict[Kind, Operation]] = {
     ),
     Kind.LOGIN_START: Operation("login-start", login.LoginStart, login.LoginChallenge, Door.LOGIN),
     Kind.LOGIN_FINISH: Operation("login-finish", login.LoginFinish, login.LoggedIn, Door.LOGIN),
+    Kind.RECOVER_START: Operation(
+        "recover-start", recovery.RecoverStart, recovery.RecoverChallenge, Door.LOGIN
+    ),
+    Kind.RECOVER_FINISH: Operation(
+        "recover-finish", recovery.RecoverFinish, recovery.Recovered, Door.LOGIN
+    ),
+    Kind.RESET_START: Operation(
+        "reset-start", recovery.ResetStart, login.RegisterChallenge, Door.LOGIN
+    ),
+    Kind.RESET_FINISH: Operation("reset-finish", recovery.ResetFinish, login.LoggedIn, Door.LOGIN),
+    Kind.LINK_OFFER: Operation("link-offer", linking.LinkOffer, server.Nothing, Door.LOGIN),
+    Kind.LINK_WAIT: Operation("link-wait", linking.LinkWait, linking.LinkMessage, Door.LOGIN),
     Kind.SESSIONS: Operation("sessions", server.Nothing, login.Sessions, Door.TOKEN),
     Kind.REVOKE_SESSION: Operation(
         "revoke-session", login.RevokeSession, server.Nothing, Door.TOKEN
     ),
     Kind.LOG_OUT: Operation("log-out", server.Nothing, server.Nothing, Door.TOKEN),
+    Kind.LOG_OUT_EVERYWHERE: Operation(
+        "log-out-everywhere", login.LogOutEverywhere, server.Nothing, Door.TOKEN
+    ),
+    Kind.READ_VAULT: Operation("read-vault", server.Nothing, vaults.StoredVaults, Door.TOKEN),
+    Kind.PASSWORD_START: Operation(
+        "password-start", vaults.PasswordStart, login.RegisterChallenge, Door.TOKEN
+    ),
+    Kind.PASSWORD_FINISH: Operation(
+        "password-finish", vaults.PasswordFinish, server.Nothing, Door.TOKEN
+    ),
+    Kind.LINK_TAKE: Operation("link-take", linking.LinkTake, linking.LinkMessage, Door.TOKEN),
+    Kind.LINK_ANSWER: Operation("link-answer", linking.LinkAnswer, server.Nothing, Door.TOKEN),
+    Kind.CREATE_INVITE: Operation(
+        "create-invite", invites.CreateInvite, server.Nothing, Door.TOKEN
+    ),
+    Kind.INVITES: Operation("invites", server.Nothing, invites.InviteList, Door.TOKEN),
+    Kind.REVOKE_INVITE: Operation(
+        "revoke-invite", invites.RevokeInvite, server.Nothing, Door.TOKEN
+    ),
     Kind.LOOK_UP: Operation("look-up", directory.LookUp, directory.DeviceListPage, Door.TOKEN),
     Kind.READ_DEVICE_LIST: Operation(
         "read-device-list", directory.ReadDeviceList, directory.DeviceListPage, Door.TOKEN
     ),
     Kind.APPEND_DEVICE_LIST: Operation(
         "append-device-list", directory.AppendDeviceList, server.Nothing, Door.TOKEN
+    ),
+    Kind.SET_PROFILE: Operation("set-profile", profiles.SetProfile, server.Nothing, Door.TOKEN),
+    Kind.READ_PROFILE: Operation(
+        "read-profile", profiles.ReadProfile, profiles.SealedProfile, Door.TOKEN
     ),
     Kind.PUBLISH_PREKEYS: Operation(
         "publish-prekeys", prekeys.PublishPrekeys, prekeys.PrekeyCounts, Door.TOKEN

@@ -30,6 +30,16 @@ MAX_PREKEYS_PER_UPLOAD: Final = 256
 MAX_PREKEYS_STORED: Final = 512
 # A vault holds two keys; the rest is room for more of them. Servers store it unread.
 MAX_VAULT: Final = 64 << 10
+# A device as its list describes it, and two prekeys.
+MAX_LINK_OFFER: Final = 16 << 10
+# An account secret and a thousand contacts.
+MAX_LINK_ANSWER: Final = 256 << 10
+# A picture of 64 KiB with name and status, padded and sealed.
+MAX_PROFILE: Final = 68 << 10
+# What one account may have open; who floods a server with invites needs many accounts.
+MAX_INVITES: Final = 20
+# A family, or a small club.
+MAX_INVITE_USES: Final = 50
 # The longest OPAQUE message has 320 bytes; the rest is room for another group.
 MAX_OPAQUE_MESSAGE: Final = 1 << 10
 # Kind, suite, policies and one signature; larger rules have no place in it.

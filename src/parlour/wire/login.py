@@ -70,6 +70,7 @@ class RegisterFinish(Body, array_like=True, frozen=True):
     device_proof: Signature
     vault: VaultBytes
     prekeys: Annotated[list[Prekey], Meta(max_length=MAX_PREKEYS_PER_UPLOAD)]
+    recovery_vault: VaultBytes | None = None
 
 
 class LoginStart(Body, array_like=True, frozen=True):
@@ -129,3 +130,9 @@ class RevokeSession(Body, array_like=True, frozen=True):
     """End one login, by its handle."""
 
     handle: Annotated[str, Meta(min_length=16, max_length=16)]
+
+
+class LogOutEverywhere(Body, array_like=True, frozen=True):
+    """End every session of the account; with `but_this`, all others."""
+
+    but_this: bool

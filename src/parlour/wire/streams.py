@@ -32,8 +32,8 @@ from parlour.wire.limits import (
 )
 from parlour.wire.prekeys import Count
 
-StreamKind = Literal["inbox", "direct"]
-"""`inbox` is one device's own; `direct` is a conversation of two accounts."""
+StreamKind = Literal["inbox", "direct", "self"]
+"""`inbox` is one device's; `direct` is of two accounts; `self` is of one account's devices."""
 PartBytes = Annotated[bytes, Meta(min_length=1, max_length=MAX_PART)]
 """A ciphertext for one device."""
 PageLimit = Annotated[int, Meta(ge=1, le=MAX_PAGE)]
@@ -43,7 +43,8 @@ PageLimit = Annotated[int, Meta(ge=1, le=MAX_PAGE)]
 class CreateConversation(Body, array_like=True, frozen=True):
     """Create a stream of a kind with members, or get the one that exists.
 
-    Of kind `direct` there is one per pair of accounts: who comes second gets the first one's.
+    Of kind `direct` there is one per pair of accounts, of kind `self` one per account: who comes
+    second gets the first one's.
     `genesis` fixes kind, suite and policies; the server stores it, the clients check it.
     """
 

@@ -54,6 +54,7 @@ from parlour.wire.streams import (
     Position,
     StreamInfo,
 )
+from parlour.wire.vaults import NewVaults, PasswordFinish
 
 T = TypeVar("T")
 NOW = 1_800_000_000
@@ -181,6 +182,7 @@ class Person:
     device_key: Ed25519PrivateKey = field(default_factory=Ed25519PrivateKey.generate)
     account_id: bytes = field(default_factory=lambda: os.urandom(16))
     logged_in: LoggedIn | None = None
+    recovery_vault: bytes | None = None
 
     def __post_init__(self) -> None:
         self.device = self.make_device(self.device_key)
@@ -248,6 +250,7 @@ class Person:
             device_proof=self.device_key.sign(proof),
             vault=b"sealed vault",
             prekeys=prekeys(keys),
+            recovery_vault=self.recovery_vault,
         )
 
     async def log_in(
@@ -322,6 +325,42 @@ class Person:
     def next_list(self, *devices: Device) -> DeviceListEntry:
         """The entry that follows the list as this person knows it."""
         return next_entry(self.list_state, self.account_key, devices or (self.device,), NOW)
+
+    # --- vault, password and recovery --------------------------------------------------------
+
+    def new_vaults(
+        self, number: int = 1, *, vault: bytes = b"next vault", recovery: bytes | None = None
+    ) -> NewVaults:
+        """Vaults that this person's account key signed."""
+        signed = proofs.vaults(
+            server=self.server.core.identity.name,
+            account_id=self.account_id,
+            number=number,
+            vault=vault,
+            recovery_vault=recovery or b"",
+        )
+        return NewVaults(number, vault, recovery, self.account_key.sign(signed))
+
+    def signed_upload(self, upload: bytes) -> bytes:
+        """The account key's signature over an OPAQUE record."""
+        record = proofs.login_record(
+            server=self.server.core.identity.name,
+            name=self.name,
+            account_id=self.account_id,
+            record_version=1,
+            upload=upload,
+        )
+        return self.account_key.sign(record)
+
+    def new_password(
+        self, password: Stretched | None = None, number: int = 1, **fields: Any
+    ) -> PasswordFinish:
+        """The second leg of a change of password; the first one needs nobody but the server."""
+        state, request = ClientRegistration.start(password or self.password)
+        response = self.server.core.opaque.register(request, self.name)
+        upload = state.finish(response).upload
+        values: dict[str, Any] = {"end_sessions": False, "vaults": self.new_vaults(number)}
+        return PasswordFinish(upload, self.signed_upload(upload), **(values | fields))
 
     async def change_list(self, entry: DeviceListEntry, *, token: str | None = None) -> None:
         await self.rest(

@@ -6,10 +6,15 @@ import os
 
 from msgspec import Struct
 
+from parlour.login import ClientRegistration
+from parlour.server.clock import system_clock
 from parlour.wire.directory import AppendDeviceList, LookUp, ReadDeviceList
+from parlour.wire.invites import CreateInvite, RevokeInvite
 from parlour.wire.kinds import OPERATIONS, Door, Kind
-from parlour.wire.login import RevokeSession
+from parlour.wire.linking import LinkAnswer, LinkTake
+from parlour.wire.login import LogOutEverywhere, RevokeSession
 from parlour.wire.prekeys import FetchBundles, PublishPrekeys
+from parlour.wire.profiles import ReadProfile, SetProfile
 from parlour.wire.server import Nothing
 from parlour.wire.streams import (
     Acknowledge,
@@ -19,6 +24,7 @@ from parlour.wire.streams import (
     Position,
     Read,
 )
+from parlour.wire.vaults import PasswordStart
 
 from .people import Person, message
 
@@ -33,12 +39,27 @@ NAMES_A_STREAM = [
 ]
 
 
+def in_a_day() -> int:
+    return system_clock() + 24 * 60 * 60 * 1000
+
+
 def sample(kind: Kind, person: Person, stream: bytes) -> Struct:
     """A request of `person` that would succeed, if they are in `stream`."""
     samples: dict[Kind, Struct] = {
         Kind.SESSIONS: Nothing(),
         Kind.REVOKE_SESSION: RevokeSession("0123456789abcdef"),
         Kind.LOG_OUT: Nothing(),
+        Kind.LOG_OUT_EVERYWHERE: LogOutEverywhere(True),
+        Kind.READ_VAULT: Nothing(),
+        Kind.PASSWORD_START: PasswordStart(ClientRegistration.start(person.password)[1]),
+        Kind.PASSWORD_FINISH: person.new_password(),
+        Kind.LINK_TAKE: LinkTake(b"mailbox of alice", 0, False),
+        Kind.LINK_ANSWER: LinkAnswer(b"mailbox of alice", 0, b"greeting"),
+        Kind.CREATE_INVITE: CreateInvite(os.urandom(32), 1, in_a_day()),
+        Kind.INVITES: Nothing(),
+        Kind.REVOKE_INVITE: RevokeInvite(bytes(32)),
+        Kind.SET_PROFILE: SetProfile(b"sealed profile"),
+        Kind.READ_PROFILE: ReadProfile(person.account_id),
         Kind.LOOK_UP: LookUp(person.name),
         Kind.READ_DEVICE_LIST: ReadDeviceList(person.account_id, 0),
         Kind.APPEND_DEVICE_LIST: AppendDeviceList(person.next_list().encode()),

@@ -61,6 +61,9 @@ async def test_rest_takes_a_good_token(server: Server) -> None:
     named_wrong = {
         Kind.REVOKE_SESSION: Code.USAGE_INVALID,
         Kind.CREATE_CONVERSATION: Code.ACCOUNT_UNKNOWN,
+        Kind.LINK_TAKE: Code.LINK_EXPIRED,
+        Kind.LINK_ANSWER: Code.LINK_EXPIRED,
+        Kind.REVOKE_INVITE: Code.USAGE_INVALID,
     }
     for kind in [each for each in ON_REST if each is not Kind.LOG_OUT]:
         answer = await rest(server, kind, encode_body(sample(kind, alice, stream)), alice.token)

@@ -12,15 +12,21 @@ from pathlib import Path
 import pytest
 
 from parlour.errors import ParlourError
+from parlour.identity.device_list import next_entry
+from parlour.identity.recovery import RecoveryKey
 from parlour.server import Config, Server, create_invite
 from parlour.server.logs import FIELDS
+from parlour.wire.directory import AppendDeviceList
+from parlour.wire.invites import CreateInvite
 from parlour.wire.kinds import Kind
 from parlour.wire.prekeys import Bundles, FetchBundles
+from parlour.wire.profiles import SetProfile
 from parlour.wire.server import Nothing
 from parlour.wire.streams import Acknowledge, Position
 from tests.conftest import CHECKOUT
 
-from .people import Person, open_socket
+from .people import NOW, Person, open_socket
+from .requests import in_a_day
 
 ROWS = re.findall(
     r"^\| `([^`]+)` \|", (CHECKOUT / "docs/metadata.md").read_text("utf-8"), re.MULTILINE
@@ -55,8 +61,27 @@ async def story(server: Server, config: Config) -> list[bytes]:
     async with open_socket(server, "/v1/live", alice.token) as socket:
         with pytest.raises(ParlourError):
             await alice.begin(socket)
+    await keep_an_account(server, bea)
     tokens = [person.token.encode() for person in (alice, bea, tablet)]
     return [secret, alice.password.reveal(), b"127.0.0.1", *tokens]
+
+
+async def keep_an_account(server: Server, person: Person) -> None:
+    """Password, recovery, profile and an invite of one's own."""
+    paper = RecoveryKey.generate()
+    entry = next_entry(
+        person.list_state,
+        person.account_key,
+        (person.device,),
+        NOW,
+        recovery_key=paper.proof_key().public_key,
+    )
+    vaults = person.new_vaults(1, recovery=b"second copy")
+    append = AppendDeviceList(entry.encode(), None, vaults)
+    await person.rest(Kind.APPEND_DEVICE_LIST, append, Nothing)
+    await person.rest(Kind.SET_PROFILE, SetProfile(b"sealed profile"), Nothing)
+    invite = CreateInvite(bytes(32), 1, in_a_day())
+    await person.rest(Kind.CREATE_INVITE, invite, Nothing)
 
 
 def columns(connection: sqlite3.Connection) -> dict[str, list[str]]:

@@ -33,6 +33,12 @@ def test_only_the_login_and_the_servers_name_need_no_token() -> None:
         Kind.REGISTER_FINISH,
         Kind.LOGIN_START,
         Kind.LOGIN_FINISH,
+        Kind.RECOVER_START,
+        Kind.RECOVER_FINISH,
+        Kind.RESET_START,
+        Kind.RESET_FINISH,
+        Kind.LINK_OFFER,
+        Kind.LINK_WAIT,
     }
 
 

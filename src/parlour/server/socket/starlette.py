@@ -21,9 +21,9 @@ from parlour.server.faults import as_ours, error_body, http_status
 from parlour.server.http.requests import address_of, bearer_token
 from parlour.server.hub import CLOSE_POLICY
 from parlour.server.limits import REFUSALS_PER_ADDRESS, SOCKETS_PER_ADDRESS
-from parlour.server.logins import LoginTalk
 from parlour.server.sessions import Grant
 from parlour.server.socket.session import LiveSession, LoginSession, SocketSession
+from parlour.server.talk import LoginTalk
 from parlour.wire.frames import encode_body
 
 # Both legs of a login with the client's stretching between them, and some patience.

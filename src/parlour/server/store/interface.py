@@ -10,9 +10,11 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from parlour.server.store.records import (
+    AccountChange,
     AccountRecord,
     AppendedEntry,
     DeviceRecord,
+    InviteRecord,
     ListChange,
     NewAccount,
     NewDevice,
@@ -47,6 +49,14 @@ class Accounts(Protocol):
 
     async def by_id(self, account_id: bytes) -> AccountRecord | None:
         """Find an account by its id."""
+
+    async def change(self, account_id: bytes, change: AccountChange, *, now: int) -> ListChange:
+        """Change all of it, or nothing.
+
+        Raises ``device_list.conflict`` and ``device_list.invalid`` as `Devices.append_list`,
+        ``vault.conflict`` when the vaults' number is not the next one, and ``device.removed``
+        when the token is for a device that is not on the list then.
+        """
 
     async def contacts(self, account_id: bytes) -> tuple[bytes, ...]:
         """Who shares a stream with the account, itself included."""
@@ -111,6 +121,9 @@ class Tokens(Protocol):
     async def revoke(self, account_id: bytes, token_hash: bytes, *, now: int) -> bool:
         """End a token of the account; False if there is none that is good."""
 
+    async def revoke_all(self, account_id: bytes, *, keep: bytes | None, now: int) -> None:
+        """End all tokens of the account but the one whose hash is `keep`."""
+
 
 class Invites(Protocol):
     """Invites, by the hash of their secret. `Accounts.register` uses them up."""
@@ -118,10 +131,33 @@ class Invites(Protocol):
     async def add(
         self, invite_hash: bytes, *, uses: int, expires_at: int, issuer: bytes | None
     ) -> None:
-        """Store an invite; `issuer` is an account, or None for the operator."""
+        """Store an invite; `issuer` is an account, or None for the operator.
+
+        Raises ``limit.count`` for more than `MAX_INVITES` of one account, and ``usage.invalid``
+        for a hash that is there.
+        """
 
     async def usable(self, invite_hash: bytes, *, now: int) -> bool:
         """Whether somebody may register with it now."""
+
+    async def of_account(self, issuer: bytes, *, now: int) -> list[InviteRecord]:
+        """The invites of an account that can still be used."""
+
+    async def revoke(self, issuer: bytes, invite_hash: bytes) -> bool:
+        """End an invite of an account; False if it has none of that hash."""
+
+
+class Profiles(Protocol):
+    """Profiles, sealed."""
+
+    async def replace(self, account_id: bytes, profile: bytes) -> None:
+        """Replace the account's profile; empty removes it."""
+
+    async def read(self, reader: bytes, account_id: bytes) -> bytes:
+        """The profile of an account, for who shares a stream with it.
+
+        Raises ``profile.unknown`` for everybody else, and where there is none.
+        """
 
 
 class Prekeys(Protocol):
@@ -152,6 +188,12 @@ class Streams(Protocol):
 
         Raises ``account.unknown``, ``limit.count``, and ``usage.invalid`` for a stream id that is
         taken.
+        """
+
+    async def create_self(self, info: StreamInfo, *, creator: bytes) -> tuple[StreamInfo, bool]:
+        """Create the stream of one account's own devices, or get it; True if it was made.
+
+        Raises as `create_direct`.
         """
 
     async def of_device(self, device_id: bytes) -> StreamInfos:
@@ -208,6 +250,10 @@ class Store(Protocol):
     @property
     def invites(self) -> Invites:
         """Invites."""
+
+    @property
+    def profiles(self) -> Profiles:
+        """Profiles."""
 
     @property
     def prekeys(self) -> Prekeys:

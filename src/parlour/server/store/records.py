@@ -5,11 +5,13 @@ All times are milliseconds since the epoch.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
 from parlour.wire.prekeys import Prekey
+from parlour.wire.vaults import NewVaults
 
 DAY_MS: Final = 24 * 60 * 60 * 1000
 # A device that stays away longer finds gaps, and is told so; a dead one stops nothing.
@@ -50,6 +52,8 @@ class AccountRecord:
     name: str
     record: bytes
     vault: bytes
+    recovery_vault: bytes | None = None
+    vault_number: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,42 @@ class NewAccount:
     prekeys: list[Prekey]
     token: NewToken
     invite: bytes | None
+    recovery_vault: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewList:
+    """A device list entry: its number, all devices from then on, first prekeys of new ones."""
+
+    number: int
+    entry: bytes
+    devices: Sequence[NewDevice]
+    prekeys: Mapping[bytes, Sequence[Prekey]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class AccountChange:
+    """What one durable step changes of an account; None leaves a thing as it is.
+
+    `record` is the OPAQUE record and its signature. `token` logs that device in, after
+    `end_sessions` has ended all others but the one with the hash `keep_session`.
+    """
+
+    record: tuple[bytes, bytes] | None = None
+    vaults: NewVaults | None = None
+    device_list: NewList | None = None
+    end_sessions: bool = False
+    keep_session: bytes | None = None
+    token: tuple[bytes, NewToken] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InviteRecord:
+    """An invite that can still be used, by the hash of its secret."""
+
+    hash: bytes
+    uses_left: int
+    expires_at: int
 
 
 @dataclass(frozen=True, slots=True)

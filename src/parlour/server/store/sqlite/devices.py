@@ -10,9 +10,11 @@ from parlour.server.store.records import (
     DeviceRecord,
     ListChange,
     NewDevice,
+    NewList,
     Retention,
 )
 from parlour.server.store.sqlite.database import Database
+from parlour.server.store.sqlite.prekeys import insert_prekeys
 from parlour.server.store.sqlite.rows import account_pk, active_device
 
 
@@ -49,7 +51,9 @@ class SqliteDevices:
     ) -> ListChange:
         """See `interface.Devices.append_list`."""
         return await self._database.write(
-            lambda connection: _append_list(connection, account_id, number, entry, devices, now)
+            lambda connection: append_list(
+                connection, account_id, NewList(number, entry, devices), now
+            )
         )
 
     async def exchange_ticket(
@@ -110,25 +114,21 @@ def _list_head(connection: sqlite3.Connection, account_id: bytes) -> bytes | Non
     return row[0] if row else None
 
 
-def _append_list(
-    connection: sqlite3.Connection,
-    account_id: bytes,
-    number: int,
-    entry: bytes,
-    devices: Sequence[NewDevice],
-    now: int,
+def append_list(
+    connection: sqlite3.Connection, account_id: bytes, new: NewList, now: int
 ) -> ListChange:
+    """See `interface.Devices.append_list`; prekeys are stored for devices that are added."""
     account = account_pk(connection, account_id)
     (last,) = connection.execute(
         "SELECT max(number) FROM device_lists WHERE account = ?", (account,)
     ).fetchone()
-    if number != last + 1:
+    if new.number != last + 1:
         raise ConflictError(Code.DEVICE_LIST_CONFLICT)
     connection.execute(
         "INSERT INTO device_lists (account, number, entry) VALUES (?, ?, ?)",
-        (account, number, entry),
+        (account, new.number, new.entry),
     )
-    listed = {device.device_id for device in devices}
+    listed = {device.device_id for device in new.devices}
     removed = [
         (pk, device_id)
         for pk, device_id in connection.execute(
@@ -138,8 +138,10 @@ def _append_list(
     ]
     for pk, _ in removed:
         _deactivate(connection, pk, now)
-    for device in devices:
+    for device in new.devices:
         _activate(connection, account, device)
+    for device_id, prekeys in new.prekeys.items():
+        insert_prekeys(connection, active_device(connection, device_id).pk, prekeys)
     return ListChange(tuple(device_id for _, device_id in removed))
 
 

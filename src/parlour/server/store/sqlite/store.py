@@ -14,6 +14,7 @@ from parlour.server.store.sqlite.devices import SqliteDevices
 from parlour.server.store.sqlite.invites import SqliteInvites
 from parlour.server.store.sqlite.lock import FileLock
 from parlour.server.store.sqlite.prekeys import SqlitePrekeys
+from parlour.server.store.sqlite.profiles import SqliteProfiles
 from parlour.server.store.sqlite.streams import SqliteStreams
 from parlour.server.store.sqlite.tokens import SqliteTokens
 from parlour.wire.ids import ID_SIZE
@@ -34,6 +35,7 @@ class SqliteStore:
         self.devices = SqliteDevices(database)
         self.tokens = SqliteTokens(database)
         self.invites = SqliteInvites(database)
+        self.profiles = SqliteProfiles(database)
         self.prekeys = SqlitePrekeys(database)
         self.streams = SqliteStreams(database)
 

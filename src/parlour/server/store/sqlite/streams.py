@@ -44,7 +44,13 @@ class SqliteStreams:
     ) -> tuple[StreamInfo, bool]:
         """See `interface.Streams.create_direct`."""
         return await self._database.write(
-            lambda connection: _create_direct(connection, info, creator)
+            lambda connection: _create_pair(connection, info, {creator, *info.members})
+        )
+
+    async def create_self(self, info: StreamInfo, *, creator: bytes) -> tuple[StreamInfo, bool]:
+        """See `interface.Streams.create_self`."""
+        return await self._database.write(
+            lambda connection: _create_pair(connection, info, [creator])
         )
 
     async def of_device(self, device_id: bytes) -> StreamInfos:
@@ -106,23 +112,24 @@ class _Pair(NamedTuple):
     high: int
 
 
-def _create_direct(
-    connection: sqlite3.Connection, info: StreamInfo, creator: bytes
+def _create_pair(
+    connection: sqlite3.Connection, info: StreamInfo, members: Iterable[bytes]
 ) -> tuple[StreamInfo, bool]:
-    accounts = [account_pk(connection, account) for account in {creator, *info.members}]
+    """The stream of two accounts; one account's own devices are the pair of it with itself."""
+    accounts = [account_pk(connection, account) for account in members]
     pair = _Pair(min(accounts), max(accounts))
     existing = connection.execute(
         "SELECT stream FROM direct_pairs WHERE low = ? AND high = ?", pair
     ).fetchone()
     if existing:
         return describe(connection, existing[0]), False
-    for account in pair:
+    for account in set(pair):
         _check_room(connection, account)
     stream = _insert_stream(connection, info)
     connection.execute(
         "INSERT INTO direct_pairs (low, high, stream) VALUES (?, ?, ?)", (*pair, stream)
     )
-    for account in pair:
+    for account in sorted(set(pair)):
         connection.execute("INSERT INTO members (stream, account) VALUES (?, ?)", (stream, account))
     return describe(connection, stream), True
 

@@ -52,6 +52,10 @@ class SqliteTokens:
             lambda connection: _revoke(connection, account_id, token_hash, now)
         )
 
+    async def revoke_all(self, account_id: bytes, *, keep: bytes | None, now: int) -> None:
+        """See `interface.Tokens.revoke_all`."""
+        await self._database.write(lambda connection: revoke_all(connection, account_id, keep, now))
+
 
 def insert_token(connection: sqlite3.Connection, device: int, token: NewToken) -> None:
     """Insert a token for a device, by the device's key in the database."""
@@ -93,6 +97,18 @@ def _revoke(connection: sqlite3.Connection, account_id: bytes, token_hash: bytes
         (now, token_hash, account_id),
     )
     return revoked.rowcount == 1
+
+
+def revoke_all(
+    connection: sqlite3.Connection, account_id: bytes, keep: bytes | None, now: int
+) -> None:
+    """End all tokens of an account but one."""
+    connection.execute(
+        "UPDATE tokens SET revoked_at = ? WHERE revoked_at IS NULL AND hash IS NOT ? "
+        "AND device IN (SELECT devices.pk FROM devices "
+        "JOIN accounts ON accounts.pk = account WHERE account_id = ?)",
+        (now, keep, account_id),
+    )
 
 
 def _record(row: tuple[bytes, bytes, bytes, int, int, int, int, int]) -> TokenRecord:
