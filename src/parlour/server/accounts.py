@@ -11,7 +11,6 @@ from parlour.errors import Code, ConflictError, NotFoundError, SecurityStop, Usa
 from parlour.identity import proofs
 from parlour.identity.device_list import DeviceListEntry, DeviceListState
 from parlour.login import OpaqueServer
-from parlour.primitives.random import Random, system_random
 from parlour.server.clock import Clock
 from parlour.server.hub import Hub
 from parlour.server.identity import ServerIdentity
@@ -19,7 +18,6 @@ from parlour.server.sessions import Grant, SessionService
 from parlour.server.store import AccountRecord, Store
 from parlour.server.store.records import AccountChange, NewDevice, NewList
 from parlour.wire.directory import AppendDeviceList, DevicePrekeys
-from parlour.wire.ids import ID_SIZE
 from parlour.wire.kinds import Kind
 from parlour.wire.login import RegisterChallenge
 from parlour.wire.push import PushDeviceList
@@ -38,7 +36,6 @@ class AccountService:
         opaque: OpaqueServer,
         identity: ServerIdentity,
         clock: Clock,
-        random: Random = system_random,
     ) -> None:
         self._store = store
         self._hub = hub
@@ -46,7 +43,6 @@ class AccountService:
         self._opaque = opaque
         self._identity = identity
         self._clock = clock
-        self._random = random
 
     # --- what a device with a token may do ---------------------------------------------------
 
@@ -130,8 +126,9 @@ class AccountService:
         }
         if not first_prekeys.keys() <= added:
             raise UsageError(Code.USAGE_INVALID, "prekeys of a device that is not added")
+        # A device's inbox has its id, so that whoever knows the device knows where to write.
         devices = [
-            NewDevice(device.device_id, device.signature_key.to_bytes(), self._random(ID_SIZE))
+            NewDevice(device.device_id, device.signature_key.to_bytes(), inbox=device.device_id)
             for device in following.devices
         ]
         return following, NewList(entry.number, data, devices, first_prekeys)

@@ -67,9 +67,7 @@ class Core:
         self._logins = LoginService(
             store, self.sessions, self.limits, opaque, identity, clock, random
         )
-        self._accounts = AccountService(
-            store, self.hub, self.sessions, opaque, identity, clock, random
-        )
+        self._accounts = AccountService(store, self.hub, self.sessions, opaque, identity, clock)
         self._recovery = RecoveryService(
             store,
             self._accounts,

@@ -1,4 +1,4 @@
-"""A recovery key on paper, and a new password: the house fire, the forgotten password, the thief."""
+"""A recovery key on paper and a new password: the house fire, the forgotten password, a thief."""
 
 from __future__ import annotations
 
@@ -262,7 +262,7 @@ async def test_a_reset_that_does_not_verify_changes_nothing(server: Server) -> N
             {"device_list_entry": alice.next_list().encode(), "prekeys": prekeys(1)},
             Code.USAGE_INVALID,
         ),
-        ({"upload": bytes(10)}, Code.DECODE_TRUNCATED),
+        ({"upload": bytes(192)}, Code.LOGIN_BINDING),
     ):
         async with open_socket(server, "/v1/login") as socket:
             await recover(socket, alice)
