@@ -74,6 +74,7 @@ lint: $(STAMP) ## Format, lint, types, import directions, generated docs
 ifneq ($(wildcard src/parlour/wire/document*),)
 	$(call section,generated docs)
 	@$(BIN)/python -m parlour.wire.document --check
+	@$(BIN)/python -m tools.doors --check
 endif
 
 .PHONY: test
@@ -128,6 +129,7 @@ vectors: $(STAMP) ## Make our own test vectors again
 .PHONY: docs
 docs: $(STAMP) ## Write the generated pages of docs/ again
 	@$(BIN)/python -m parlour.wire.document
+	@$(BIN)/python -m tools.doors
 
 .PHONY: clean
 clean: ## Remove what make made, except .venv

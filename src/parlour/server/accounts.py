@@ -109,6 +109,8 @@ class AccountService:
         Prekeys are taken for devices that the entry adds: nobody publishes those of another.
         """
         entry = DeviceListEntry.decode(data)
+        if entry.account_id != state.account_id:
+            raise SecurityStop(Code.DEVICE_LIST_INVALID, "the entry is of another account")
         if entry.number != state.number + 1:
             raise ConflictError(Code.DEVICE_LIST_CONFLICT)
         try:
