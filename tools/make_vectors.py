@@ -2,6 +2,7 @@
 
 - `labels.json`: every label of every `labels` module of the package.
 - `double_ratchet.json`: whole pairwise sessions, with all inputs and every message.
+- `identity.json`: recovery keys, vaults, device lists, linkings, profiles.
 
 Everything is made again from fixed seeds; only what ML-KEM draws inside its library is taken from
 the file that is there. `--check` writes nothing and fails if a file is not what would be written.
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import parlour
-from tools.vectors import double_ratchet
+from tools.vectors import double_ratchet, identity
 
 FOLDER: Final = Path(__file__).resolve().parent.parent / "vectors" / "parlour-1"
 
@@ -48,6 +49,7 @@ def _labels(_: Any) -> Any:
 MAKERS: Final[dict[str, Callable[[Any], Any]]] = {
     "labels.json": _labels,
     "double_ratchet.json": double_ratchet.make,
+    "identity.json": identity.make,
 }
 
 
