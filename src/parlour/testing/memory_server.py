@@ -44,10 +44,7 @@ class _Account:
     @property
     def state(self) -> DeviceListState:
         """The list as it is now."""
-        latest = DeviceListEntry.decode(self.entries[-1])
-        return DeviceListState(
-            latest.account_id, latest.account_key, latest.number, latest.hash(), latest.devices
-        )
+        return DeviceListState.after(DeviceListEntry.decode(self.entries[-1]))
 
     @property
     def devices(self) -> list[bytes]:
