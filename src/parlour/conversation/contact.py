@@ -85,10 +85,7 @@ class Contact:
     @property
     def state(self) -> DeviceListState:
         """The verified device list as it is now."""
-        head = self.head
-        return DeviceListState(
-            head.account_id, head.account_key, head.number, head.hash(), head.devices
-        )
+        return DeviceListState.after(self.head)
 
     @property
     def stopped(self) -> bool:
