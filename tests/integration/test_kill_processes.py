@@ -36,7 +36,7 @@ async def run_steps(story: str, town: Town, folder: Path, first: int) -> list[di
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(CHECKOUT), *sys.path])},
     )
     output, errors = await process.communicate()
-    assert process.returncode == 0, (output.decode()[-2000:], errors.decode()[-4000:])
+    assert process.returncode == 0, output.decode()[-2000:] + errors.decode()[-6000:]
     return [json.loads(line) for line in output.decode().splitlines()]
 
 

@@ -265,7 +265,11 @@ class Machine:
 
         `name` is the one that was asked for: an answer about another one is refused.
         """
-        return self._directory.found(page, name)
+        account_id = self._directory.found(page, name)
+        # Entries may wait for this very list, whose request is no longer needed: their turn comes
+        # with the answer to the next one.
+        self._receiving.want_directory()
+        return account_id
 
     def failed(self, request: Request, problem: ParlourError, now: int) -> None:
         """A request failed; it is asked again later, or what depends on it is told."""
