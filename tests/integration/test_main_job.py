@@ -2,15 +2,18 @@
 
 import asyncio
 import random
+import threading
 from contextlib import aclosing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from parlour.client.client import Client, Connected, Disconnected
 from parlour.client.home import Home
-from parlour.conversation.changes import MessageState
+from parlour.client.store import LocalStore
+from parlour.conversation.changes import DeleteRecord, Message, MessageState
 from parlour.conversation.contact import Verification
 from parlour.conversation.events import MessageReceived, MessageSent
 from parlour.errors import Code, ParlourError
@@ -92,6 +95,34 @@ async def test_sent_says_what_keeps_a_message_here(town: Town) -> None:
         async with town.open("bob") as bob:
             assert await next_texts(bob, 1) == ["hello"]
         await alice.sent()
+
+
+async def test_what_was_sent_is_on_disk_when_the_wait_for_it_ends(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The machine knows before its disk does, which here takes its time with what was answered."""
+    original = LocalStore._apply
+    gate = threading.Event()
+
+    def slow(store: LocalStore, changes: Any) -> list[Message]:
+        if any(isinstance(change, DeleteRecord) for change in changes):
+            gate.wait(PATIENCE)
+        return original(store, changes)
+
+    async with town.serving(), town.open("alice") as alice:
+        await alice.send("bob", "first")
+        await alice.sent()
+        monkeypatch.setattr(LocalStore, "_apply", slow)
+        await asyncio.gather(*(alice.send("bob", str(number)) for number in range(10)))
+        async with asyncio.timeout(PATIENCE):
+            while alice.waiting:  # noqa: ASYNC110  # nothing is told before the disk has it
+                await asyncio.sleep(0)
+        sent = asyncio.create_task(alice.sent())
+        await asyncio.sleep(0)
+        asyncio.get_running_loop().call_soon(gate.set)
+        await sent
+        said = await alice.history("bob")
+        assert {message.state for message in said} == {MessageState.SENT}
 
 
 async def test_cancelled_sends_are_said_once_or_never(town: Town) -> None:

@@ -193,6 +193,8 @@ class Client:
         await self.connected(timeout)
         with contextlib.suppress(TransportError):
             await self._until(lambda: self._engine.machine.caught_up, timeout, self._engine.changed)
+        # What was read is on disk, where `unread` looks for it.
+        await self._engine.current()
 
     async def _until(self, reached: Callable[[], bool], timeout: float, signal: Signal) -> None:
         """Wait for a condition that `signal` tells of; raise why it can't come, or does not."""
@@ -306,6 +308,8 @@ class Client:
             return not self.waiting
 
         await self._until(none_waits, timeout, self._engine.changed)
+        # The machine knows it before the disk does, and `history` reads the disk.
+        await self._engine.current()
 
     async def _raise_for_stopped(self) -> None:
         """Raise if something waits for a person to accept a changed key."""
