@@ -105,6 +105,10 @@ class Machine:
 
     # --- What is known -------------------------------------------------------------------
 
+    def snapshot(self) -> bytes:
+        """What a new device of the account begins with (`first_changes`), for linking it."""
+        return b""
+
     @property
     def account_id(self) -> bytes:
         """Our account."""

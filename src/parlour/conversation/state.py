@@ -50,7 +50,11 @@ _UPKEEP: Final = b"upkeep"
 
 
 class OwnDevice(Struct, frozen=True):
-    """This device and its account, as they were registered."""
+    """This device and its account, as they were registered.
+
+    `first` when the account began on this device: a later one meets conversations that others
+    have read for long.
+    """
 
     server: str
     name: str
@@ -58,6 +62,7 @@ class OwnDevice(Struct, frozen=True):
     signature_key: bytes
     identity_key: bytes
     has_kem: bool = True
+    first: bool = True
 
     def __repr__(self) -> str:
         return f"OwnDevice({self.name}@{self.server})"
@@ -372,8 +377,13 @@ def read_own(records: Records) -> OwnDevice:
     return _decoded(_required(records, Namespace.DEVICE, RECORD), OwnDevice)
 
 
-def first_changes(own: OwnDevice, contact: Contact, prekeys: PrekeyStore) -> list[Change]:
-    """The records that a machine starts from, for a device that was just registered."""
+def first_changes(
+    own: OwnDevice, contact: Contact, prekeys: PrekeyStore, snapshot: bytes = b""
+) -> list[Change]:
+    """The records that a machine starts from, for a device that was just made.
+
+    `snapshot` is `Machine.snapshot` of an older device of the account, where one handed it over.
+    """
     return [
         PutRecord(Namespace.DEVICE, RECORD, msgspec.msgpack.encode(own)),
         PutRecord(Namespace.CONTACT, contact.account_id, contact.encode()),
