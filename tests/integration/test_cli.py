@@ -97,6 +97,7 @@ def test_both_verify_the_same_number(pair: Shell) -> None:
     (verified,) = pair.run("bob", "verify", "alice", "--yes")
     assert verified["verification"] == "verified"
     assert verified["digits"] == shown["digits"]
+    assert verified["words"] == shown["words"]
     pair.run("bob", "verify", "alice", "--accept", "--yes", code=2)
     assert "✓ verified" in pair.read("bob", "contacts")
 

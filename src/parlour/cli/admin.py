@@ -29,6 +29,7 @@ def invite(
     expires: str = "7d",
     address: str | None = None,
     qr_code: Annotated[bool, Parameter(name="--qr", negative=())] = False,
+    qr_file: Path | None = None,
     data: Path | None = None,
     config: Path = Path("parlour.toml"),
     options: Options = Options(),  # noqa: B008 - frozen
@@ -48,11 +49,15 @@ def invite(
         HOST or HOST:PORT where people reach the server.
     qr_code
         Show it as a QR code too.
+    qr_file
+        Write the QR code to this PNG or SVG file. Whoever sees it may register.
     data
         Folder of the server. [default: parlour-data]
     config
         File of settings.
     """
+    if qr_file is not None:
+        qr.kind_of(qr_file)
     settings = server_config(config, data=data)
     named = Address.parse(address) if address else None
     made = create_invite(
@@ -80,6 +85,9 @@ def invite(
     if qr_code:
         output.text()
         output.text(qr.drawn(line))
+    if qr_file is not None:
+        qr.save(line, qr_file)
+        output.note(f"The code is in {qr_file}.")
     times = "once" if uses == 1 else f"{uses} times"
     output.note(
         f"Good {times} until {until:%Y-%m-%d %H:%M} UTC, for {made.server} at "

@@ -1,4 +1,4 @@
-"""A safety number, as people compare it."""
+"""A safety number, as people compare it: digits to look at, words to read to each other."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Final
 from parlour.transparency import SafetyNumber
 
 GROUPS_PER_LINE: Final = 4
+WORDS_PER_LINE: Final = 4
 _DIGITS_PER_GROUP: Final = 5
 
 
@@ -19,3 +20,11 @@ def digit_lines(number: SafetyNumber | str) -> list[str]:
         "  ".join(groups[at : at + GROUPS_PER_LINE])
         for at in range(0, len(groups), GROUPS_PER_LINE)
     ]
+
+
+def word_lines(number: SafetyNumber) -> list[str]:
+    """The sixteen words, four in a line, in columns."""
+    words = number.words
+    width = max(len(word) for word in words)
+    rows = [words[at : at + WORDS_PER_LINE] for at in range(0, len(words), WORDS_PER_LINE)]
+    return ["  ".join(word.ljust(width) for word in row).rstrip() for row in rows]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -12,7 +13,7 @@ from parlour.cli import qr
 from parlour.cli.options import HomeOptions, confirm
 from parlour.cli.output import Output
 from parlour.cli.safe_text import one_line
-from parlour.cli.safety import digit_lines
+from parlour.cli.safety import digit_lines, word_lines
 from parlour.client.client import Client
 from parlour.client.workers import run_slow
 from parlour.conversation.contact import Contact, Verification
@@ -26,12 +27,14 @@ async def verify(
     *,
     accept: Annotated[bool, Parameter(negative=())] = False,
     yes: Annotated[bool, Parameter(negative=())] = False,
+    qr_file: Annotated[Path | None, Parameter(name=["--qr", "--qr-file"])] = None,
     options: HomeOptions = HomeOptions(),  # noqa: B008 - frozen
 ) -> int:
     """Compare the safety number with somebody, and mark them as verified.
 
-    Both of you run this and compare the sixty digits: in person, or in a call in which you know
-    the voice. They are the same if, and only if, nobody sits between you.
+    Both of you run this and compare the sixty digits, or the sixteen words, or scan the code: in
+    person, or in a call in which you know the voice. They are the same if, and only if, nobody sits
+    between you. Once is enough: it covers all devices of both, now and later.
 
     Parameters
     ----------
@@ -40,8 +43,12 @@ async def verify(
     accept
         Go on with a changed key without comparing.
     yes
-        Don't ask: you have compared the digits.
+        Don't ask: you have compared.
+    qr_file
+        Write the QR code to this PNG or SVG file too, to print it.
     """
+    if qr_file is not None:
+        qr.kind_of(qr_file)
     password = await options.password()
     output = options.output()
     async with Client.open(options.folder(), password) as client:
@@ -50,6 +57,9 @@ async def verify(
         if accept and not contact.stopped:
             raise UsageError(Code.USAGE_STATE, f"{one_line(contact.name)} has no changed key")
         _show(output, client.name, contact, number)
+        if qr_file is not None:
+            await run_slow(qr.save, number.scannable(), qr_file)
+            output.note(f"The code is in {qr_file}.")
         # Piped, it only shows the number; a decision needs somebody who answers, or --yes.
         asks = sys.stdin.isatty() and not options.json
         if accept and not (yes or asks):
@@ -69,6 +79,11 @@ def _show(output: Output, own: str, contact: Contact, number: SafetyNumber) -> N
     for line in digit_lines(number):
         output.text(Text(f"    {line}", style="bold"))
     output.text()
+    output.text("To read to each other, the same as words; one of the two is enough:")
+    output.text()
+    for line in word_lines(number):
+        output.text(Text(f"    {line}", style="bold"))
+    output.text()
     output.text(qr.drawn(number.scannable()))
     output.text()
     if contact.stopped:
@@ -80,7 +95,7 @@ def _show(output: Output, own: str, contact: Contact, number: SafetyNumber) -> N
             )
         )
     output.text(
-        f"{name} sees the same digits with: parlour verify {local(own)}\n"
+        f"{name} sees the same with: parlour verify {local(own)}\n"
         "Compare them in person, or in a call in which you know the voice. Not over this chat."
     )
     if contact.verification is Verification.VERIFIED:
@@ -93,6 +108,7 @@ def document(contact: Contact, number: SafetyNumber) -> dict[str, object]:
         "name": contact.name,
         "verification": contact.verification.value,
         "digits": number.digits,
+        "words": number.words,
         "scannable": number.scannable().hex(),
     }
 
@@ -106,7 +122,7 @@ def _question(contact: Contact, *, accept: bool) -> str:
     name = one_line(contact.name)
     if accept:
         return f"Go on with {name}'s new key without comparing?"
-    return f"Did you compare, and are all digits the same as {name}'s?"
+    return f"Did you compare, and is it all the same as {name}'s?"
 
 
 def _outcome(contact: Contact) -> str:

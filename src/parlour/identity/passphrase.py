@@ -8,23 +8,16 @@ on it alone (`vault.seal_lone_vault`). The words are those of BIP-39 in English,
 
 from __future__ import annotations
 
-from functools import cache
-from importlib import resources
 from typing import Final, Self
 
-from parlour.errors import Code, InternalError, UsageError
-from parlour.primitives.hashes import sha256
+from parlour.errors import Code, UsageError
 from parlour.primitives.random import Random, system_random
 from parlour.primitives.secret import REDACTED
+from parlour.primitives.words import WORD_BITS, word_list
 
 MIN_WORDS: Final = 6
 # A password has at most 1,024 characters; 24 words hold more than 256 bits.
 MAX_WORDS: Final = 24
-_BITS: Final = 11
-# SHA-256 of the list, which is part of the standard: another file would be another strength.
-_LIST_HASH: Final = bytes.fromhex(
-    "2f5eed53a4727b4bf8880d8f3f199efc90e58503646d9ff8eff3a2ed3b24dbda"
-)
 
 
 class Passphrase:
@@ -42,7 +35,7 @@ class Passphrase:
             raise UsageError(Code.USAGE_INVALID, f"{MIN_WORDS} to {MAX_WORDS} words")
         chosen = word_list()
         # 2^16 is a multiple of 2^11, so the remainder is uniform.
-        numbers = (int.from_bytes(random(2)) % (1 << _BITS) for _ in range(words))
+        numbers = (int.from_bytes(random(2)) % (1 << WORD_BITS) for _ in range(words))
         return cls(tuple(chosen[number] for number in numbers))
 
     def reveal(self) -> str:
@@ -52,16 +45,7 @@ class Passphrase:
     @property
     def bits(self) -> int:
         """How many bits of chance are in it."""
-        return _BITS * len(self._words)
+        return WORD_BITS * len(self._words)
 
     def __repr__(self) -> str:
         return f"Passphrase({REDACTED})"
-
-
-@cache
-def word_list() -> tuple[str, ...]:
-    """The 2,048 words; raises `InternalError` if the package is another one than was locked."""
-    data = resources.files("mnemonic").joinpath("wordlist", "english.txt").read_bytes()
-    if sha256(data) != _LIST_HASH:
-        raise InternalError(Code.INTERNAL_BUG, "the list of words is another one")
-    return tuple(data.decode("ascii").split())

@@ -5,7 +5,7 @@ and later. Each half is a fingerprint of one key under its account's id; the hal
 both people see the same sixty digits. The version and the key type are not Signal's, and the
 hashed id begins with our label: a number from elsewhere never fits one of ours.
 
-Shown as digits and as a QR code; other ways to show `SafetyNumber` belong beside `groups`.
+Shown as digits, as words (`safety_words`) and as a QR code.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from parlour.primitives.hashes import equal
 from parlour.primitives.signature import Ed25519PublicKey
 from parlour.transparency import labels
 from parlour.transparency.fingerprint import FINGERPRINT_SIZE, digits, numeric_fingerprint
+from parlour.transparency.safety_words import safety_words
 
 SAFETY_NUMBER_VERSION: Final = 1
 # An Ed25519 account key; Signal's 5 is an X25519 identity key.
@@ -64,6 +65,12 @@ class SafetyNumber:
         """The sixty digits as twelve groups of five, to be read aloud."""
         text = self.digits
         return [text[at : at + GROUP_DIGITS] for at in range(0, len(text), GROUP_DIGITS)]
+
+    @property
+    def words(self) -> list[str]:
+        """Sixteen words, the same on both sides: eight for each key, to be read aloud."""
+        first, second = sorted((safety_words(self.own), safety_words(self.other)))
+        return [*first, *second]
 
     def scannable(self) -> bytes:
         """The payload of the QR code, 65 bytes.

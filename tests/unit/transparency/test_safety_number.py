@@ -6,6 +6,7 @@ from parlour.errors import Code, DecodeError, SecurityStop, UsageError
 from parlour.primitives.signature import Ed25519PrivateKey
 from parlour.transparency import Party, SafetyNumber, compare, safety_number
 from parlour.transparency.fingerprint import digits, numeric_fingerprint
+from parlour.transparency.safety_words import BITS_PER_KEY, safety_words
 
 
 def party(number: int) -> Party:
@@ -15,6 +16,10 @@ def party(number: int) -> Party:
 
 ANNA, BEA, EVE = party(1), party(2), party(3)
 PINNED = "41315 80853 28165 11590 84663 19479 70241 55621 00783 93049 05917 51114"
+PINNED_WORDS = (
+    "bar rifle quick inflict adult degree absent genre "
+    "company nominee rich afraid salmon crew tiger excite"
+)
 
 
 def test_both_sides_see_the_same_sixty_digits_in_twelve_groups() -> None:
@@ -31,6 +36,28 @@ def test_the_digits_stay_what_they_are() -> None:
     # Made by an independent few lines of hashlib from the description; a change here tells people
     # that the keys of everybody they verified have changed.
     assert str(safety_number(ANNA, BEA)) == PINNED
+
+
+def test_both_sides_see_the_same_sixteen_words() -> None:
+    anna, bea = safety_number(ANNA, BEA), safety_number(BEA, ANNA)
+    assert anna.words == bea.words
+    assert len(anna.words) == 16
+    assert BITS_PER_KEY == 88
+    halves = {tuple(anna.words[:8]), tuple(anna.words[8:])}
+    assert halves == {safety_words(anna.own), safety_words(anna.other)}
+
+
+def test_words_are_of_one_key_each() -> None:
+    # A key in between shows in its own half, whatever the other half is.
+    with_bea, with_eve = safety_number(ANNA, BEA).words, safety_number(ANNA, EVE).words
+    shared = set(safety_words(ANNA.fingerprint()))
+    assert shared <= set(with_bea) & set(with_eve)
+    assert safety_words(BEA.fingerprint()) != safety_words(EVE.fingerprint())
+
+
+def test_the_words_stay_what_they_are() -> None:
+    # Made by an independent few lines of hashlib from the description.
+    assert " ".join(safety_number(ANNA, BEA).words) == PINNED_WORDS
 
 
 def test_another_key_or_another_account_gives_another_number() -> None:

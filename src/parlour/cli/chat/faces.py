@@ -13,7 +13,7 @@ from parlour.cli.chat.screen import Screen
 from parlour.cli.chat.terminal import write
 from parlour.cli.output import Output
 from parlour.cli.safe_text import one_line
-from parlour.cli.safety import digit_lines
+from parlour.cli.safety import digit_lines, word_lines
 from parlour.cli.shown import (
     MARKS,
     People,
@@ -91,6 +91,9 @@ def compared(number: SafetyNumber, state: ChatState) -> Text:
     text = Text(f"Safety number with {peer}:\n")
     for line in digit_lines(number):
         text.append(f"    {line}\n", style="bold")
+    text.append("The same as words:\n")
+    for line in word_lines(number):
+        text.append(f"    {line}\n", style="bold")
     return text.append(
         f"Compare it over another way than this chat, then leave and run: parlour verify {peer}"
     )
@@ -132,6 +135,7 @@ class JsonFace:
                 "name": state.peer,
                 "verification": state.verification.value,
                 "digits": number.digits,
+                "words": number.words,
                 "scannable": number.scannable().hex(),
             }
         )
