@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from parlour.client import registration
+from parlour.client import set_up
 from parlour.client.client import Client, Said
 from parlour.client.home import PasswordLock
 from parlour.conversation.events import MessageReceived
+from parlour.identity.passphrase import Passphrase
 from parlour.primitives.kdf import Argon2Cost
 from parlour.server import Config, Server, create_invite
 
@@ -56,21 +57,35 @@ class Town:
         shutil.copytree(self.folder, folder)
         return Town(folder, self.port)
 
-    async def register(self, name: str, *, invite: str | None = None) -> None:
+    async def register(
+        self,
+        name: str,
+        *,
+        invite: str | None = None,
+        password: str | Passphrase = PASSWORD,
+        **options: Any,
+    ) -> None:
         """Register; the home opens cheaply."""
-
-        def cheap(password: str) -> PasswordLock:
-            return PasswordLock(password, CHEAP)
-
-        with patch.object(registration, "PasswordLock", cheap):
+        with cheap_homes():
             invite = invite or await self.invite()
-            await Client.register(self.home(name), invite, name, PASSWORD)
+            await Client.register(self.home(name), invite, name, password, **options)
 
     async def invite(self, config: Config | None = None) -> str:
         invite = await asyncio.to_thread(
             create_invite, config or self.config, host="127.0.0.1", port=self.port
         )
         return invite.to_text()
+
+
+@contextmanager
+def cheap_homes() -> Iterator[None]:
+    """Homes that are made in here open cheaply."""
+
+    def cheap(password: str) -> PasswordLock:
+        return PasswordLock(password, CHEAP)
+
+    with patch.object(set_up, "PasswordLock", cheap):
+        yield
 
 
 async def found_town(folder: Path, *names: str) -> Town:

@@ -93,6 +93,8 @@ class Code(StrEnum):
     DEVICE_LIST_APPROVAL = "device_list.approval"
     VAULT_CLOSED = "vault.closed"
     VAULT_CONFLICT = "vault.conflict"
+    VAULT_ROLLBACK = "vault.rollback"
+    PASSPHRASE_REFUSED = "passphrase.refused"  # noqa: S105
     RECOVERY_MISTYPED = "recovery.mistyped"
     RECOVERY_FAILED = "recovery.failed"
     LINK_INVALID = "link.invalid"
@@ -370,6 +372,16 @@ CODES: Final[dict[Code, Explanation]] = {
         "Another device changed the password or the recovery key first.",
         "Start again with the one that is valid now.",
     ),
+    Code.VAULT_ROLLBACK: Explanation(
+        SecurityStop,
+        "The server shows an older vault of this account than before, or another one.",
+        "Nothing was changed. Tell the operator; the server may be attacking you.",
+    ),
+    Code.PASSPHRASE_REFUSED: Explanation(
+        AccessError,
+        "A passphrase alone is not enough here.",
+        "Link with one of your devices, or use the recovery key.",
+    ),
     Code.RECOVERY_MISTYPED: Explanation(
         UsageError,
         "This is not a recovery key as it was printed.",
@@ -530,6 +542,7 @@ _NEVER_FROM_A_SERVER: Final = frozenset(
         Code.SERVER_NAME,
         Code.STORE_PASSWORD,
         Code.VAULT_CLOSED,
+        Code.VAULT_ROLLBACK,
         Code.RECOVERY_MISTYPED,
         Code.LINK_INVALID,
         Code.LINK_MISMATCH,

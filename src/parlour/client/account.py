@@ -23,8 +23,9 @@ class Account(Struct, frozen=True):
     """Where the server is, how it is recognised, and what logs this device in.
 
     `pins` are SHA-256 hashes of keys that the server may show; with none, a certificate authority
-    vouches for it. `token` is empty until the server has confirmed the login. `secret` opens the
-    vault together with the password.
+    vouches for it. `token` is empty while this device is not logged in. `secret` opens the vault
+    together with the password. `begun` while it is not known whether the server has made the
+    account, or taken this device into it. `vaults` is the highest number of vaults that was seen.
     """
 
     server: str
@@ -33,6 +34,8 @@ class Account(Struct, frozen=True):
     pins: tuple[bytes, ...]
     token: str
     secret: bytes
+    begun: bool = False
+    vaults: int = 0
 
     def __repr__(self) -> str:
         return f"Account({self.server} at {self.host}:{self.port})"

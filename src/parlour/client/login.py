@@ -7,32 +7,37 @@ the password above all, runs in worker threads.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
 from parlour.client.address import Address
 from parlour.client.connection import LOGIN_PATH, Connection
 from parlour.client.keys import SessionToken
+from parlour.client.new_device import MadeDevice
 from parlour.client.tls import Trust
+from parlour.client.vaults import seal_both, sign_record
 from parlour.client.workers import run_slow
-from parlour.errors import Code, PeerError, SecurityStop, TransportError, UsageError
+from parlour.errors import Code, PeerError, SecurityStop, TransportError, UsageError, error
 from parlour.identity import proofs
-from parlour.identity.device_list import Device, DeviceListEntry, device_id_of, first_entry
+from parlour.identity.device_list import DeviceListEntry, device_id_of, first_entry
 from parlour.identity.invite import InviteSecret
-from parlour.identity.vault import AccountSecret, ArchiveKey, VaultContent, seal_vault
+from parlour.identity.passphrase import Passphrase
+from parlour.identity.recovery import RecoveryKey
+from parlour.identity.vault import AccountSecret, ArchiveKey, VaultContent
 from parlour.login import (
-    RECORD_VERSION,
     ClientLogin,
     ClientRegistration,
     ExportKey,
     LoginContext,
+    LoginProof,
     Registration,
+    Stretched,
     account_name,
     server_name,
     stretch,
 )
-from parlour.primitives.random import Random, system_random
+from parlour.primitives.random import system_random
 from parlour.primitives.signature import Ed25519PrivateKey, Ed25519PublicKey
 from parlour.wire.frames import WIRE_VERSION
 from parlour.wire.kinds import Kind
@@ -45,7 +50,6 @@ from parlour.wire.login import (
     RegisterFinish,
     RegisterStart,
 )
-from parlour.wire.prekeys import Prekey
 from parlour.wire.server import Nothing, ServerInfo
 
 # Prekeys and device lists carry times: with a clock further off, others would refuse them.
@@ -106,20 +110,18 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class NewDevice:
-    """An account's first device: its place in the device list, its key, and its prekeys.
+    """An account's first device, and what its owner calls it.
 
-    `account_id` is 16 random bytes, chosen with the device because sessions are bound to both.
+    The account's id, 16 random bytes, is chosen with the device because sessions are bound to both.
     """
 
-    account_id: bytes
-    listed: Device
-    signature_key: Ed25519PrivateKey
-    prekeys: Sequence[Prekey] = field(repr=False)
+    device: MadeDevice
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class _Channel:
-    """What both flows are bound to, besides account and device."""
+class Channel:
+    """What every flow is bound to, besides account and device: this server, over this channel."""
 
     info: ServerInfo
     server: str
@@ -135,30 +137,37 @@ async def register(
     target: Target,
     *,
     name: str,
-    password: str,
+    password: str | Passphrase,
     device: NewDevice,
     keep: Keep,
     now: int,
     invite: InviteSecret | None = None,
-    random: Random = system_random,
+    recovery: RecoveryKey | None = None,
 ) -> Registered:
     """Make an account with its first device. `now` in seconds.
 
+    With a recovery key, its public half stands in the device list, and its copy of the vault goes
+    to the server with the account. A `Passphrase` carries the vault alone.
+
     Raises `SERVER_PIN`, `SERVER_NAME`, `SERVER_CLOCK`, `INVITE_REQUIRED`, `INVITE_INVALID`,
-    `ACCOUNT_EXISTS`, `USAGE_INVALID` for a name or password without canonical form, and
-    `TransportError`. When the connection is lost after `keep`, the account may exist: `log_in`
-    tells. `keep` has a minute: after that the server wants the registration from its beginning.
+    `ACCOUNT_EXISTS`, `PASSPHRASE_REFUSED`, `USAGE_INVALID` for a name or password without canonical
+    form, and `TransportError`. When the connection is lost after `keep`, the account may exist:
+    `log_in` tells. `keep` has a minute: after that the server wants the registration from its
+    beginning.
     """
     name = account_name(name)
+    lone = isinstance(password, Passphrase)
+    text = password.reveal() if isinstance(password, Passphrase) else password
     async with await Connection.open(target.address, LOGIN_PATH, target.trust) as connection:
-        channel = await _channel(connection, target, name, now)
-        registration = await _opaque_registration(connection, channel, password, invite)
-        account, finish = await run_slow(
-            _make_account, channel, registration, device, now=now, random=random
-        )
+        channel = await greet(connection, target, name, now)
+        if lone and not channel.info.lone_vaults:
+            raise error(Code.PASSPHRASE_REFUSED)
+        registration = await _opaque_registration(connection, channel, text, invite)
+        keys = _Keys.generate(recovery, lone=lone)
+        account, finish = await run_slow(_make_account, channel, registration, device, keys)
         await keep(account)
         answer = await connection.ask(Kind.REGISTER_FINISH, finish, LoggedIn)
-    _check_ids(answer, account.account_id, account.device_id)
+    check_ids(answer, account.account_id, account.device_id)
     return Registered(account, SessionToken.from_text(answer.token), answer.inbox)
 
 
@@ -180,12 +189,8 @@ async def log_in(
     name = account_name(name)
     device_id = device_id_of(device_key.public_key)
     async with await Connection.open(target.address, LOGIN_PATH, target.trust) as connection:
-        channel = await _channel(connection, target, name, now)
-        stretched = await run_slow(stretch, password, server=channel.server, user=name)
-        state, ke1 = await run_slow(ClientLogin.start, stretched)
-        challenge = await connection.ask(Kind.LOGIN_START, LoginStart(name, ke1), LoginChallenge)
-        context = LoginContext(channel.server, name, device_id, channel.pin)
-        proof = await run_slow(state.finish, challenge.ke2, context=context)
+        channel = await greet(connection, target, name, now)
+        proof = await prove_password(connection, channel, password, device_id)
         signed = proofs.login(
             server=channel.server,
             pin=channel.pin,
@@ -197,7 +202,7 @@ async def log_in(
         answer = await connection.ask(Kind.LOGIN_FINISH, finish, LoggedIn)
     # Only who holds the OPAQUE record could answer so: a token of anybody else is worth nothing.
     proof.confirm(answer.confirmation)
-    _check_ids(answer, answer.account_id if account_id is None else account_id, device_id)
+    check_ids(answer, answer.account_id if account_id is None else account_id, device_id)
     return LoginResult(
         server=channel.info,
         channel_pin=channel.pin,
@@ -211,7 +216,7 @@ async def log_in(
     )
 
 
-async def _channel(connection: Connection, target: Target, name: str, now: int) -> _Channel:
+async def greet(connection: Connection, target: Target, name: str, now: int) -> Channel:
     """Ask who the server is, and check what can be checked before a password is used."""
     info = await connection.ask(Kind.SERVER_INFO, Nothing(), ServerInfo)
     try:
@@ -225,79 +230,110 @@ async def _channel(connection: Connection, target: Target, name: str, now: int) 
     difference = abs(info.time // 1000 - now)
     if difference > MAX_CLOCK_DIFFERENCE:
         raise TransportError(Code.SERVER_CLOCK, f"by {difference} seconds")
-    return _Channel(info, server, connection.channel_pin, name)
+    return Channel(info, server, connection.channel_pin, name)
+
+
+async def prove_password(
+    connection: Connection, channel: Channel, password: str, device_id: bytes
+) -> LoginProof:
+    """Go through the first two messages of OPAQUE; what follows is for the caller to send."""
+    stretched = await stretched_for(channel, password)
+    state, ke1 = await run_slow(ClientLogin.start, stretched)
+    start = LoginStart(channel.name, ke1)
+    challenge = await connection.ask(Kind.LOGIN_START, start, LoginChallenge)
+    context = LoginContext(channel.server, channel.name, device_id, channel.pin)
+    return await run_slow(state.finish, challenge.ke2, context=context)
+
+
+async def stretched_for(channel: Channel, password: str) -> Stretched:
+    """The password as OPAQUE takes it, for this server and account."""
+    return await run_slow(stretch, password, server=channel.server, user=channel.name)
 
 
 async def _opaque_registration(
-    connection: Connection, channel: _Channel, password: str, invite: InviteSecret | None
+    connection: Connection, channel: Channel, password: str, invite: InviteSecret | None
 ) -> Registration:
-    stretched = await run_slow(stretch, password, server=channel.server, user=channel.name)
-    state, request = await run_slow(ClientRegistration.start, stretched)
+    state, request = await run_slow(
+        ClientRegistration.start, await stretched_for(channel, password)
+    )
     start = RegisterStart(channel.name, None if invite is None else invite.reveal(), request)
     challenge = await connection.ask(Kind.REGISTER_START, start, RegisterChallenge)
     return await run_slow(state.finish, challenge.response)
 
 
+@dataclass(frozen=True, slots=True)
+class _Keys:
+    """The keys of an account that is being made."""
+
+    content: VaultContent = field(repr=False)
+    secret: AccountSecret
+    recovery: Ed25519PublicKey | None
+    lone: bool
+
+    @classmethod
+    def generate(cls, recovery: RecoveryKey | None, *, lone: bool) -> _Keys:
+        content = VaultContent(
+            Ed25519PrivateKey.generate(),
+            ArchiveKey.generate(system_random),
+            None if recovery is None else recovery.vault_key(),
+        )
+        proof_key = None if recovery is None else recovery.proof_key().public_key
+        return cls(content, AccountSecret.generate(system_random), proof_key, lone)
+
+
 def _make_account(
-    channel: _Channel, registration: Registration, device: NewDevice, *, now: int, random: Random
+    channel: Channel, registration: Registration, new: NewDevice, keys: _Keys
 ) -> tuple[NewAccount, RegisterFinish]:
-    """Make the account's keys, and everything that the server checks before it takes them."""
-    account_id = device.account_id
-    account_key = Ed25519PrivateKey.generate(random)
-    secret = AccountSecret.generate(random)
-    vault = seal_vault(
-        VaultContent(account_key, ArchiveKey.generate(random)),
+    """Make everything that the server checks before it takes an account."""
+    account_key = keys.content.account_key
+    account_id = new.device.local.identity.account_id
+    listed = new.device.listed(keys.secret, new.name)
+    vault, copy = seal_both(
+        keys.content,
+        keys.secret,
         account_id=account_id,
-        export_key=registration.export_key.reveal(),
-        secret=secret,
-        random=random,
+        export_key=registration.export_key,
+        lone=keys.lone,
     )
     account = NewAccount(
         server=channel.info,
         channel_pin=channel.pin,
         name=channel.name,
         account_id=account_id,
-        device_id=device.listed.device_id,
+        device_id=listed.device_id,
         account_key=account_key.public_key,
-        account_secret=secret,
-        device_list_entry=first_entry(account_id, account_key, device.listed, now),
+        account_secret=keys.secret,
+        device_list_entry=first_entry(
+            account_id, account_key, listed, new.device.made_at, recovery_key=keys.recovery
+        ),
         vault=vault,
-    )
-    return account, _finish(channel, registration, device, account, account_key)
-
-
-def _finish(
-    channel: _Channel,
-    registration: Registration,
-    device: NewDevice,
-    account: NewAccount,
-    account_key: Ed25519PrivateKey,
-) -> RegisterFinish:
-    record = proofs.login_record(
-        server=channel.server,
-        name=channel.name,
-        account_id=account.account_id,
-        record_version=RECORD_VERSION,
-        upload=registration.upload,
     )
     proof = proofs.registration(
         server=channel.server,
         pin=channel.pin,
         name=channel.name,
-        account_id=account.account_id,
+        account_id=account_id,
         transcript=registration.transcript,
     )
-    return RegisterFinish(
-        account_id=account.account_id,
+    return account, RegisterFinish(
+        account_id=account_id,
         upload=registration.upload,
-        record_signature=account_key.sign(record),
+        record_signature=sign_record(
+            account_key,
+            server=channel.server,
+            name=channel.name,
+            account_id=account_id,
+            upload=registration.upload,
+        ),
         device_list_entry=account.device_list_entry.encode(),
-        device_proof=device.signature_key.sign(proof),
-        vault=account.vault,
-        prekeys=list(device.prekeys),
+        device_proof=new.device.local.signature_key.sign(proof),
+        vault=vault,
+        prekeys=new.device.uploaded,
+        recovery_vault=copy,
     )
 
 
-def _check_ids(answer: LoggedIn, account_id: bytes, device_id: bytes) -> None:
+def check_ids(answer: LoggedIn, account_id: bytes, device_id: bytes) -> None:
+    """Return if a server logged in who asked for it."""
     if answer.account_id != account_id or answer.device_id != device_id:
         raise PeerError(Code.SERVER_MISBEHAVED, "logged in as somebody else")

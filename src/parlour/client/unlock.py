@@ -15,7 +15,7 @@ from parlour.client.account import Account
 from parlour.client.connection import LIVE_PATH, Connection
 from parlour.client.keys import SessionToken
 from parlour.conversation.state import OwnDevice
-from parlour.errors import ParlourError
+from parlour.errors import Code, ParlourError, SecurityStop
 from parlour.identity.vault import (
     AccountSecret,
     ArchiveKey,
@@ -66,8 +66,9 @@ async def unlock(account: Account, own: OwnDevice, password: str) -> Unlocked:
     """Open the vault of a home's account with the password. The extra session ends at once.
 
     Raises `LOGIN_FAILED` for a wrong password, `VAULT_CLOSED` where the vault is not one that
-    this password and this account's secret open: the server shows another one. Also what a login
-    raises, and `TransportError`.
+    this password and this account's secret open: the server shows another one; `VAULT_ROLLBACK`
+    where it is older than one that this home has seen. Also what a login raises, and
+    `TransportError`.
     """
     result = await login.log_in(
         account.target,
@@ -79,7 +80,10 @@ async def unlock(account: Account, own: OwnDevice, password: str) -> Unlocked:
     )
     vaults = await _read_and_log_out(account, result.token)
     secret = AccountSecret(account.secret)
-    return open_with(result.export_key, secret, vaults, own.account_id)
+    unlocked = open_with(result.export_key, secret, vaults, own.account_id)
+    if vaults.number < account.vaults:
+        raise SecurityStop(Code.VAULT_ROLLBACK, f"number {vaults.number}")
+    return unlocked
 
 
 async def _read_and_log_out(account: Account, token: SessionToken) -> StoredVaults:
@@ -96,11 +100,17 @@ async def _read_and_log_out(account: Account, token: SessionToken) -> StoredVaul
 def open_with(
     export_key: ExportKey, secret: AccountSecret, vaults: StoredVaults, account_id: bytes
 ) -> Unlocked:
-    """Open the vault that a server holds with what a login gave; raises `VAULT_CLOSED`."""
+    """Open the vault that a server holds with what a login gave.
+
+    Raises `VAULT_CLOSED`, and `VAULT_ROLLBACK` where the vault has another number than the server
+    says: every number was sealed inside, and an old box opens for ever.
+    """
     key = export_key.reveal()
     lone = stands_alone(vaults.vault)
     if lone:
         content, secret = open_lone_vault(vaults.vault, account_id=account_id, export_key=key)
     else:
         content = open_vault(vaults.vault, account_id=account_id, export_key=key, secret=secret)
+    if content.number != vaults.number:
+        raise SecurityStop(Code.VAULT_ROLLBACK, f"number {content.number} as {vaults.number}")
     return Unlocked(content, secret, export_key, vaults, lone)

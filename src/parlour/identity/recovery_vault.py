@@ -44,12 +44,14 @@ def seal_recovery_vault(
     ::
 
         struct {
+            uint32 number;
             opaque account_key[32];
             opaque archive_key[32];
             opaque account_secret[16];
         } RecoveryVaultContent;
     """
-    plaintext = Writer().fixed(recovered.content.account_key.to_bytes(), ED25519_KEY_SIZE)
+    plaintext = Writer().uint32(recovered.content.number)
+    plaintext.fixed(recovered.content.account_key.to_bytes(), ED25519_KEY_SIZE)
     plaintext.fixed(recovered.content.archive_key.reveal(), ArchiveKey.SIZE)
     plaintext.fixed(recovered.secret.reveal(), AccountSecret.SIZE)
     return _BOX.seal(key.reveal(), plaintext.data(), bound_to=account_id, random=random)
@@ -69,7 +71,8 @@ def open_recovery_vault(vault: bytes, *, account_id: bytes, key: RecoveryVaultKe
 
 
 def _read(reader: Reader) -> Recovered:
+    number = reader.uint32()
     account_key = Ed25519PrivateKey(reader.fixed(ED25519_KEY_SIZE))
     archive_key = ArchiveKey(reader.fixed(ArchiveKey.SIZE))
     secret = AccountSecret(reader.fixed(AccountSecret.SIZE))
-    return Recovered(VaultContent(account_key, archive_key), secret)
+    return Recovered(VaultContent(account_key, archive_key, number=number), secret)

@@ -56,11 +56,16 @@ class RecoveryVaultKey(Secret):
 
 @dataclass(frozen=True, slots=True)
 class VaultContent:
-    """What the vault holds. `recovery` is there where the account has a recovery key."""
+    """What the vault holds. `recovery` is there where the account has a recovery key.
+
+    `number` counts how often the account's vaults were replaced. An old box opens for ever, so a
+    client that has seen a higher number takes none with a lower one.
+    """
 
     account_key: Ed25519PrivateKey
     archive_key: ArchiveKey
     recovery: RecoveryVaultKey | None = None
+    number: int = 0
 
 
 def seal_vault(
@@ -76,6 +81,7 @@ def seal_vault(
     ::
 
         struct {
+            uint32 number;
             opaque account_key[32];
             opaque archive_key[32];
             optional<opaque[32]> recovery_vault_key;
@@ -139,7 +145,8 @@ def _opened(box: Box, vault: bytes, key: bytes, account_id: bytes) -> bytes:
 
 
 def _encode(content: VaultContent) -> bytes:
-    writer = Writer().fixed(content.account_key.to_bytes(), ED25519_KEY_SIZE)
+    writer = Writer().uint32(content.number)
+    writer.fixed(content.account_key.to_bytes(), ED25519_KEY_SIZE)
     writer.fixed(content.archive_key.reveal(), ArchiveKey.SIZE)
     writer.optional(
         content.recovery, lambda inner, key: inner.fixed(key.reveal(), RecoveryVaultKey.SIZE)
@@ -148,8 +155,10 @@ def _encode(content: VaultContent) -> bytes:
 
 
 def _read(reader: Reader) -> VaultContent:
+    number = reader.uint32()
     return VaultContent(
         Ed25519PrivateKey(reader.fixed(ED25519_KEY_SIZE)),
         ArchiveKey(reader.fixed(ArchiveKey.SIZE)),
         reader.optional(lambda inner: RecoveryVaultKey(inner.fixed(RecoveryVaultKey.SIZE))),
+        number,
     )

@@ -21,7 +21,8 @@ class Nothing(Body, array_like=True, frozen=True):
 class ServerInfo(Body, array_like=True, frozen=True):
     """Who the server is. `next_pin` announces the key after this one, so renewal locks nobody out.
 
-    `registration` is "invite" or "open".
+    `registration` is "invite" or "open". With `lone_vaults`, a generated passphrase may open an
+    account on a new device without anything else.
     """
 
     name: Annotated[str, Meta(min_length=1, max_length=MAX_SERVER_NAME)]
@@ -31,6 +32,7 @@ class ServerInfo(Body, array_like=True, frozen=True):
     time: Milliseconds
     registration: Annotated[str, Meta(max_length=16)]
     next_pin: Annotated[bytes, Meta(min_length=32, max_length=32)] | None = None
+    lone_vaults: bool = False
 
 
 class ErrorBody(Body, array_like=True, frozen=True):

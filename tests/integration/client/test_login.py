@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -14,9 +14,10 @@ from websockets.asyncio.server import ServerConnection
 from parlour.client import login, workers
 from parlour.client.keys import SessionToken
 from parlour.client.login import LoginResult, NewAccount, NewDevice, Registered, Target
+from parlour.client.new_device import make_device
 from parlour.errors import AccessError, Code, ParlourError
 from parlour.identity import proofs
-from parlour.identity.device_list import Device, DeviceListEntry, DeviceListState
+from parlour.identity.device_list import DeviceListEntry, DeviceListState
 from parlour.identity.invite import InviteSecret
 from parlour.identity.vault import open_vault
 from parlour.login import (
@@ -26,7 +27,6 @@ from parlour.login import (
     generate_setup,
     registration_transcript,
 )
-from parlour.primitives.agreement import X25519PrivateKey
 from parlour.primitives.hashes import sha256
 from parlour.primitives.random import system_random
 from parlour.primitives.signature import Ed25519PrivateKey
@@ -176,9 +176,8 @@ def accounts(identity: Identity, opaque: OpaqueServer) -> Accounts:
 
 @pytest.fixture
 def device() -> NewDevice:
-    key = Ed25519PrivateKey.generate()
-    listed = Device(key.public_key, X25519PrivateKey.generate().public_key, True, NOW)
-    return NewDevice(b"a" * 16, listed, key, [PREKEY])
+    made = make_device(b"a" * 16, NOW)
+    return NewDevice(replace(made, uploaded=[PREKEY]))
 
 
 @pytest.fixture(autouse=True)
@@ -219,7 +218,7 @@ async def sign_in(server: FakeServer, device: NewDevice, **options: Any) -> Logi
     arguments: dict[str, Any] = {
         "name": "anna",
         "password": PASSWORD,
-        "device_key": device.signature_key,
+        "device_key": device.device.local.signature_key,
         "now": NOW,
     }
     arguments.update(options)
@@ -242,8 +241,8 @@ async def test_an_account_is_made_and_its_device_logs_in(
     assert kept == [made.account]
     account = made.account
     assert (account.server, account.channel_pin, account.name) == (INFO, identity.pin, "anna")
-    assert account.account_id == device.account_id
-    assert account.device_id == device.listed.device_id == back.device_id
+    assert account.account_id == b"a" * 16
+    assert account.device_id == device.device.device_id == back.device_id
     assert made.token == back.token == SessionToken(TOKEN.encode())
     assert made.inbox == back.inbox == b"b" * 16
     assert accounts.finish is not None
@@ -274,7 +273,7 @@ async def test_nothing_secret_is_shown(
     for secret in (
         made.account.account_secret.reveal(),
         back.export_key.reveal(),
-        device.signature_key.to_bytes(),
+        device.device.local.signature_key.to_bytes(),
         made.account.vault,
         TOKEN.encode(),
         b"canary",

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from parlour.codec import Writer
@@ -45,13 +47,22 @@ def test_round_trip() -> None:
     content = opened(sealed())
     assert content.account_key.to_bytes() == ANNAS_KEY.to_bytes()
     assert content.archive_key == CONTENT.archive_key
+    assert content.number == 0
+
+
+def test_number_is_inside_the_seal() -> None:
+    content = replace(CONTENT, number=7)
+    vault = seal_vault(content, account_id=ANNA, export_key=EXPORT_KEY, secret=SECRET)
+    lone = seal_lone_vault(content, account_id=ANNA, export_key=EXPORT_KEY, secret=SECRET)
+    assert opened(vault).number == 7
+    assert open_lone_vault(lone, account_id=ANNA, export_key=EXPORT_KEY)[0].number == 7
 
 
 def test_vault_is_made_like_this() -> None:
     salt = seeded("vault")(32)
     key = hkdf(EXPORT_KEY + SECRET.reveal(), salt=salt, info=labels.VAULT_KEY, length=32)
     about = Writer().opaque(labels.VAULT_DATA).uint8(1).opaque(ANNA).data()
-    plaintext = ANNAS_KEY.to_bytes() + CONTENT.archive_key.reveal() + b"\x00"
+    plaintext = bytes(4) + ANNAS_KEY.to_bytes() + CONTENT.archive_key.reveal() + b"\x00"
     ciphertext = aead.seal(key, bytes(12), plaintext, about)
     assert sealed() == b"\x01" + salt + Writer().opaque(ciphertext).data()
 
@@ -90,7 +101,7 @@ def test_neither_vault_passes_for_the_other() -> None:
 def test_fresh_salt_changes_all_of_it() -> None:
     one, other = sealed("one"), sealed("other")
     same = sum(a == b for a, b in zip(one[1:33] + one[35:], other[1:33] + other[35:], strict=True))
-    assert same < 12  # of 113 bytes, each alike once in 256
+    assert same < 12  # of 117 bytes, each alike once in 256
     assert opened(one).archive_key == opened(other).archive_key
 
 
