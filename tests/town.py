@@ -11,16 +11,19 @@ import shutil
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from parlour.client import set_up
+from parlour.client import home as homes
+from parlour.client import login
 from parlour.client.client import Client, Said
 from parlour.client.home import PasswordLock
 from parlour.conversation.events import MessageReceived
 from parlour.identity.passphrase import Passphrase
+from parlour.login import stretch
 from parlour.primitives.kdf import Argon2Cost
 from parlour.server import Config, Server, create_invite
 
@@ -84,7 +87,14 @@ def cheap_homes() -> Iterator[None]:
     def cheap(password: str) -> PasswordLock:
         return PasswordLock(password, CHEAP)
 
-    with patch.object(set_up, "PasswordLock", cheap):
+    with patch.object(homes, "PasswordLock", cheap):
+        yield
+
+
+@contextmanager
+def quick_passwords() -> Iterator[None]:
+    """Passwords that are used in here are stretched cheaply, and only with each other."""
+    with patch.object(login, "stretch", partial(stretch, cost=CHEAP)):
         yield
 
 

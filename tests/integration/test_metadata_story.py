@@ -94,7 +94,7 @@ async def test_no_canary_is_left_anywhere(
     def cheap(password: str) -> PasswordLock:
         return PasswordLock(password, CHEAP)
 
-    monkeypatch.setattr("parlour.client.set_up.PasswordLock", cheap)
+    monkeypatch.setattr("parlour.client.home.PasswordLock", cheap)
     async with Server(config, log_stream=log) as server:
         town = Town(tmp_path, server.port)
         for name in PEOPLE:

@@ -23,12 +23,19 @@ from parlour.client.lock import HomeLock
 from parlour.client.store import LocalStore
 from parlour.client.vault_file import KeychainLock, Lock, PasswordLock
 from parlour.client.workers import run_slow
-from parlour.errors import Code, UsageError
+from parlour.errors import Code, UsageError, error
 from parlour.primitives.random import Random, system_random
 
 STORE_NAME: Final = "store.db"
+# Whoever has so many has something else in mind.
+MAX_ASIDE: Final = 100
 
-__all__ = ["Home", "KeychainLock", "PasswordLock"]
+__all__ = ["Home", "KeychainLock", "PasswordLock", "move_aside", "new_lock"]
+
+
+def new_lock(password: str, keychain: str | None = None) -> Lock:
+    """What a new home opens by: the keychain of that name, or else the password."""
+    return PasswordLock(password) if keychain is None else KeychainLock(keychain)
 
 
 class Home:
@@ -103,6 +110,30 @@ class Home:
             await run_slow(_forget_store, self.folder)
         finally:
             self._lock.release()
+
+
+async def move_aside(folder: Path) -> Path:
+    """Rename a home that nobody opens now, so that another one can take its place.
+
+    Nothing in it is lost: whoever remembers its password opens it where it is then. Raises
+    `HOME_MISSING`, `STORE_LOCKED`, `StorageError`.
+    """
+    return await run_slow(_move_aside, folder)
+
+
+def _move_aside(folder: Path) -> Path:
+    held = _lock_existing(folder)
+    try:
+        with storage_errors():
+            for number in range(1, MAX_ASIDE):
+                aside = folder.with_name(f"{folder.name}.locked-{number}")
+                if not aside.exists():
+                    folder.rename(aside)
+                    sync_folder(folder.parent)
+                    return aside
+    finally:
+        held.release()
+    raise error(Code.LIMIT_COUNT, "homes that were moved aside")
 
 
 async def _acquire(lock: Callable[[Path], HomeLock], folder: Path) -> HomeLock:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from parlour.client.account import Account
-from parlour.client.home import Home, KeychainLock, PasswordLock
+from parlour.client.home import Home, new_lock
 from parlour.conversation.changes import Change, DeleteRecord, Namespace
 from parlour.errors import Code, ParlourError, error
 
@@ -37,8 +37,7 @@ class SetUp:
         """Make the home in `path`, or finish it; leave none where the server refuses."""
         home = await _unfinished(path, password)
         if home is None:
-            lock = PasswordLock(password) if keychain is None else KeychainLock(keychain)
-            home = await Home.create(path, lock)
+            home = await Home.create(path, new_lock(password, keychain))
         elif await self._finish(home):
             return
         await self._make(home)

@@ -1,8 +1,9 @@
 """TLS to the server: version 1.3 only, and a server that is who it should be.
 
 A server is known by a pin, SHA-256 of the SubjectPublicKeyInfo of its key, or by a certificate
-authority and its host name. The pin is checked at the end of the handshake itself, inside it: the
-connection does not exist for a wrong key, so that not a single byte of ours goes out under it.
+authority and its host name; where neither is known yet, by what it shows (`Shown`). The pin is
+checked at the end of the handshake itself, inside it: the connection does not exist for a wrong
+key, so that not a single byte of ours goes out under it.
 
 Spec: RFC 8446 (TLS 1.3), RFC 7469 §2.4 (pins of SubjectPublicKeyInfo).
 """
@@ -50,7 +51,16 @@ class Authorities:
     file: Path | None = None
 
 
-Trust: TypeAlias = Pinned | Authorities
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Take whatever key the server shows.
+
+    Only for talks in which every proof names that key, so that nobody in between can pass it on to
+    the server it is meant for: OPAQUE's, and the recovery key's (`client.recovery`).
+    """
+
+
+Trust: TypeAlias = Pinned | Authorities | Shown
 
 
 class PinMismatchError(ssl.SSLError):
@@ -85,6 +95,10 @@ def client_context(trust: Trust) -> ssl.SSLContext:
     # Not `create_default_context`: it writes session keys where an environment variable says.
     if isinstance(trust, Pinned):
         context: ssl.SSLContext = _pinned_context(trust.pins)
+    elif isinstance(trust, Shown):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
     else:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         _load_authorities(context, trust.file)
