@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from parlour.codec import Reader, Writer, decode
 from parlour.errors import AuthenticationError, Code, SecurityStop, UsageError
 from parlour.identity.device import Device
 from parlour.identity.link_messages import (
@@ -16,6 +17,7 @@ from parlour.identity.link_messages import (
     read_signed,
 )
 from parlour.identity.link_side import (
+    LIFETIME_SECONDS,
     SUITE,
     LinkedAccount,
     OwnAccount,
@@ -29,7 +31,7 @@ from parlour.identity.link_side import (
     to_be_signed,
 )
 from parlour.identity.link_text import LinkSecret, LinkText, Shows
-from parlour.primitives.agreement import X25519PrivateKey
+from parlour.primitives.agreement import X25519_SIZE, X25519PrivateKey
 from parlour.primitives.hashes import equal
 from parlour.primitives.random import Random, system_random
 
@@ -46,8 +48,9 @@ class NewDeviceLink(Side):
         private_key: X25519PrivateKey,
         nonce: bytes,
         now: int,
+        lifetime: int = LIFETIME_SECONDS,
     ) -> None:
-        super().__init__(text, now)
+        super().__init__(text, now, lifetime)
         self.offer = offer
         self.opening = nonce
         self._private_key = private_key
@@ -90,6 +93,34 @@ class NewDeviceLink(Side):
         nonce, private_key = random(NONCE_SIZE), X25519PrivateKey.generate(random)
         offer = _offer(text.secret, device, prekeys, private_key, nonce)
         return cls(text, offer, private_key, nonce, now)
+
+    def saved(self) -> bytes:
+        """What `resume` goes on from, before any message came. It is secret.
+
+        ::
+
+            struct {
+                opaque text<V>;
+                opaque offer<V>;
+                opaque private_key[32];
+                opaque nonce[16];
+            } SavedLink;
+        """
+        writer = Writer().opaque(self.text.to_text().encode()).opaque(self.offer)
+        writer.fixed(self._private_key.to_bytes(), X25519_SIZE)
+        return writer.fixed(self._nonce, NONCE_SIZE).data()
+
+    @classmethod
+    def resume(cls, data: bytes, *, lifetime: int, now: int) -> NewDeviceLink:
+        """Go on with what `saved` gave, for the `lifetime` seconds that its code has left."""
+
+        def read(reader: Reader) -> NewDeviceLink:
+            text = LinkText.from_text(reader.opaque().decode())
+            offer, private_key = reader.opaque(), X25519PrivateKey(reader.fixed(X25519_SIZE))
+            nonce = reader.fixed(NONCE_SIZE)
+            return cls(text, offer, private_key, nonce, now, min(lifetime, LIFETIME_SECONDS))
+
+        return decode(data, read)
 
     def receive_greeting(self, data: bytes, *, now: int) -> OwnAccount:
         """Learn whose account it is. `opening` may go out now, and `code` be shown.

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from parlour.errors import Code, SecurityStop, UsageError
+from parlour.identity.device import Device
 from parlour.identity.device_list import DeviceListState
 from parlour.identity.link_messages import (
     NONCE_SIZE,
@@ -127,12 +130,15 @@ class OldDeviceLink(Side):
     ) -> bytes:
         """Hand the account over, once a person has said that both codes are the same.
 
-        `state` is the device list after the entry that added the new device, stored by the server.
-        Raises ``usage.state`` if the device is not on it, and `LimitError` for the snapshot.
+        `state` is the device list with the entry that adds the new device, under a name and a time
+        of ours. Where another device changed the list first, call it again with the next `state`;
+        only the answer for the entry that the server took may leave. Raises ``usage.state`` if the
+        device is not on the list, and `LimitError` for the snapshot.
         """
         offer = self._offered()
         self._expect(Stage.COMPARING, now)
-        if state.device(offer.device.device_id) != offer.device:
+        listed = state.device(offer.device.device_id)
+        if listed is None or not _same_keys(listed, offer.device):
             raise UsageError(Code.USAGE_STATE, "put the device on the list before")
         content = AnswerContent(
             self.text.server, pin, secret, state.number, state.head_hash, snapshot
@@ -145,7 +151,6 @@ class OldDeviceLink(Side):
             psk=answer_psk(self.text),
             random=random,
         )
-        self._stage = Stage.DONE
         return write_sealed_answer(encapsulated, ciphertext)
 
     def _greeting(self) -> Greeting:
@@ -155,6 +160,11 @@ class OldDeviceLink(Side):
         if self.offer is None:
             raise UsageError(Code.USAGE_STATE, f"linking: {self._stage.value}")
         return self.offer
+
+
+def _same_keys(listed: Device, offered: Device) -> bool:
+    """Whether a device is listed as it was offered, but for what the old one says of it."""
+    return offered == replace(listed, sealed_name=offered.sealed_name, added_at=offered.added_at)
 
 
 def _greeting(account: OwnAccount, nonce: bytes) -> Greeting:

@@ -73,11 +73,11 @@ class Side:
 
     __slots__ = ("_deadline", "_key", "_stage", "text")
 
-    def __init__(self, text: LinkText, now: int) -> None:
+    def __init__(self, text: LinkText, now: int, lifetime: int = LIFETIME_SECONDS) -> None:
         self.text = text
         self._key = mac_key(text.secret)
         self._stage = Stage.BEGUN
-        self._deadline = now + LIFETIME_SECONDS
+        self._deadline = now + lifetime
 
     def _expect(self, stage: Stage, now: int) -> None:
         """Return if this is the step's turn and the code still good."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -269,7 +270,6 @@ def test_each_step_comes_once_and_in_its_turn(begin: Begin) -> None:
         lambda: old.receive_offer(new.offer, now=NOW),
         lambda: new.receive_greeting(greeting, now=NOW),
         lambda: old.receive_opening(new.opening, now=NOW),
-        lambda: answered(old),
         lambda: new.receive_answer(answer, now=NOW),
     ):
         assert refused(again) is Code.USAGE_STATE
@@ -295,10 +295,52 @@ def test_no_answer_before_the_device_is_on_the_list() -> None:
         return old.answer(ANNAS_KEY, state, secret=SECRET, pin=None, snapshot=b"", now=NOW)
 
     assert refused(lambda: give(begun())) is Code.USAGE_STATE
-    forged = replace(LAPTOP, sealed_name=b"other")
-    other = begun().extend(next_entry(begun(), ANNAS_KEY, (PHONE, forged), NOW))
-    assert refused(lambda: give(other)) is Code.USAGE_STATE
+    for forged in (
+        replace(LAPTOP, has_kem=not LAPTOP.has_kem),
+        replace(LAPTOP, identity_key=TABLET.identity_key),
+    ):
+        other = begun().extend(next_entry(begun(), ANNAS_KEY, (PHONE, forged), NOW))
+        assert refused(partial(give, other)) is Code.USAGE_STATE
     new.receive_answer(give(grown()), now=NOW)
+
+
+def test_the_old_device_names_the_new_one_and_answers_again_on_a_later_list() -> None:
+    new, old = shown_by_new()
+    compared(new, old)
+    named = replace(LAPTOP, sealed_name=b"sealed name", added_at=NOW + 1)
+    lists = [begun().extend(next_entry(begun(), ANNAS_KEY, (PHONE, named), NOW))]
+    tablet = begun().extend(next_entry(begun(), ANNAS_KEY, (PHONE, TABLET), NOW))
+    lists.append(tablet.extend(next_entry(tablet, ANNAS_KEY, (PHONE, TABLET, named), NOW)))
+    answers = [
+        old.answer(ANNAS_KEY, state, secret=SECRET, pin=None, snapshot=b"", now=NOW)
+        for state in lists
+    ]
+    assert new.receive_answer(answers[1], now=NOW).list_number == 2
+
+
+def test_a_new_device_goes_on_from_what_it_saved() -> None:
+    for begin in (shown_by_new, shown_by_old):
+        new, old = begin()
+        saved = new.saved()
+        greeting = old.receive_offer(new.offer, now=NOW)
+        again = NewDeviceLink.resume(saved, lifetime=100, now=NOW)
+        again.receive_greeting(greeting, now=NOW)
+        assert (again.text, again.offer) == (new.text, new.offer)
+        assert old.receive_opening(again.opening, now=NOW) == again.code
+        answer = answered(old)
+        late = NewDeviceLink.resume(saved, lifetime=100, now=NOW)
+        late.receive_greeting(greeting, now=NOW + 99)
+        expired = refused(partial(late.receive_answer, answer, now=NOW + 100))
+        assert expired is Code.LINK_EXPIRED
+        assert again.receive_answer(answer, now=NOW).secret == SECRET
+
+
+def test_a_code_lives_no_longer_for_being_saved() -> None:
+    new, old = shown_by_new()
+    again = NewDeviceLink.resume(new.saved(), lifetime=LIFETIME_SECONDS + 1, now=NOW)
+    greeting = old.receive_offer(new.offer, now=NOW)
+    expired = refused(lambda: again.receive_greeting(greeting, now=LAST + 1))
+    assert expired is Code.LINK_EXPIRED
 
 
 def test_what_is_too_large_is_not_sent() -> None:
