@@ -20,18 +20,21 @@ from typing import Final, TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
-from parlour.client import registration
+from parlour.client import linking, registration
 from parlour.client.account import Account, Tickets
+from parlour.client.devices import Devices
 from parlour.client.engine import Engine, again
 from parlour.client.feed import ClientEvent, Connected, Disconnected, Reader
 from parlour.client.home import Home
 from parlour.client.link import Link
+from parlour.client.own_list import Room
 from parlour.client.signals import Signal
 from parlour.conversation import content as contents
 from parlour.conversation.changes import Message, MessageState
 from parlour.conversation.contact import Contact, Verification
 from parlour.conversation.content import Content, Text
 from parlour.conversation.events import MessageReceived
+from parlour.conversation.state import Records, read_own
 from parlour.errors import Code, ParlourError, TransportError, error
 from parlour.transparency import Party, SafetyNumber, safety_number
 from parlour.wire.directory import DeviceListPage, LookUp
@@ -75,10 +78,12 @@ class Said:
 class Client:
     """An open home, connected in the background. Made by `open` or `register`."""
 
-    def __init__(self, home: Home, engine: Engine, link: Link) -> None:
+    def __init__(self, home: Home, engine: Engine, link: Link, records: Records) -> None:
         self._home = home
         self._engine = engine
         self._link = link
+        room = Room(read_own(records), home.store, engine, link, self._ask)
+        self.devices = Devices(room, records)
         self._handed: list[Message] = []
         self._marking = asyncio.Lock()
 
@@ -107,11 +112,14 @@ class Client:
         records = await home.store.records()
         engine = await Engine.load(home.store)
         link = Link(engine, home.store, Account.load(records), Tickets.load(records))
-        return cls(home, engine, link)
+        return cls(home, engine, link, records)
 
     @contextlib.asynccontextmanager
     async def _running(self, *, connect: bool) -> AsyncIterator[None]:
-        tasks = [asyncio.create_task(self._keep_time())]
+        tasks = [
+            asyncio.create_task(self._keep_time()),
+            asyncio.create_task(self.devices.run()),
+        ]
         if connect:
             tasks.append(asyncio.create_task(self._link.run()))
         try:
@@ -157,6 +165,8 @@ class Client:
 
     register = staticmethod(registration.register)
     log_in = staticmethod(registration.log_in)
+    link_new = staticmethod(linking.link_new)
+    join = staticmethod(linking.join)
 
     # --- Who and where -------------------------------------------------------------------
 

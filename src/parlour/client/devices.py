@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, MutableSequence, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -91,7 +91,7 @@ class Devices:
 
     # --- Look ----------------------------------------------------------------------------
 
-    async def list(self) -> list[OwnDeviceInfo]:
+    async def list(self) -> Sequence[OwnDeviceInfo]:
         """All devices of the account, in the order in which they came."""
         sessions = (await self._room.ask(Kind.SESSIONS, Nothing(), Sessions)).sessions
         seen: dict[bytes, int] = {}
@@ -170,7 +170,7 @@ class Devices:
 
         await self._editor.append(make)
 
-    async def remove(self, devices: Collection[str], password: str) -> list[bytes]:
+    async def remove(self, devices: Collection[str], password: str) -> Sequence[bytes]:
         """Remove devices; returns the ids of those that were still there.
 
         They lose their logins at once and read nothing that is sent from now on. Raises
@@ -179,7 +179,7 @@ class Devices:
         leaving = {self.find(device) for device in devices}
         self._check_leaving(leaving)
         unlocked = await self._room.unlock(password)
-        removed: list[bytes] = []
+        removed: MutableSequence[bytes] = []
 
         def make(state: DeviceListState) -> Draft | None:
             removed[:] = [d.device_id for d in state.devices if d.device_id in leaving]
@@ -211,12 +211,10 @@ class Devices:
 
         await self._editor.append(make)
 
-    async def lost(self, devices: Collection[str], password: str) -> list[bytes]:
+    async def lost(self, devices: Collection[str], password: str) -> Sequence[bytes]:
         """Remove lost devices and end every other login of the account."""
         removed = await self.remove(devices, password)
-        await self._room.link.ask(
-            Kind.LOG_OUT_EVERYWHERE, LogOutEverywhere(but_this=True), Nothing
-        )
+        await self._room.link.ask(Kind.LOG_OUT_EVERYWHERE, LogOutEverywhere(but_this=True), Nothing)
         return removed
 
     def find(self, text: str) -> bytes:
@@ -239,13 +237,13 @@ class Devices:
 
     # --- Notices -------------------------------------------------------------------------
 
-    async def notices(self) -> list[Notice]:
+    async def notices(self) -> Sequence[Notice]:
         """What other devices did to the list and no program has shown yet, oldest first."""
         with contextlib.suppress(TransportError):
             await self._take_notice()
         return [*self._board.waiting]
 
-    async def mark_shown(self, notices: list[Notice]) -> None:
+    async def mark_shown(self, notices: Sequence[Notice]) -> None:
         """A person has seen these."""
         async with self._noting:
             await self._room.store.apply(self._board.shown(notices))
@@ -260,7 +258,9 @@ class Devices:
             elif head.number > seen.number and self._room.link.status.online:
                 await self._room.store.apply(self._board.looked_at(await self._since(seen, head)))
 
-    async def _since(self, seen: DeviceListEntry, head: DeviceListEntry) -> list[DeviceListEntry]:
+    async def _since(
+        self, seen: DeviceListEntry, head: DeviceListEntry
+    ) -> MutableSequence[DeviceListEntry]:
         """Every entry after `seen` up to `head`; at least the difference, from any server."""
         try:
             entries = await read_on(self._room.ask, seen)

@@ -30,6 +30,7 @@ from parlour.client.keys import SessionToken
 from parlour.client.login import Target
 from parlour.client.meeting import Meeting, look
 from parlour.client.notices import seen_change
+from parlour.client.registration import home_folder
 from parlour.client.tls import Authorities, Pinned, Trust
 from parlour.client.unfinished import Unfinished, make_device
 from parlour.client.workers import run_slow
@@ -122,7 +123,7 @@ async def link_new(
         same = (text.host, text.port) == (target.address.host, target.address.port)
         return text.shows is Shows.NEW and same and text.account_name == account
 
-    home, unfinished = await _begin(Path(folder), password, keychain, begin, is_ours)
+    home, unfinished = await _begin(home_folder(folder), password, keychain, begin, is_ours)
     return await _Joining(home, unfinished, target.trust, compare).run(show)
 
 
@@ -150,7 +151,7 @@ async def join(
     def is_ours(link: NewDeviceLink) -> bool:
         return link.text == code
 
-    home, unfinished = await _begin(Path(folder), password, keychain, begin, is_ours)
+    home, unfinished = await _begin(home_folder(folder), password, keychain, begin, is_ours)
     trust = Authorities() if code.pin is None else Pinned.of([code.pin])
     return await _Joining(home, unfinished, trust, compare).run(None)
 
@@ -159,14 +160,13 @@ async def join(
 
 
 async def _begin(
-    folder: Path,
+    path: Path,
     password: str,
     keychain: str | None,
     begin: Callable[[], Awaitable[Unfinished]],
     is_ours: Callable[[NewDeviceLink], bool],
 ) -> tuple[Home, Unfinished]:
     """The home with what the linking stands on: that of an earlier try, or a new one."""
-    path = folder.expanduser()
     home = await _open_unfinished(path, password)
     made = home is None
     if home is None:
@@ -194,11 +194,13 @@ async def _open_unfinished(path: Path, password: str) -> Home | None:
             return None
         raise
     try:
-        if (await home.store.records())[Namespace.DEVICE]:
-            raise error(Code.HOME_EXISTS)
+        in_use = bool((await home.store.records())[Namespace.DEVICE])
     except BaseException:
         await home.close()
         raise
+    if in_use:
+        await home.close()
+        raise error(Code.HOME_EXISTS)
     return home
 
 
@@ -219,9 +221,7 @@ def _earlier(
 class _Joining:
     """One linking on the new device, from the first message to the finished home."""
 
-    def __init__(
-        self, home: Home, unfinished: Unfinished, trust: Trust, compare: Compare
-    ) -> None:
+    def __init__(self, home: Home, unfinished: Unfinished, trust: Trust, compare: Compare) -> None:
         self._home = home
         self._unfinished = unfinished
         self._compare = compare

@@ -98,7 +98,7 @@ class Meeting:
         return self._key.public_key.to_bytes()
 
     async def _ask(self, kind: Kind, body: Callable[[bytes], Struct], response: type[R]) -> R:
-        """Ask until there is an answer, from a server that was reached once and is the right one."""
+        """Ask until there is an answer, where the server was reached once and is the right one."""
         while True:
             try:
                 connection = await self._connected()

@@ -8,7 +8,7 @@ went meanwhile. What this device has changed itself is not news.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Final
 
@@ -104,7 +104,7 @@ class NoticeBoard:
         self._own = [*self._own, entry.hash()][-MAX_OWN:]
         return [_put(_OWN, self._own)]
 
-    def looked_at(self, entries: list[DeviceListEntry]) -> list[Change]:
+    def looked_at(self, entries: Sequence[DeviceListEntry]) -> list[Change]:
         """Take notice of what follows on `seen`; the last entry is what is seen from now on."""
         waiting, own, seen = self.waiting, self._own, self.seen
         for entry in entries:
@@ -117,7 +117,7 @@ class NoticeBoard:
         changes = [_put(_OWN, self._own), _put(_NOTICES, _Notices(self.waiting))]
         return changes if seen is None else [*changes, seen_change(seen)]
 
-    def shown(self, notices: list[Notice]) -> list[Change]:
+    def shown(self, notices: Sequence[Notice]) -> list[Change]:
         """A program has shown these."""
         self.waiting = [notice for notice in self.waiting if notice not in notices]
         return [_put(_NOTICES, _Notices(self.waiting))]

@@ -155,7 +155,4 @@ class ListEditor:
         push = PushDeviceList(self._room.own.account_id, entry.number)
         with contextlib.suppress(ParlourError):
             await self._room.engine.step(lambda machine, now: machine.pushed(push, now))
-            await self._room.until(
-                lambda: self._room.contact.head.number >= entry.number, READING
-            )
-
+            await self._room.until(lambda: self._room.contact.head.number >= entry.number, READING)
