@@ -25,7 +25,7 @@ from parlour.client.account import Account
 from parlour.client.address import Address
 from parlour.client.connection import LIVE_PATH, Connection
 from parlour.client.device_lists import read_whole
-from parlour.client.home import Home, KeychainLock, PasswordLock
+from parlour.client.home import Home, new_lock
 from parlour.client.keys import SessionToken
 from parlour.client.login import Target
 from parlour.client.meeting import Meeting, look
@@ -101,9 +101,11 @@ async def link_new(
 ) -> Linked:
     """Join an account by showing a code to one of its devices; make a home in `folder`.
 
-    The home opens with `password`, which need not be the account's, or with the `keychain` of that
-    name. `account` is the name of the account that is meant; any other is refused then. A call
-    that was interrupted is made again with the same arguments: it shows the same code.
+    Of the server, host and port suffice (`recovery.place_at`): the key that it shows goes into the
+    code, which the old device compares with the one it knows. The home opens with `password`,
+    which need not be the account's, or with the `keychain` of that name. `account` is the name of
+    the account that is meant; any other is refused then. A call that was interrupted is made again
+    with the same arguments: it shows the same code.
 
     Raises `LINK_EXPIRED`, `LINK_USED`, `LINK_CONFLICT`, `LINK_MISMATCH`, `LINK_REFUSED`,
     `HOME_EXISTS`, what a connection raises, and what `show` and `compare` raise.
@@ -170,8 +172,7 @@ async def _begin(
     home = await _open_unfinished(path, password)
     made = home is None
     if home is None:
-        lock = PasswordLock(password) if keychain is None else KeychainLock(keychain)
-        home = await Home.create(path, lock)
+        home = await Home.create(path, new_lock(password, keychain))
     try:
         records = await home.store.records()
         unfinished = _earlier(records, is_ours)

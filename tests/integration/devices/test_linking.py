@@ -140,7 +140,7 @@ async def test_a_wrong_password_links_nothing_and_both_are_told(town: Town) -> N
 async def test_a_photographed_code_used_later_is_refused_by_name(town: Town) -> None:
     person, stranger = Person(), Person()
     now = [0]
-    async with town.serving(clock=lambda: system_clock() + now[0]) as server:
+    async with town.serving(clock=lambda: system_clock() + now[0]) as server:  # noqa: SIM117
         async with town.open("alice") as alice:
             joining = asyncio.create_task(old_shows(alice, person))
             photo = await person.scan()
