@@ -135,6 +135,10 @@ class Code(StrEnum):
     STORE_PASSWORD = "store.password"  # noqa: S105
     STORE_KEYCHAIN = "store.keychain"
     STORE_SECRET = "store.secret"  # noqa: S105
+    BACKUP_UNKNOWN = "backup.unknown"
+    BACKUP_PASSPHRASE = "backup.passphrase"  # noqa: S105
+    BACKUP_DAMAGED = "backup.damaged"
+    BACKUP_OTHER = "backup.other_account"
     HOME_EXISTS = "home.exists"
     HOME_MISSING = "home.missing"
     INTERNAL_BUG = "internal.bug"
@@ -514,6 +518,24 @@ CODES: Final[dict[Code, Explanation]] = {
         "A secret of the server is missing, weak or readable by others.",
         "Restore the file with mode 0600.",
     ),
+    Code.BACKUP_UNKNOWN: Explanation(
+        UsageError, "This file is no backup that this program knows.", "Name another file."
+    ),
+    Code.BACKUP_PASSPHRASE: Explanation(
+        AccessError,
+        "The passphrase does not open this backup.",
+        "Compare each word with the paper. Without it nobody opens the backup.",
+    ),
+    Code.BACKUP_DAMAGED: Explanation(
+        SecurityStop,
+        "The backup is damaged, was cut off, or was changed.",
+        "Nothing was imported. Use another copy of it.",
+    ),
+    Code.BACKUP_OTHER: Explanation(
+        UsageError,
+        "This is the backup of another account.",
+        "Import it into a home of that account, with --home.",
+    ),
     Code.HOME_EXISTS: Explanation(
         UsageError, "This folder already holds an account.", "Choose another --home."
     ),
@@ -547,6 +569,10 @@ _NEVER_FROM_A_SERVER: Final = frozenset(
         Code.LINK_INVALID,
         Code.LINK_MISMATCH,
         Code.PROFILE_ROLLBACK,
+        Code.BACKUP_UNKNOWN,
+        Code.BACKUP_PASSPHRASE,
+        Code.BACKUP_DAMAGED,
+        Code.BACKUP_OTHER,
         Code.HOME_EXISTS,
         Code.HOME_MISSING,
     }

@@ -181,3 +181,23 @@ def test_a_piped_verify_shows_the_number_and_decides_nothing(pair: Shell) -> Non
     assert shown["digits"][:5] in pair.read("alice", "verify", "bob")
     (again,) = pair.run("alice", "verify", "bob")
     assert again["verification"] == shown["verification"]
+
+
+def test_a_backup_comes_back(pair: Shell, tmp_path: Path) -> None:
+    pair.run("alice", "send", "bob", TEXT)
+    file = str(tmp_path / "alice.backup")
+    (made,) = pair.run("alice", "backup", "export", file)
+    assert made["messages"] >= 1
+    words = tmp_path / "words"
+    words.touch(mode=0o600)
+    words.write_text(made["passphrase"].replace(" ", "  ") + "\n")
+    given = ["--passphrase-file", str(words)]
+    (done,) = pair.run("alice", "backup", "import", file, *given)
+    assert (done["messages"], done["new"]) == (made["messages"], 0)
+    pair.run("bob", "backup", "import", file, *given, code=2)
+    assert pair.error_code == "backup.other_account"
+    pair.run("alice", "backup", "export", file, code=2)
+    pair.run("alice", "backup", "export", file, "--overwrite", *given)
+    words.write_text("six other words\n")
+    pair.run("alice", "backup", "import", file, *given, code=3)
+    assert pair.error_code == "backup.passphrase"

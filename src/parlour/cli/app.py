@@ -29,6 +29,7 @@ COMMANDS: Final[tuple[tuple[str, str, Group, str], ...]] = (
     ("register", "register:register", _ACCOUNT, "Make an account with an invite."),
     ("login", "login:login", _ACCOUNT, "Log in again."),
     ("sessions", "sessions:sessions", _ACCOUNT, "List logins, or end one."),
+    ("backup", "backup:backup", _ACCOUNT, "Export or import an encrypted backup."),
     ("serve", "serve:serve", _SERVER, "Run a server."),
     ("admin", "admin:admin", _SERVER, "Invite people to your server."),
     ("doctor", "doctor.command:doctor", _HELP, "Check everything, and say what to do."),

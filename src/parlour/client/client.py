@@ -20,8 +20,9 @@ from typing import Final, TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
-from parlour.client import linking, registration
+from parlour.client import backup, linking, registration
 from parlour.client.account import Account, Tickets
+from parlour.client.backup import Exported, Imported, Progress
 from parlour.client.devices import Devices
 from parlour.client.engine import Engine, again
 from parlour.client.feed import ClientEvent, Connected, Disconnected, Reader
@@ -399,6 +400,35 @@ class Client:
                 handed = self._handed[:PAGE]
                 await self._home.store.mark_delivered(handed)
                 del self._handed[: len(handed)]
+
+    # --- Backups -------------------------------------------------------------------------
+
+    async def export_backup(
+        self,
+        file: Path,
+        passphrase: str,
+        *,
+        overwrite: bool = False,
+        progress: Progress | None = None,
+    ) -> Exported:
+        """Write contacts, settings and messages to an encrypted file; see `client.backup`."""
+        return await backup.export_backup(
+            self._engine,
+            self._home.store,
+            self.name,
+            file,
+            passphrase,
+            overwrite=overwrite,
+            progress=progress,
+        )
+
+    async def import_backup(
+        self, file: Path, passphrase: str, *, progress: Progress | None = None
+    ) -> Imported:
+        """Merge a backup of this account into this home; see `client.backup`."""
+        return await backup.import_backup(
+            self._engine, self._home.store, file, passphrase, progress=progress
+        )
 
     # --- Logins --------------------------------------------------------------------------
 

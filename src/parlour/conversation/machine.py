@@ -109,6 +109,13 @@ class Machine:
         """What a new device of the account begins with (`first_changes`), for linking it."""
         return b""
 
+    def known(self) -> list[bytes]:
+        """What a backup keeps of contacts, settings and the profile, as encoded content."""
+        return []
+
+    def take_known(self, items: Sequence[bytes], now: int) -> None:
+        """Take what `known` gave, as if another device of ours said it: later decisions count."""
+
     @property
     def account_id(self) -> bytes:
         """Our account."""

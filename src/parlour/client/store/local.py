@@ -89,6 +89,14 @@ class LocalStore:
         """
         return await self._run(messages.list_messages, conversation, before, limit)
 
+    async def conversations(self) -> list[bytes]:
+        """The ids of all conversations that have messages."""
+        return await self._run(messages.list_conversations)
+
+    async def message_count(self) -> int:
+        """How many messages there are."""
+        return await self._run(messages.count_messages)
+
     async def undelivered(self, limit: int) -> list[Message]:
         """The first messages that were not handed to the program, in the order they came in."""
         return await self._run(messages.list_undelivered, limit)

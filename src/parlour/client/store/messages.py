@@ -127,6 +127,18 @@ def list_messages(
     return [_from_row(row) for row in reversed(rows)]
 
 
+def list_conversations(connection: Any) -> list[bytes]:
+    """Every conversation that has messages."""
+    rows = connection.execute("SELECT DISTINCT conversation FROM message ORDER BY conversation")
+    return [row[0] for row in rows]
+
+
+def count_messages(connection: Any) -> int:
+    """How many messages there are."""
+    (count,) = connection.execute("SELECT count(*) FROM message").fetchone()
+    return int(count)
+
+
 def list_undelivered(connection: Any, limit: int) -> list[Message]:
     """The first `limit` messages that were not handed out, in the order in which they came."""
     rows = connection.execute(
