@@ -97,7 +97,12 @@ class Devices:
         seen: dict[bytes, int] = {}
         for session in sessions:
             seen[session.device_id] = max(session.last_used, seen.get(session.device_id, 0))
-        return [self._info(device, seen) for device in self._room.contact.head.devices]
+        return [self._info(device, seen) for device in (await self._current()).devices]
+
+    async def _current(self) -> DeviceListEntry:
+        """The list as it is now, which this device's machine may still have to read."""
+        head = self._room.contact.head
+        return [head, *await read_on(self._room.ask, head)][-1]
 
     def _info(self, device: Device, seen: Mapping[bytes, int]) -> OwnDeviceInfo:
         return OwnDeviceInfo(
@@ -150,7 +155,7 @@ class Devices:
 
     async def rename(self, device: str, name: str, password: str) -> None:
         """Give a device another name. Raises `DEVICE_UNKNOWN`, also if it was just removed."""
-        device_id = self.find(device)
+        device_id = await self.find(device)
         unlocked = await self._room.unlock(password)
         sealed = seal_device_name(
             name,
@@ -176,7 +181,7 @@ class Devices:
         They lose their logins at once and read nothing that is sent from now on. Raises
         `DEVICE_UNKNOWN`, and `USAGE_INVALID` for this device itself.
         """
-        leaving = {self.find(device) for device in devices}
+        leaving = {await self.find(device) for device in devices}
         self._check_leaving(leaving)
         unlocked = await self._room.unlock(password)
         removed: MutableSequence[bytes] = []
@@ -217,14 +222,14 @@ class Devices:
         await self._room.link.ask(Kind.LOG_OUT_EVERYWHERE, LogOutEverywhere(but_this=True), Nothing)
         return removed
 
-    def find(self, text: str) -> bytes:
+    async def find(self, text: str) -> bytes:
         """The id of the device that goes by a name, or by the beginning of its id.
 
         Raises `DEVICE_UNKNOWN`, and `USAGE_INVALID` where several do.
         """
         wanted = text.casefold()
         found = set()
-        for device in self._room.contact.head.devices:
+        for device in (await self._current()).devices:
             name = self.name_of(device.device_id, device.sealed_name)
             by_id = len(wanted) >= SHORT_ID and device.device_id.hex().startswith(wanted)
             if by_id or (name is not None and name.casefold() == wanted):
