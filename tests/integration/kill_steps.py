@@ -28,17 +28,23 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 import parlour.client.connection as connections
 from parlour.client import backoff, login, vault_file
+from parlour.client.change_password import change_password
 from parlour.client.client import Client
+from parlour.client.recovery import drill, place_at
+from parlour.client.recovery import recover as recover_home
 from parlour.client.store import LocalStore
 from parlour.conversation.events import MessageReceived, MessageSent
 from parlour.errors import Code, ParlourError
+from parlour.identity.recovery import RecoveryKey
 from parlour.login import stretch
 from parlour.primitives import aead
 from parlour.server import Server
 from parlour.server.store.sqlite.writer import Writer
-from tests.town import CHEAP, Town, texts
+from tests.town import CHEAP, PASSWORD, Town, cheap_homes, texts
 
 SAID = ["one", "two", "three"]
+NEW_PASSWORD = "a new password"
+PAPER = RecoveryKey(bytes(range(16)))
 MAX_STEPS = 400
 # Seconds; a child needs less than one, on a busy machine a few.
 HANGS = 60
@@ -63,13 +69,12 @@ def main() -> None:
 
 def kill_client(town: Town, number: int) -> bool:
     """Run a client that dies at that step, and another one after it; whether it died."""
-    server = in_child(serve(town))
+    server = start_server(town)
     status = finish(in_child(STORIES[sys.argv[1]](town, number)))
     if status not in (0, -signal.SIGKILL):
         os.kill(server, signal.SIGKILL)
         sys.exit(f"step {number}: the client ended with {status}")
-    after = register_again if sys.argv[1] == "register" else look
-    second = finish(in_child(after(town)))
+    second = finish(in_child(AFTER.get(sys.argv[1], look)(town)))
     os.kill(server, signal.SIGKILL)
     finish(server)
     if second != 0:
@@ -130,6 +135,16 @@ def in_child(story: Coroutine[Any, Any, None]) -> int:
     return child
 
 
+def start_server(town: Town) -> int:
+    """Fork a server; return when it listens."""
+    listens, tell = os.pipe()
+    server = in_child(serve(town, tell=tell))
+    os.close(tell)
+    os.read(listens, 1)
+    os.close(listens)
+    return server
+
+
 def finish(child: int) -> int:
     """The end of a child: its status, or minus the signal that killed it."""
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
@@ -138,13 +153,15 @@ def finish(child: int) -> int:
 # --- Stories -------------------------------------------------------------------------------
 
 
-async def serve(town: Town, number: int = 0) -> None:
+async def serve(town: Town, number: int = 0, tell: int | None = None) -> None:
     if number:
         steps = stepper(number)
         Writer._commit_together = around_call(  # type: ignore[method-assign]
             steps, Writer._commit_together
         )
     async with Server(town.config, log_stream=io.StringIO()):
+        if tell is not None:
+            os.write(tell, b"!")
         await asyncio.Event().wait()
 
 
@@ -274,15 +291,83 @@ async def register_again(town: Town) -> None:
     (town.folder / "found").write_text(json.dumps({"alice": page}))
 
 
+async def password(town: Town, number: int) -> None:
+    """Dora, who has a recovery key, changes her password."""
+    quick()
+    killer(number)
+    with cheap_homes():
+        await change_password(town.home("dora"), PASSWORD, NEW_PASSWORD)
+
+
+async def password_again(town: Town) -> None:
+    """Dora does the same again, and everything is one again."""
+    await password(town, 0)
+    await say_hello(town, "dora", NEW_PASSWORD)
+
+
+async def recover(town: Town, number: int) -> None:
+    """Dora's house has burnt down."""
+    quick()
+    killer(number)
+    place = place_at(f"127.0.0.1:{town.port}")
+    with cheap_homes():
+        await recover_home(town.home("new"), place, "dora", PAPER, NEW_PASSWORD, remove_others=True)
+
+
+async def recover_again(town: Town) -> None:
+    """Dora does the same again, and her new home works."""
+    try:
+        await recover(town, 0)
+    except ParlourError as problem:
+        # Only where the first one had come to its end.
+        if problem.code is not Code.HOME_EXISTS:
+            raise
+    await say_hello(town, "new", NEW_PASSWORD)
+
+
+async def say_hello(town: Town, home: str, password: str) -> None:
+    """Dora's home works, its account opens by that password, and its paper is good."""
+    quick()
+    async with Client.open(town.home(home), password) as dora, town.open("alice") as alice:
+        await dora.connected()
+        unlocked = await dora.devices._room.unlock(password)
+        devices = len(await dora.devices.list())
+        await dora.send("alice", "hello")
+        async with asyncio.timeout(30):
+            await dora.sent()
+            page: list[str] = []
+            while not page:
+                seen = alice._engine.changed.count
+                page = texts(await alice.unread())
+                if not page:
+                    await alice._engine.changed.wait(seen)
+    drilled = await drill(place_at(f"127.0.0.1:{town.port}"), "dora", PAPER)
+    found = {
+        "alice": page,
+        "devices": [devices, len(drilled.devices)],
+        "vaults": unlocked.vaults.number,
+    }
+    (town.folder / "found").write_text(json.dumps(found))
+
+
 STORIES: dict[str, Callable[[Town, int], Coroutine[Any, Any, None]]] = {
     "send": send,
     "receive": receive,
     "register": register,
+    "password": password,
+    "recover": recover,
+}
+AFTER: dict[str, Callable[[Town], Coroutine[Any, Any, None]]] = {
+    "register": register_again,
+    "password": password_again,
+    "recover": recover_again,
 }
 RUNS = {
     "send": kill_client,
     "receive": kill_client,
     "register": kill_client,
+    "password": kill_client,
+    "recover": kill_client,
     "server": kill_server,
 }
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.town import Town
+from parlour.identity.recovery import RecoveryKey
+from tests.town import Town, quick_passwords
 
 SCRIPT = Path(__file__).with_name("kill_steps.py")
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -114,3 +115,40 @@ async def test_a_server_killed_while_it_stores_loses_nothing_that_it_acknowledge
         assert set(run["returned"]) <= set(run["alice"]), run
         assert len(run["returned"]) == len(set(run["returned"])), run
         assert run["encrypted"] == run["different"] > 0, run
+
+
+async def found_dora(town: Town) -> None:
+    """Dora registers with a recovery key; her password is stretched cheaply from now on."""
+    async with town.serving():
+        with quick_passwords():
+            await town.register("dora", recovery=RecoveryKey(bytes(range(16))))
+
+
+@posix
+@pytest.mark.timeout(300)
+async def test_a_change_of_password_killed_between_any_two_steps_is_finished_by_the_same_call(
+    town: Town, tmp_path: Path
+) -> None:
+    await found_dora(town)
+    runs = await run_steps("password", town, tmp_path / "runs", 1)
+    assert len(runs) * STRIDE > 20
+    assert not runs[-1]["killed"]
+    for run in runs:
+        assert run["alice"] == ["hello"], run
+        assert run["devices"] == [1, 1], run
+        assert run["vaults"] == 1, run
+
+
+@posix
+@pytest.mark.timeout(300)
+async def test_a_recovery_killed_between_any_two_steps_is_finished_by_the_same_call(
+    town: Town, tmp_path: Path
+) -> None:
+    await found_dora(town)
+    runs = await run_steps("recover", town, tmp_path / "runs", 2)
+    assert len(runs) * STRIDE > 12
+    assert not runs[-1]["killed"]
+    for run in runs:
+        assert run["alice"] == ["hello"], run
+        assert run["devices"] == [1, 1], run
+        assert run["vaults"] == 1, run

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from parlour.client import backup, linking, registration
 from parlour.client.account import Account, Tickets
@@ -29,6 +28,7 @@ from parlour.client.feed import ClientEvent, Connected, Disconnected, Reader
 from parlour.client.home import Home
 from parlour.client.link import Link
 from parlour.client.own_list import Room
+from parlour.client.passwords import Passwords
 from parlour.client.signals import Signal
 from parlour.conversation import content as contents
 from parlour.conversation.changes import Message, MessageState
@@ -85,6 +85,7 @@ class Client:
         self._link = link
         room = Room(read_own(records), home.store, engine, link, self._ask)
         self.devices = Devices(room, records)
+        self.passwords = Passwords(home, room, self.devices.editor)
         self._handed: list[Message] = []
         self._marking = asyncio.Lock()
 
@@ -457,8 +458,7 @@ class Client:
             if ended.code is not Code.TOKEN_REVOKED:
                 raise
         self._link.stop(error(Code.TOKEN_REVOKED))
-        self._link.account = replace(self._link.account, token="")
-        await self._home.store.apply([self._link.account.change()])
+        await self._link.remember(token="")
 
 
 __all__ = ["Client", "ClientEvent", "Connected", "Disconnected", "Said", "Verification"]

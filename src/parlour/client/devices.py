@@ -71,8 +71,8 @@ class Devices:
     def __init__(self, room: Room, records: Mapping[Namespace, Mapping[bytes, bytes]]) -> None:
         self._room = room
         self._board = NoticeBoard(records)
-        self._editor = ListEditor(room, self._board.ours)
-        self._host = Host(room, self._editor, PendingAnswer.load(records))
+        self.editor = ListEditor(room, self._board.ours)
+        self._host = Host(room, self.editor, PendingAnswer.load(records))
         self._noting = asyncio.Lock()
 
     async def run(self) -> None:
@@ -173,7 +173,7 @@ class Devices:
             )
             return Draft(next_entry(state, unlocked.account_key, devices, _now()))
 
-        await self._editor.append(make)
+        await self.editor.append(make)
 
     async def remove(self, devices: Collection[str], password: str) -> Sequence[bytes]:
         """Remove devices; returns the ids of those that were still there.
@@ -193,7 +193,7 @@ class Devices:
             left = tuple(each for each in state.devices if each.device_id not in leaving)
             return Draft(next_entry(state, unlocked.account_key, left, _now()))
 
-        await self._editor.append(make)
+        await self.editor.append(make)
         return removed
 
     def _check_leaving(self, leaving: Collection[bytes]) -> None:
@@ -214,7 +214,7 @@ class Devices:
             )
             return Draft(entry)
 
-        await self._editor.append(make)
+        await self.editor.append(make)
 
     async def lost(self, devices: Collection[str], password: str) -> Sequence[bytes]:
         """Remove lost devices and end every other login of the account."""

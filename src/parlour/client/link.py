@@ -106,6 +106,11 @@ class Link:
             if self.status.failure is None:
                 await self._sleep(self._backoff.next_delay(self._monotonic(), retry_after))
 
+    async def remember(self, **fields: object) -> None:
+        """Change fields of the account's record, here and on disk."""
+        self.account = replace(self.account, **fields)
+        await self._store.apply([self.account.change()])
+
     def stop(self, failure: ParlourError) -> None:
         """End the link for good, for a reason that is known on this side."""
         self._ended(failure, final=True)
@@ -168,9 +173,7 @@ class Link:
         shown = connection.channel_pin
         pins = (shown,) if info.next_pin in (None, shown) else (shown, info.next_pin)
         if pins != self.account.pins:
-            account = replace(self.account, pins=pins)
-            await self._store.apply([account.change()])
-            self.account = account
+            await self.remember(pins=pins)
 
     async def _start(self, connection: Connection, machine: Machine) -> LiveStarted:
         """Begin to receive, with the ticket that the last connection left.

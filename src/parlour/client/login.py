@@ -237,7 +237,7 @@ async def prove_password(
     connection: Connection, channel: Channel, password: str, device_id: bytes
 ) -> LoginProof:
     """Go through the first two messages of OPAQUE; what follows is for the caller to send."""
-    stretched = await stretched_for(channel, password)
+    stretched = await stretched_for(channel.server, channel.name, password)
     state, ke1 = await run_slow(ClientLogin.start, stretched)
     start = LoginStart(channel.name, ke1)
     challenge = await connection.ask(Kind.LOGIN_START, start, LoginChallenge)
@@ -245,16 +245,16 @@ async def prove_password(
     return await run_slow(state.finish, challenge.ke2, context=context)
 
 
-async def stretched_for(channel: Channel, password: str) -> Stretched:
+async def stretched_for(server: str, name: str, password: str) -> Stretched:
     """The password as OPAQUE takes it, for this server and account."""
-    return await run_slow(stretch, password, server=channel.server, user=channel.name)
+    return await run_slow(stretch, password, server=server, user=name)
 
 
 async def _opaque_registration(
     connection: Connection, channel: Channel, password: str, invite: InviteSecret | None
 ) -> Registration:
     state, request = await run_slow(
-        ClientRegistration.start, await stretched_for(channel, password)
+        ClientRegistration.start, await stretched_for(channel.server, channel.name, password)
     )
     start = RegisterStart(channel.name, None if invite is None else invite.reveal(), request)
     challenge = await connection.ask(Kind.REGISTER_START, start, RegisterChallenge)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias
 
 from parlour.client.account import Account
@@ -29,6 +29,7 @@ from parlour.wire.directory import AppendDeviceList, DevicePrekeys
 from parlour.wire.kinds import Kind
 from parlour.wire.push import PushDeviceList
 from parlour.wire.server import Nothing
+from parlour.wire.vaults import NewVaults
 
 # As often as others may be quicker, or the connection be cut.
 TRIES: Final = 5
@@ -40,12 +41,13 @@ READING: Final = 10.0
 class Draft:
     """The next entry of our list, signed, with the first prekeys of devices that it adds.
 
-    `before` is written to this disk before the entry leaves.
+    `before` is written to this disk before the entry leaves; `vaults` come with a new recovery key.
     """
 
     entry: DeviceListEntry
     prekeys: Sequence[DevicePrekeys] = field(default=(), repr=False)
     before: Sequence[Change] = field(default=(), repr=False)
+    vaults: NewVaults | None = field(default=None, repr=False)
 
 
 Make: TypeAlias = Callable[[DeviceListState], Draft | None]
@@ -82,7 +84,13 @@ class Room:
         unlocked = await unlock(self.account, self.own, password)
         if unlocked.account_key.public_key != self.contact.head.account_key:
             raise SecurityStop(Code.ACCOUNT_KEY_CHANGED, "the vault holds another one")
+        await self.seen_vaults(unlocked.vaults.number)
         return unlocked
+
+    async def seen_vaults(self, number: int) -> None:
+        """Take no vault with a lower number from now on."""
+        if number > self.account.vaults:
+            await self.link.remember(vaults=number)
 
     async def until(self, reached: Callable[[], bool], seconds: float) -> bool:
         """Wait until the machine has come there; whether it has in time."""
@@ -109,30 +117,37 @@ class ListEditor:
         Raises `DEVICE_LIST_CONFLICT` where others were quicker each time, `SecurityStop` where the
         server shows a list that can't be, and what `make` raises.
         """
-        last = self._room.contact.head
-        last = ([last, *await read_on(self._room.ask, last)])[-1]
+        last = await self.newest()
         for _ in range(TRIES):
             draft = make(DeviceListState.after(last))
             if draft is None:
                 return None
             draft = self._approved(draft, DeviceListState.after(last))
-            await self._room.store.apply([*self._note(draft.entry), *draft.before])
+            await self.expect(draft.entry, draft.before)
             later = await self._try(draft, last)
             if later is None:
-                await self._taken_in(draft.entry)
+                await self.taken_in(draft.entry)
                 return draft.entry
             last = later
         raise error(Code.DEVICE_LIST_CONFLICT, "each time it was tried; try again later")
 
+    async def newest(self) -> DeviceListEntry:
+        """The last entry of our list, which the server must show on top of what we know."""
+        known = self._room.contact.head
+        return [known, *await read_on(self._room.ask, known)][-1]
+
+    async def expect(self, entry: DeviceListEntry, before: Sequence[Change] = ()) -> None:
+        """Write down, before it leaves, that an entry is our own."""
+        await self._room.store.apply([*self._note(entry), *before])
+
     def _approved(self, draft: Draft, state: DeviceListState) -> Draft:
         if not state.wants_approval(draft.entry):
             return draft
-        entry = draft.entry.approve(self._room.device_key)
-        return Draft(entry, draft.prekeys, draft.before)
+        return replace(draft, entry=draft.entry.approve(self._room.device_key))
 
     async def _try(self, draft: Draft, last: DeviceListEntry) -> DeviceListEntry | None:
         """Append an entry after `last`: None if it was, else the last one that others made."""
-        body = AppendDeviceList(draft.entry.encode(), list(draft.prekeys) or None)
+        body = AppendDeviceList(draft.entry.encode(), list(draft.prekeys) or None, draft.vaults)
         for _ in range(TRIES):
             try:
                 await self._room.link.ask(Kind.APPEND_DEVICE_LIST, body, Nothing)
@@ -150,7 +165,7 @@ class ListEditor:
                 return None if ours else later[-1]
         raise error(Code.DEVICE_LIST_CONFLICT, "and the server does not show that change")
 
-    async def _taken_in(self, entry: DeviceListEntry) -> None:
+    async def taken_in(self, entry: DeviceListEntry) -> None:
         """Let this device's own machine read the entry, without waiting for its announcement."""
         push = PushDeviceList(self._room.own.account_id, entry.number)
         with contextlib.suppress(ParlourError):

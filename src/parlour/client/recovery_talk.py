@@ -97,7 +97,8 @@ class Reset:
     @classmethod
     async def start(cls, connection: Connection, proved: Proved, password: str) -> Reset:
         """The first leg. The server waits a minute for the second one."""
-        stretched = await stretched_for(proved.channel, password)
+        channel = proved.channel
+        stretched = await stretched_for(channel.server, channel.name, password)
         state, request = await run_slow(ClientRegistration.start, stretched)
         challenge = await connection.ask(
             Kind.RESET_START, wire.ResetStart(request), RegisterChallenge
