@@ -29,6 +29,7 @@ from parlour.client.home import Home
 from parlour.client.link import Link
 from parlour.client.own_list import Room
 from parlour.client.passwords import Passwords
+from parlour.client.recovery_keys import RecoveryKeys
 from parlour.client.signals import Signal
 from parlour.conversation import content as contents
 from parlour.conversation.changes import Message, MessageState
@@ -86,6 +87,7 @@ class Client:
         room = Room(read_own(records), home.store, engine, link, self._ask)
         self.devices = Devices(room, records)
         self.passwords = Passwords(home, room, self.devices.editor)
+        self.recovery = RecoveryKeys(room, self.devices.editor)
         self._handed: list[Message] = []
         self._marking = asyncio.Lock()
 

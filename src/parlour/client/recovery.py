@@ -90,10 +90,19 @@ async def drill(place: Target, name: str, key: RecoveryKey) -> Drilled:
     Raises `RECOVERY_FAILED` for a wrong name or key, which a server does not tell apart;
     `SecurityStop` where what the server shows does not fit the recovery key; `TransportError`.
     """
+    return describe(await prove_at(place, name, key))
+
+
+async def prove_at(place: Target, name: str, key: RecoveryKey) -> Proved:
+    """Prove the recovery key and check what it opens; raises what `drill` raises."""
     name, now = account_name(name), int(time.time())
     async with await Connection.open(place.address, LOGIN_PATH, place.trust) as connection:
-        proved = await prove(connection, await login.greet(connection, place, name, now), key)
-    state = proved.state
+        return await prove(connection, await login.greet(connection, place, name, now), key)
+
+
+def describe(proved: Proved) -> Drilled:
+    """What a proved key would bring back, without anything secret."""
+    state, channel = proved.state, proved.channel
     devices = (
         DrilledDevice(
             device.device_id,
@@ -107,9 +116,8 @@ async def drill(place: Target, name: str, key: RecoveryKey) -> Drilled:
         )
         for device in state.devices
     )
-    channel = proved.channel
     return Drilled(
-        account=f"{name}@{channel.server}",
+        account=f"{channel.name}@{channel.server}",
         account_id=state.account_id,
         pin=channel.pin,
         devices=tuple(devices),
@@ -285,7 +293,7 @@ async def _reset_home(
     async with await Connection.open(place.address, LOGIN_PATH, place.trust) as connection:
         channel = await login.greet(connection, place, own.name, now)
         proved = await prove(connection, channel, key)
-        _check_known(proved, known, account)
+        check_known(proved, known, account)
         device_key = Ed25519PrivateKey(own.signature_key)
         if proved.state.device(own.local().identity.device_id) is None:
             raise error(Code.DEVICE_REMOVED)
@@ -294,8 +302,11 @@ async def _reset_home(
     return token, proved.next_number
 
 
-def _check_known(proved: Proved, known: Contact, account: Account) -> None:
-    """A home remembers what a paper can't: how far the account had come."""
+def check_known(proved: Proved, known: Contact, account: Account) -> None:
+    """A home remembers what a paper can't: how far the account had come.
+
+    Raises `ACCOUNT_KEY_CHANGED`, `DEVICE_LIST_ROLLBACK`, `VAULT_ROLLBACK`.
+    """
     if proved.state.account_key != known.head.account_key:
         raise SecurityStop(Code.ACCOUNT_KEY_CHANGED, "that of our own account, by the server")
     if proved.state.number < known.head.number:

@@ -19,6 +19,7 @@ from parlour.client.home import Home
 from parlour.client.set_up import SetUp, begin_anew
 from parlour.client.tls import Authorities, Pinned
 from parlour.client.workers import run_slow
+from parlour.conversation.changes import Namespace
 from parlour.conversation.contact import Contact
 from parlour.conversation.state import OwnDevice, first_changes, read_own
 from parlour.errors import AccessError, Code, UsageError, error
@@ -93,7 +94,9 @@ class _SigningUp:
         """Log in, if the server made the account before the last try ended."""
         password = self._password
         text = password.reveal() if isinstance(password, Passphrase) else password
-        if read_own(await home.store.records()).name != self._name:
+        records = await home.store.records()
+        own = read_own(records)
+        if own.name != self._name:
             raise error(Code.HOME_EXISTS, "an unfinished registration of another name")
         try:
             await log_in_home(home, text)
@@ -103,7 +106,18 @@ class _SigningUp:
                 # taken, and what is here stays.
                 return False
             raise
+        self._check_recovery(Contact.decode(records[Namespace.CONTACT][own.account_id]))
         return True
+
+    def _check_recovery(self, contact: Contact) -> None:
+        """Nobody keeps a paper that opens nothing: the account was made with the first try's."""
+        key = None if self._recovery is None else self._recovery.proof_key().public_key
+        if contact.head.recovery_key != key:
+            raise error(
+                Code.USAGE_STATE,
+                "the account is made, with the recovery key that was shown at the first try, or "
+                "with none; if you have not kept that, make a new one: parlour recovery new",
+            )
 
     async def make(self, home: Home) -> None:
         """Make the account."""
