@@ -98,7 +98,15 @@ class People:
         """Register all of them, at the same time."""
         started = [
             subprocess.Popen(
-                [*COMMAND, "register", name, "--invite-file", self.keep(invite), "--json"],
+                [
+                    *COMMAND,
+                    "register",
+                    name,
+                    "--invite-file",
+                    self.keep(invite),
+                    "--no-recovery",
+                    "--json",
+                ],
                 env=self.environment(name),
                 stdout=subprocess.PIPE,
                 text=True,

@@ -154,17 +154,18 @@ def test_exit_codes(pair: Shell, server: ServerProcess, tmp_path: Path) -> None:
         "carol",
         "--invite-file",
         pair.people.keep("parlour:invite#nonsense"),
+        "--no-recovery",
         code=2,
     )
-    invite = server.invite()
-    pair.run("carol", "register", "-carol-", "--invite-file", pair.people.keep(invite), code=2)
-    pair.run("alice", "register", "alice", "--invite-file", pair.people.keep(invite), code=2)
+    invited = ["--invite-file", pair.people.keep(server.invite()), "--no-recovery"]
+    pair.run("carol", "register", "-carol-", *invited, code=2)
+    pair.run("alice", "register", "alice", *invited, code=2)
     assert pair.error_code == "home.exists"
-    pair.run("carol", "register", "alice", "--invite-file", pair.people.keep(invite), code=2)
+    pair.run("carol", "register", "alice", *invited, code=2)
     assert pair.error_code == "account.exists"
-    (made,) = pair.run("carol", "register", "carol", "--invite-file", pair.people.keep(invite))
+    (made,) = pair.run("carol", "register", "carol", *invited)
     assert made["account"] == f"carol@{SERVER}"
-    pair.run("dave", "register", "dave", "--invite-file", pair.people.keep(invite), code=3)
+    pair.run("dave", "register", "dave", *invited, code=3)
     assert pair.error_code == "invite.invalid"
     pair.run("alice", "send", "nobody", "hi", code=4)
     assert pair.error_code == "account.unknown"

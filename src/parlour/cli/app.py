@@ -15,8 +15,9 @@ from parlour.errors import Code, ExitCode, UsageError
 
 _TALK: Final = Group("Talk", sort_key=1)
 _ACCOUNT: Final = Group("Your account", sort_key=2)
-_SERVER: Final = Group("Your server", sort_key=3)
-_HELP: Final = Group("Help", sort_key=4)
+_DEVICES: Final = Group("Your devices", sort_key=3)
+_SERVER: Final = Group("Your server", sort_key=4)
+_HELP: Final = Group("Help", sort_key=5)
 
 # Name, where it is, its group, what it does.
 COMMANDS: Final[tuple[tuple[str, str, Group, str], ...]] = (
@@ -28,7 +29,15 @@ COMMANDS: Final[tuple[tuple[str, str, Group, str], ...]] = (
     ("verify", "verify:verify", _TALK, "Compare a safety number, or accept a changed key."),
     ("register", "register:register", _ACCOUNT, "Make an account with an invite."),
     ("login", "login:login", _ACCOUNT, "Log in again."),
-    ("sessions", "sessions:sessions", _ACCOUNT, "List logins, or end one."),
+    ("logout", "logout:logout", _ACCOUNT, "End this login, or all of them."),
+    ("password", "password:password", _ACCOUNT, "Change your password."),
+    ("recover", "recover:recover", _ACCOUNT, "Get your account back with the recovery key."),
+    ("recovery", "recovery:recovery", _ACCOUNT, "Try your recovery key, or make a new one."),
+    ("link", "link:link", _DEVICES, "Take a new device into your account."),
+    ("join", "join:join", _DEVICES, "Make this a device of your account."),
+    ("devices", "devices:devices", _DEVICES, "List, rename or remove your devices."),
+    ("lost-device", "lost_device:lost_device", _DEVICES, "A device is lost: shut it out."),
+    ("sessions", "sessions:sessions", _DEVICES, "List logins, or end one."),
     ("backup", "backup:backup", _ACCOUNT, "Export or import an encrypted backup."),
     ("serve", "serve:serve", _SERVER, "Run a server."),
     ("admin", "admin:admin", _SERVER, "Invite people to your server."),

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from parlour.cli.options import HomeOptions
+from parlour.cli.unlocking import with_account_password
 from parlour.client.client import Client
-from parlour.client.config import find_password
-from parlour.client.workers import run_slow
 
 
 async def login(*, options: HomeOptions = HomeOptions()) -> int:  # noqa: B008 - frozen
-    """Log this device in again, after its login was ended or has expired."""
-    import os
+    """Log this device in again, after its login was ended or has expired.
 
+    If the password was changed on another device, this one opens by the new password afterwards.
+    """
     password = await options.password()
-    if password is None:
-        # The keychain opens the home, and the server asks for the password all the same.
-        password = await run_slow(
-            find_password, options.password_file, os.environ, options.prompt()
-        )
-    await Client.log_in(options.folder(), password)
+    await with_account_password(
+        options,
+        password,
+        lambda secret: Client.log_in(
+            options.folder(), secret if password is None else password, account_password=secret
+        ),
+    )
     output = options.output()
     output.document({"home": str(options.folder())})
     output.text("✓ Logged in.")

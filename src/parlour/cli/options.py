@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import getpass
 import os
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated
 
 from cyclopts import Parameter
 
+from parlour.cli import asking
 from parlour.cli.output import Output
 from parlour.client.config import find_home, find_password, with_settings
 from parlour.client.home import Home
-from parlour.client.workers import run_slow
 from parlour.errors import Code, UsageError
-
-Prompt: TypeAlias = Callable[[], str]
 
 
 @Parameter(name="*")
@@ -53,41 +51,27 @@ class HomeOptions(Options):
         """The password of the home that is there; None where a keychain opens it."""
         if await Home.keychain_of(self.folder()) is not None:
             return None
-        return await run_slow(self._find_password, self.prompt())
+        return await self.typed_password(f"Password for {self.folder()}: ")
 
-    async def new_password(self) -> str:
-        """A password for a new account, asked twice."""
-        prompt = ask_new_password if sys.stdin.isatty() else None
-        return await run_slow(self._find_password, prompt)
+    async def typed_password(self, prompt: str) -> str:
+        """A password from a file, from the environment, or typed."""
+        ask = functools.partial(getpass.getpass, prompt) if asking.somebody() else None
+        return await self._find(ask)
 
-    def _find_password(self, prompt: Prompt | None) -> str:
-        return find_password(self.password_file, with_settings(os.environ), prompt)
+    async def new_password(self, what: str = "a password") -> str:
+        """A password for a new home, asked twice where it is typed."""
+        given = await self._find(lambda: "")
+        if given:
+            return given
+        if not asking.somebody():
+            return await self._find(None)
+        return await asking.new_password(what)
 
-    def prompt(self) -> Prompt | None:
-        """How to ask for the password, where somebody is there to answer."""
-        folder = self.folder()
-        return (lambda: _ask(f"Password for {folder}: ")) if sys.stdin.isatty() else None
-
-
-def ask_new_password() -> str:
-    """Ask for a password twice, until both are the same."""
-    while True:
-        first = _ask("Choose a password: ")
-        if not first:
-            raise UsageError(Code.USAGE_INVALID, "a password has at least one character")
-        if _ask("The same again: ") == first:
-            return first
-        print("They differ. Once more.", file=sys.stderr)
-
-
-def _ask(text: str) -> str:
-    try:
-        return getpass.getpass(text)
-    except EOFError:
-        raise UsageError(Code.USAGE_CONFIG, "no password was given") from None
-
-
-def confirm(question: str) -> bool:
-    """Ask whoever sits there a question that only ``y`` or ``yes`` answers with yes."""
-    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
-    return sys.stdin.readline().strip().casefold() in ("y", "yes")
+    async def _find(self, prompt: Callable[[], str] | None) -> str:
+        environment = with_settings(os.environ)
+        try:
+            return await asking.of_a_person(
+                functools.partial(find_password, self.password_file, environment, prompt)
+            )
+        except EOFError:
+            raise UsageError(Code.USAGE_CONFIG, "no password was given") from None

@@ -8,7 +8,7 @@ from cyclopts import App, Parameter
 from rich.text import Text
 
 from parlour.cli.options import HomeOptions
-from parlour.cli.shown import date_and_time
+from parlour.cli.shown import utc_date
 from parlour.client.client import Client
 
 sessions = App(name="sessions", help="List logins, or end one.")
@@ -38,8 +38,8 @@ async def list_sessions(*, options: HomeOptions = HomeOptions()) -> int:  # noqa
     for session in found:
         row = Text(session.handle, style="bold")
         row.append(f"  device {session.device_id.hex()[:8]}")
-        row.append(f"  since {date_and_time(session.created_at)[:10]}")
-        row.append(f"  last used {date_and_time(session.last_used)[:10]}", style="dim")
+        row.append(f"  since {utc_date(session.created_at)}")
+        row.append(f"  last used {utc_date(session.last_used)}", style="dim")
         if session.current:
             row.append("  this one", style="green")
         output.text(row)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import Enum, StrEnum
 from typing import Any, Final
 
@@ -114,6 +114,14 @@ def date_and_time(milliseconds: int) -> str:
     """``2025-11-21 09:15``."""
     moment = _moment(milliseconds)
     return moment.strftime("%Y-%m-%d %H:%M") if moment else "never"
+
+
+def utc_date(milliseconds: int) -> str:
+    """``2025-11-21``, of what the server notes: midnight of a day, by UTC."""
+    try:
+        return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime("%Y-%m-%d")
+    except (OverflowError, OSError, ValueError):
+        return "never"
 
 
 def _moment(milliseconds: int) -> datetime | None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 from rich.text import Text
 
-from parlour.cli import qr
-from parlour.cli.options import HomeOptions, confirm
+from parlour.cli import asking, qr
+from parlour.cli.options import HomeOptions
 from parlour.cli.output import Output
 from parlour.cli.safe_text import one_line
 from parlour.cli.safety import digit_lines, word_lines
@@ -61,10 +60,10 @@ async def verify(
             await run_slow(qr.save, number.scannable(), qr_file)
             output.note(f"The code is in {qr_file}.")
         # Piped, it only shows the number; a decision needs somebody who answers, or --yes.
-        asks = sys.stdin.isatty() and not options.json
+        asks = asking.somebody() and not options.json
         if accept and not (yes or asks):
             raise UsageError(Code.USAGE_STATE, "nobody is there to ask: give --yes")
-        if yes or (asks and await run_slow(confirm, _question(contact, accept=accept))):
+        if yes or (asks and await asking.yes(_question(contact, accept=accept))):
             await (client.accept if accept else client.verify)(contact.name)
             contact = await client.contact(contact.name)
             output.note(_outcome(contact))

@@ -19,7 +19,7 @@ from typing import Final, TypeVar
 
 from msgspec import Struct
 
-from parlour.client import backup, linking, registration
+from parlour.client import backup, linking, recovery, registration
 from parlour.client.account import Account, Tickets
 from parlour.client.backup import Exported, Imported, Progress
 from parlour.client.devices import Devices
@@ -41,7 +41,7 @@ from parlour.errors import Code, ParlourError, TransportError, error
 from parlour.transparency import Party, SafetyNumber, safety_number
 from parlour.wire.directory import DeviceListPage, LookUp
 from parlour.wire.kinds import Kind
-from parlour.wire.login import RevokeSession, Session, Sessions
+from parlour.wire.login import LogOutEverywhere, RevokeSession, Session, Sessions
 from parlour.wire.server import Nothing
 
 R = TypeVar("R", bound=Struct)
@@ -169,6 +169,7 @@ class Client:
 
     register = staticmethod(registration.register)
     log_in = staticmethod(registration.log_in)
+    recover = staticmethod(recovery.recover)
     link_new = staticmethod(linking.link_new)
     join = staticmethod(linking.join)
 
@@ -459,6 +460,21 @@ class Client:
             # The server may close this connection before the answer has left.
             if ended.code is not Code.TOKEN_REVOKED:
                 raise
+        await self._logged_out()
+
+    async def log_out_everywhere(self, *, but_this: bool = False) -> None:
+        """End every login of the account; with `but_this` all others. They stay its devices."""
+        await self.connected()
+        try:
+            body = LogOutEverywhere(but_this=but_this)
+            await self._link.ask(Kind.LOG_OUT_EVERYWHERE, body, Nothing)
+        except ParlourError as ended:
+            if but_this or ended.code is not Code.TOKEN_REVOKED:
+                raise
+        if not but_this:
+            await self._logged_out()
+
+    async def _logged_out(self) -> None:
         self._link.stop(error(Code.TOKEN_REVOKED))
         await self._link.remember(token="")
 

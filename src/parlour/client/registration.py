@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from parlour.client import login, new_device
 from parlour.client.account import Account
 from parlour.client.address import Address
-from parlour.client.home import Home
+from parlour.client.home import Home, new_lock
 from parlour.client.set_up import SetUp, begin_anew
 from parlour.client.tls import Authorities, Pinned
 from parlour.client.workers import run_slow
@@ -170,14 +170,19 @@ def own_device(
     )
 
 
-async def log_in(folder: Path | str, password: str) -> None:
+async def log_in(folder: Path | str, password: str, *, account_password: str | None = None) -> None:
     """Log the device of a home in again: after its login was ended, or never finished.
 
-    Nothing that the home holds is lost by it, and what was queued goes out afterwards.
+    `password` opens the home; `account_password` is the account's, where another device has
+    changed that: the home opens by it afterwards. Nothing that the home holds is lost, and what
+    was queued goes out.
     """
-    home = await Home.open(home_folder(folder), password)
+    path = home_folder(folder)
+    home = await Home.open(path, password)
     try:
-        await log_in_home(home, password)
+        await log_in_home(home, account_password or password)
+        if account_password not in (None, password) and await Home.keychain_of(path) is None:
+            await home.change_lock(new_lock(account_password), password=password)
     finally:
         await home.close()
 

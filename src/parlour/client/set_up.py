@@ -88,7 +88,7 @@ async def begin_anew(home: Home, first: Sequence[Change]) -> None:
     await home.store.apply([*old, *first])
 
 
-async def _unfinished(path: Path, password: str) -> Home | None:
+async def _unfinished(path: Path, password: str | None) -> Home | None:
     """The home that an interrupted try left; refuses one that is in use."""
     try:
         home = await Home.open(path, password)
@@ -106,3 +106,11 @@ async def _unfinished(path: Path, password: str) -> Home | None:
         await home.close()
         raise error(Code.HOME_EXISTS)
     return home
+
+
+async def is_unfinished(path: Path, password: str | None) -> bool:
+    """Whether an interrupted try left a home there; raises `HOME_EXISTS` for one that is in use."""
+    home = await _unfinished(path, password)
+    if home is not None:
+        await home.close()
+    return home is not None

@@ -105,7 +105,10 @@ class Story:
         invited = home / "invite"
         invited.touch(mode=0o600)
         invited.write_text(invite + "\n")
-        registering = await self._client(name, "register", name, "--invite-file", str(invited))
+        registering = await self._client(
+            name, "register", name, "--invite-file", str(invited),
+            "--recovery-file", str(home / "recovery-key"),
+        )  # fmt: skip
         await registering.expect(account=f"{name}@{_SERVER_NAME}")
         await registering.finish()
 
