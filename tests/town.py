@@ -38,11 +38,13 @@ PATIENCE = 30.0
 class Town:
     folder: Path
     port: int
+    lone_vaults: str = "no"
 
     @property
     def config(self) -> Config:
         # Tests are quicker than people.
-        return Config(self.folder / "server", "127.0.0.1", self.port, SERVER_NAME, limits=10_000.0)
+        place = self.folder / "server", "127.0.0.1", self.port, SERVER_NAME
+        return Config(*place, limits=10_000.0, lone_vaults=self.lone_vaults)
 
     @asynccontextmanager
     async def serving(self, **options: Any) -> AsyncIterator[Server]:

@@ -136,6 +136,8 @@ STRANGER: Final[dict[Kind, tuple[str, str]]] = {
         "the start, account key and device key, on this connection",
         Code.USAGE_STATE.value,
     ),
+    Kind.JOIN_UNLOCK: ("a passphrase that may stand alone", Code.LOGIN_FAILED.value),
+    Kind.JOIN_FINISH: ("the unlocking, on this connection", Code.USAGE_STATE.value),
     Kind.LINK_OFFER: ("the device's key, and the code that is shown", Code.LOGIN_BINDING.value),
     Kind.LINK_WAIT: ("the device's key, and the code that is shown", Code.LOGIN_BINDING.value),
 }

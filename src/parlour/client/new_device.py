@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from parlour.conversation.upkeep import first_upload
 from parlour.double_ratchet.identity import LocalDevice
@@ -27,6 +27,11 @@ class MadeDevice:
     def device_id(self) -> bytes:
         """The id of 16 bytes."""
         return self.local.identity.device_id
+
+    def of_account(self, account_id: bytes) -> MadeDevice:
+        """The same device for an account that was not known when it was made."""
+        identity = replace(self.local.identity, account_id=account_id)
+        return replace(self, local=replace(self.local, identity=identity))
 
     def listed(self, secret: AccountSecret, name: str = "") -> Device:
         """Its place in the device list; `name`, if there is one, is for the account's own eyes."""

@@ -55,6 +55,12 @@ def reset(*, server: str, pin: bytes, name: str, device_id: bytes, transcript: b
     return writer.opaque(name.encode()).opaque(device_id).opaque(transcript).data()
 
 
+def join(*, server: str, pin: bytes, name: str, device_id: bytes, transcript: bytes) -> bytes:
+    """What a new device signs to join by a passphrase alone. `transcript` is that login's."""
+    writer = Writer().opaque(labels.JOIN_PROOF).opaque(server.encode()).opaque(pin)
+    return writer.opaque(name.encode()).opaque(device_id).opaque(transcript).data()
+
+
 def link(*, server: str, pin: bytes, mailbox: bytes, device_id: bytes) -> bytes:
     """What a new device signs to use a mailbox: the token that comes through it is for its key."""
     writer = Writer().opaque(labels.LINK_PROOF).opaque(server.encode()).opaque(pin)

@@ -9,6 +9,8 @@
     name = "localhost"           # what follows the @; never changes      PARLOUR_NAME
     registration = "invite"      # or "open"                              PARLOUR_REGISTRATION
     invites = "members"          # or "operator" alone                    PARLOUR_INVITES
+    lone_vaults = "no"           # "yes": a generated passphrase may open an account on a new
+                                 # device without any other      PARLOUR_LONE_VAULTS
     limits = 1.0                 # multiplies every rate limit            PARLOUR_LIMITS
     certificate = ""             # PEM chain; empty: one of our own       PARLOUR_CERTIFICATE
     key = ""                     # PEM key of that certificate            PARLOUR_KEY
@@ -43,6 +45,7 @@ class Config:
     name: str = "localhost"
     registration: str = "invite"
     invites: str = "members"
+    lone_vaults: str = "no"
     limits: float = 1.0
     certificate: Path | None = None
     key: Path | None = None
@@ -55,6 +58,8 @@ class Config:
             raise _invalid("registration", "invite or open")
         if self.invites not in ("members", "operator"):
             raise _invalid("invites", "members or operator")
+        if self.lone_vaults not in ("no", "yes"):
+            raise _invalid("lone_vaults", "no or yes")
         if not self.limits > 0:
             raise _invalid("limits", "a number above 0")
         if (self.certificate is None) != (self.key is None):
@@ -106,6 +111,7 @@ _SETTINGS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "name": str,
     "registration": str,
     "invites": str,
+    "lone_vaults": str,
     "limits": float,
     "certificate": _optional_path,
     "key": _optional_path,

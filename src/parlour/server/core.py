@@ -19,6 +19,7 @@ from parlour.server.dispatcher import Dispatcher, Handler
 from parlour.server.hub import Hub
 from parlour.server.identity import ServerIdentity
 from parlour.server.invites import InviteService
+from parlour.server.joins import JoinService
 from parlour.server.limits import Limits
 from parlour.server.links import LinkService
 from parlour.server.live import LiveService
@@ -78,6 +79,7 @@ class Core:
             clock,
             random,
         )
+        self._joins = JoinService(store, self._accounts, self.sessions, opaque, identity, clock)
         self.links = LinkService(store, self.sessions, identity, clock)
         self._invites = InviteService(store, identity, clock)
         self._profiles = ProfileService(store)
@@ -105,6 +107,8 @@ class Core:
             Kind.RECOVER_FINISH: _talking(self._recovery.recover_finish),
             Kind.RESET_START: _talking(self._recovery.reset_start),
             Kind.RESET_FINISH: _talking(self._recovery.reset_finish),
+            Kind.JOIN_UNLOCK: _talking(self._joins.unlock),
+            Kind.JOIN_FINISH: _talking(self._joins.finish),
             Kind.LINK_OFFER: _talking(self.links.offer),
             Kind.LINK_WAIT: _talking(self.links.wait),
             Kind.SESSIONS: _granted(lambda grant, _: sessions.list(grant)),
@@ -151,6 +155,7 @@ class Core:
             time=self.clock(),
             registration=self.identity.registration,
             next_pin=self.identity.next_pin,
+            lone_vaults=self.identity.lone_vaults,
         )
 
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 class ServerIdentity:
     """The server's name, the pin of its TLS key, and the pin of the key that comes after it.
 
-    `registration` and `invites` say who may register, and who may invite (`config`).
+    `registration` and `invites` say who may register, and who may invite; `lone_vaults` whether a
+    generated passphrase may open an account alone (`config`).
     """
 
     name: str
@@ -17,3 +18,4 @@ class ServerIdentity:
     next_pin: bytes | None
     registration: str
     invites: str = "members"
+    lone_vaults: bool = False

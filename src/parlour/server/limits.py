@@ -54,6 +54,8 @@ OPERATION_LIMITS: Final[Mapping[Kind, Limit]] = {
     Kind.RECOVER_FINISH: Limit(By.ADDRESS, 30, 10 * _MINUTE),
     Kind.RESET_START: Limit(By.ADDRESS, 30, 10 * _MINUTE),
     Kind.RESET_FINISH: Limit(By.ADDRESS, 30, 10 * _MINUTE),
+    Kind.JOIN_UNLOCK: Limit(By.ADDRESS, 30, 10 * _MINUTE),
+    Kind.JOIN_FINISH: Limit(By.ADDRESS, 30, 10 * _MINUTE),
     # A linking takes two messages, and waiting half a minute at a time.
     Kind.LINK_OFFER: Limit(By.ADDRESS, 60, 10 * _MINUTE),
     Kind.LINK_WAIT: Limit(By.ADDRESS, 240, 10 * _MINUTE),

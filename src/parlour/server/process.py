@@ -130,7 +130,14 @@ class Server:
         core = self._core = Core(
             store,
             OpaqueServer(secrets.opaque_setup, secrets.decoy_key),
-            ServerIdentity(store.name, tls.pin, tls.next_pin, config.registration, config.invites),
+            ServerIdentity(
+                store.name,
+                tls.pin,
+                tls.next_pin,
+                config.registration,
+                config.invites,
+                lone_vaults=config.lone_vaults == "yes",
+            ),
             log,
             limits_factor=config.limits,
             clock=self._clock,

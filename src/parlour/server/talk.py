@@ -48,6 +48,17 @@ class Reset:
     response: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Joining:
+    """An account whose passphrase was proved here, for a device that is to be added."""
+
+    account_id: bytes
+    name: str
+    device_id: bytes
+    transcript: bytes
+    started: int
+
+
 @dataclass(slots=True)
 class LoginTalk:
     """The state of one connection. `address` is the day's name of its address."""
@@ -58,3 +69,4 @@ class LoginTalk:
     challenge: RecoveryChallenge | None = field(default=None, repr=False)
     recovered: RecoveredAccount | None = field(default=None, repr=False)
     reset: Reset | None = field(default=None, repr=False)
+    joining: Joining | None = field(default=None, repr=False)

@@ -4,7 +4,7 @@ One table, `kinds.OPERATIONS`, names every operation with its request, its respo
 call it. Both doors, REST and the live socket, are made from it, and so is `docs/wire.md`.
 
 Layout: `ids`, `limits`, `body`, `envelope`, `frames`, `kinds`; the bodies by topic: `server`,
-`login`, `recovery`, `linking`, `vaults`, `invites`, `directory`, `profiles`, `prekeys`,
+`login`, `recovery`, `joining`, `linking`, `vaults`, `invites`, `directory`, `profiles`, `prekeys`,
 `streams`, `push`; `document` and `notation` write
 docs/wire.md.
 """

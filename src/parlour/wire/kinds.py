@@ -11,6 +11,7 @@ from msgspec import Struct
 from parlour.wire import (
     directory,
     invites,
+    joining,
     linking,
     login,
     prekeys,
@@ -38,6 +39,8 @@ class Kind(IntEnum):
     RESET_FINISH = 0x17
     LINK_OFFER = 0x18
     LINK_WAIT = 0x19
+    JOIN_UNLOCK = 0x1A
+    JOIN_FINISH = 0x1B
 
     SESSIONS = 0x20
     REVOKE_SESSION = 0x21
@@ -126,6 +129,8 @@ OPERATIONS: Final[dict[Kind, Operation]] = {
     Kind.RESET_FINISH: Operation("reset-finish", recovery.ResetFinish, login.LoggedIn, Door.LOGIN),
     Kind.LINK_OFFER: Operation("link-offer", linking.LinkOffer, server.Nothing, Door.LOGIN),
     Kind.LINK_WAIT: Operation("link-wait", linking.LinkWait, linking.LinkMessage, Door.LOGIN),
+    Kind.JOIN_UNLOCK: Operation("join-unlock", joining.JoinUnlock, joining.Joinable, Door.LOGIN),
+    Kind.JOIN_FINISH: Operation("join-finish", joining.JoinFinish, login.LoggedIn, Door.LOGIN),
     Kind.SESSIONS: Operation("sessions", server.Nothing, login.Sessions, Door.TOKEN),
     Kind.REVOKE_SESSION: Operation(
         "revoke-session", login.RevokeSession, server.Nothing, Door.TOKEN

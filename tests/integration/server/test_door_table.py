@@ -22,6 +22,7 @@ from parlour.primitives.hashes import sha256
 from parlour.server import Config, Server
 from parlour.wire.frames import decode_body, encode_body
 from parlour.wire.invites import CreateInvite, RevokeInvite
+from parlour.wire.joining import JoinFinish, JoinUnlock
 from parlour.wire.kinds import OPERATIONS, Door, Kind
 from parlour.wire.linking import LinkAnswer, LinkOffer, LinkTake, LinkWait
 from parlour.wire.login import LoginFinish, LoginStart, RegisterStart, RevokeSession
@@ -229,12 +230,15 @@ async def test_stranger_on_the_login_socket(server: Server, kind: Kind) -> None:
         Kind.RESET_FINISH: ResetFinish(
             request, bytes(64), vaults, alice.device_id, bytes(64), None, [], False
         ),
+        Kind.JOIN_UNLOCK: JoinUnlock(bytes(64), bytes(32), alice.device_id),
+        Kind.JOIN_FINISH: JoinFinish(alice.next_list().encode(), [], bytes(64)),
         Kind.LINK_OFFER: LinkOffer(MAILBOX, key, bytes(64), 0, b"offer", True),
         Kind.LINK_WAIT: LinkWait(MAILBOX, key, bytes(64), 0),
     }
     async with open_socket(server, "/v1/login") as socket:
         for before in {
             Kind.LOGIN_FINISH: [Kind.LOGIN_START],
+            Kind.JOIN_UNLOCK: [Kind.LOGIN_START],
             Kind.RECOVER_FINISH: [Kind.RECOVER_START],
         }.get(kind, []):
             await socket.ask(before, bodies[before], OPERATIONS[before].response)

@@ -50,6 +50,12 @@ def test_messages_have_these_bytes() -> None:
         + server
         + (b"\x20" + HASH + name + b"\x10" + ID + b"\x20" + HASH)
     )
+    assert proofs.join(server="s", pin=HASH, name="n", device_id=ID, transcript=HASH) == (
+        bytes((len(labels.JOIN_PROOF),))
+        + labels.JOIN_PROOF
+        + server
+        + (b"\x20" + HASH + name + b"\x10" + ID + b"\x20" + HASH)
+    )
     assert proofs.link(server="s", pin=HASH, mailbox=ID, device_id=ID) == (
         bytes((len(labels.LINK_PROOF),))
         + labels.LINK_PROOF
@@ -75,6 +81,6 @@ def test_fields_do_not_run_into_each_other() -> None:
 
 def test_labels_are_the_packages_own_and_differ() -> None:
     all_labels = [value for name, value in vars(labels).items() if name.isupper()]
-    assert len(all_labels) == 29
+    assert len(all_labels) == 30
     assert all(label.startswith(b"parlour/1 identity ") for label in all_labels)
     assert not any(a.startswith(b) or b.startswith(a) for a, b in combinations(all_labels, 2))

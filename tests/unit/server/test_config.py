@@ -30,6 +30,8 @@ def test_flags_win_over_environment_over_file_over_defaults(tmp_path: Path) -> N
         ("[server]\nport = 'x'", "port"),
         ("[server]\nport = 65536", "port"),
         ("[server]\nregistration = 'closed'", "registration"),
+        ("[server]\ninvites = 'everybody'", "invites"),
+        ("[server]\nlone_vaults = 'maybe'", "lone_vaults"),
         ("[server]\nlimits = 0", "limits"),
         ("[server]\ncertificate = 'a.pem'", "certificate"),
         ("[server]\nname = 'ä'", "name"),

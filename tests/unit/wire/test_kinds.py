@@ -39,6 +39,8 @@ def test_only_the_login_and_the_servers_name_need_no_token() -> None:
         Kind.RESET_FINISH,
         Kind.LINK_OFFER,
         Kind.LINK_WAIT,
+        Kind.JOIN_UNLOCK,
+        Kind.JOIN_FINISH,
     }
 
 

@@ -1,0 +1,202 @@
+"""A new device by a generated passphrase alone: where the account and its server allow that.
+
+Name and passphrase bring everything; the server is known by what it shows, if nothing else is
+known of it (`tls.Shown`). OPAQUE proves both sides to each other and names the server's key, so
+that nobody in between can pass the login on; and only who holds the account's record comes to the
+same end.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from parlour.client import login, new_device
+from parlour.client.account import Account
+from parlour.client.connection import LOGIN_PATH, Connection
+from parlour.client.home import Home
+from parlour.client.login import Channel, Target
+from parlour.client.new_device import MadeDevice
+from parlour.client.registration import home_folder, log_in_home, logged_in, own_device
+from parlour.client.set_up import SetUp, begin_anew
+from parlour.client.tls import Authorities
+from parlour.client.unlock import Unlocked, open_with
+from parlour.client.workers import run_slow
+from parlour.conversation.changes import Change
+from parlour.conversation.contact import Contact
+from parlour.conversation.state import first_changes, read_own
+from parlour.errors import AccessError, AuthenticationError, Code, ParlourError, SecurityStop, error
+from parlour.identity import proofs
+from parlour.identity.device_list import DeviceListEntry, DeviceListState, next_entry
+from parlour.identity.vault import AccountSecret
+from parlour.login import LoginProof, account_name
+from parlour.primitives.random import system_random
+from parlour.wire.ids import ID_SIZE
+from parlour.wire.joining import Joinable, JoinFinish, JoinUnlock
+from parlour.wire.kinds import Kind
+from parlour.wire.login import LoggedIn
+from parlour.wire.vaults import StoredVaults
+
+# As often as another device may change the list between our reading and our writing.
+TRIES: Final = 3
+# What a server answers instead of taking the device in.
+_REFUSALS: Final = frozenset(
+    {
+        Code.LOGIN_FAILED,
+        Code.LOGIN_EXPIRED,
+        Code.LOGIN_BINDING,
+        Code.PASSPHRASE_REFUSED,
+        Code.DEVICE_LIST_APPROVAL,
+        Code.DEVICE_LIST_CONFLICT,
+        Code.DEVICE_LIST_INVALID,
+        Code.LIMIT_COUNT,
+    }
+)
+
+
+async def join_by_passphrase(
+    folder: Path | str,
+    place: Target,
+    name: str,
+    passphrase: str,
+    *,
+    keychain: str | None = None,
+    device_name: str = "",
+) -> None:
+    """Make a home on a new device by name and passphrase. No other device is needed.
+
+    The device enters the list; every other one is told at once. Messages from before come from
+    other devices, or from a backup file. After a crash the same call goes on.
+
+    Raises `LOGIN_FAILED` for a wrong name or passphrase, `PASSPHRASE_REFUSED` where the account's
+    vault does not stand alone or the server allows none that does, `DEVICE_LIST_APPROVAL` where
+    the account demands that an old device approves a new one, `SecurityStop` where what the server
+    shows does not fit, and `TransportError`.
+    """
+    joining = _Joining(place, account_name(name), passphrase, device_name)
+    set_up = SetUp(joining.finish, joining.make, _REFUSALS)
+    await set_up.run(home_folder(folder), passphrase, keychain)
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """The account, opened on this connection for the device that is to be added."""
+
+    channel: Channel
+    proof: LoginProof
+    unlocked: Unlocked
+    state: DeviceListState
+
+
+class _Joining:
+    """One join, or what is left of it."""
+
+    def __init__(self, place: Target, name: str, passphrase: str, device_name: str) -> None:
+        self._place = place
+        self._name = name
+        self._passphrase = passphrase
+        self._device_name = device_name
+
+    async def finish(self, home: Home) -> bool:
+        """Log in, if the server took the device in before the last try ended."""
+        if read_own(await home.store.records()).name != self._name:
+            raise error(Code.HOME_EXISTS, "an unfinished join of another account")
+        try:
+            await log_in_home(home, self._passphrase)
+        except AccessError as problem:
+            if problem.code is Code.LOGIN_BINDING:
+                # The device is not on the list.
+                return False
+            raise
+        return True
+
+    async def make(self, home: Home) -> None:
+        """Do all of it, once more where another device changed the list meanwhile."""
+        for last in (False,) * (TRIES - 1) + (True,):
+            try:
+                await self._make(home)
+            except ParlourError as problem:
+                if last or problem.code is not Code.DEVICE_LIST_CONFLICT:
+                    raise
+            else:
+                return
+
+    async def _make(self, home: Home) -> None:
+        place, now = self._place, int(time.time())
+        # Whose device it is, is known only when it has proved the passphrase.
+        device = await run_slow(new_device.make_device, system_random(ID_SIZE), now)
+        async with await Connection.open(place.address, LOGIN_PATH, place.trust) as connection:
+            channel = await login.greet(connection, place, self._name, now)
+            opened = await self._open(connection, channel, device)
+            device = device.of_account(opened.state.account_id)
+            entry = self._entry(opened, device)
+            await begin_anew(home, self._first_records(opened, device, entry))
+            signed = proofs.join(
+                server=channel.server,
+                pin=channel.pin,
+                name=channel.name,
+                device_id=device.device_id,
+                transcript=opened.proof.transcript,
+            )
+            request = JoinFinish(
+                entry.encode(), device.uploaded, device.local.signature_key.sign(signed)
+            )
+            answer = await connection.ask(Kind.JOIN_FINISH, request, LoggedIn)
+            login.check_ids(answer, opened.state.account_id, device.device_id)
+        await logged_in(home, answer.token)
+
+    async def _open(self, connection: Connection, channel: Channel, device: MadeDevice) -> _Opened:
+        proof = await login.prove_password(connection, channel, self._passphrase, device.device_id)
+        request = JoinUnlock(proof.ke3, proof.binding, device.device_id)
+        answer = await connection.ask(Kind.JOIN_UNLOCK, request, Joinable)
+        proof.confirm(answer.confirmation)
+        stored = StoredVaults(answer.vault_number, answer.vault, None)
+        nothing = AccountSecret(bytes(AccountSecret.SIZE))
+        unlocked = open_with(proof.export_key, nothing, stored, answer.account_id)
+        if not unlocked.lone:
+            raise error(Code.PASSPHRASE_REFUSED)
+        entry = DeviceListEntry.decode(answer.device_list_entry)
+        _check(entry, answer, unlocked)
+        return _Opened(channel, proof, unlocked, DeviceListState.after(entry))
+
+    def _entry(self, opened: _Opened, device: MadeDevice) -> DeviceListEntry:
+        """The entry that adds the device. No old device is here to approve it."""
+        state = opened.state
+        listed = device.listed(opened.unlocked.secret, self._device_name)
+        devices = (*state.devices, listed)
+        entry = next_entry(state, opened.unlocked.account_key, devices, device.made_at)
+        if state.wants_approval(entry):
+            raise SecurityStop(Code.DEVICE_LIST_APPROVAL, "link it with an old device")
+        return entry
+
+    def _first_records(
+        self, opened: _Opened, device: MadeDevice, entry: DeviceListEntry
+    ) -> list[Change]:
+        channel, place = opened.channel, self._place
+        account = Account(
+            server=channel.server,
+            host=place.address.host,
+            port=place.address.port,
+            pins=() if isinstance(place.trust, Authorities) else (channel.pin,),
+            token="",
+            secret=opened.unlocked.secret.reveal(),
+            begun=True,
+            vaults=opened.unlocked.vaults.number,
+        )
+        own = own_device(device, channel.server, self._name, first=False)
+        contact = Contact(name=self._name, head=entry)
+        return [*first_changes(own, contact, device.prekeys), account.change()]
+
+
+def _check(entry: DeviceListEntry, answer: Joinable, unlocked: Unlocked) -> None:
+    """Return if the vault and the device list are of one account."""
+    if entry.account_id != answer.account_id:
+        raise SecurityStop(Code.DEVICE_LIST_INVALID, "the entry is of another account")
+    if entry.account_key != unlocked.account_key.public_key:
+        raise SecurityStop(Code.DEVICE_LIST_INVALID, "the vault holds another account key")
+    try:
+        entry.verify_signature()
+    except AuthenticationError as problem:
+        raise SecurityStop(Code.DEVICE_LIST_INVALID, "signature") from problem
