@@ -80,6 +80,7 @@ class Code(StrEnum):
     INVITE_INVALID = "invite.invalid"
     INVITE_REQUIRED = "invite.required"
     INVITE_OPERATOR = "invite.operator"
+    INVITE_MISMATCH = "invite.mismatch"
     ACCOUNT_EXISTS = "account.exists"
     ACCOUNT_UNKNOWN = "account.unknown"
     ACCOUNT_KEY_CHANGED = "account.key_changed"
@@ -325,6 +326,11 @@ CODES: Final[dict[Code, Explanation]] = {
     Code.INVITE_OPERATOR: Explanation(
         AccessError, "On this server only the operator invites.", "Ask the operator for an invite."
     ),
+    Code.INVITE_MISMATCH: Explanation(
+        SecurityStop,
+        "Who answers to the name of your inviter has not the key that the invite names.",
+        "Nothing was sent to them. Ask your inviter by another way, and compare safety numbers.",
+    ),
     Code.ACCOUNT_EXISTS: Explanation(
         ConflictError, "The name is taken on this server.", "Choose another name."
     ),
@@ -556,6 +562,7 @@ def error(code: Code, detail: str = "") -> ParlourError:
 _NEVER_FROM_A_SERVER: Final = frozenset(
     {
         Code.ACCOUNT_KEY_CHANGED,
+        Code.INVITE_MISMATCH,
         Code.DEVICE_LIST_ROLLBACK,
         Code.PREKEY_DOWNGRADE,
         Code.CONVERSATION_GENESIS,

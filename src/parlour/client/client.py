@@ -26,6 +26,7 @@ from parlour.client.devices import Devices
 from parlour.client.engine import Engine, again
 from parlour.client.feed import ClientEvent, Connected, Disconnected, Reader
 from parlour.client.home import Home
+from parlour.client.invites import Check, Invites
 from parlour.client.link import Link
 from parlour.client.own_list import Room
 from parlour.client.passwords import Passwords
@@ -38,6 +39,7 @@ from parlour.conversation.content import Content, Text
 from parlour.conversation.events import MessageReceived
 from parlour.conversation.state import Records, read_own
 from parlour.errors import Code, ParlourError, TransportError, error
+from parlour.identity.device_list import DeviceListEntry
 from parlour.transparency import Party, SafetyNumber, safety_number
 from parlour.wire.directory import DeviceListPage, LookUp
 from parlour.wire.kinds import Kind
@@ -88,6 +90,7 @@ class Client:
         self.devices = Devices(room, records)
         self.passwords = Passwords(home, room, self.devices.editor)
         self.recovery = RecoveryKeys(room, self.devices.editor)
+        self.invites = Invites(room, records, self.contact)
         self._handed: list[Message] = []
         self._marking = asyncio.Lock()
 
@@ -123,6 +126,7 @@ class Client:
         tasks = [
             asyncio.create_task(self._keep_time()),
             asyncio.create_task(self.devices.run()),
+            asyncio.create_task(self.invites.run()),
         ]
         if connect:
             tasks.append(asyncio.create_task(self._link.run()))
@@ -245,12 +249,22 @@ class Client:
     # --- People --------------------------------------------------------------------------
 
     async def contact(self, name: str) -> Contact:
-        """The account of that name: known here, or found on the server by its exact name."""
+        """The account of that name: known here, or found on the server by its exact name.
+
+        Raises `INVITE_MISMATCH` for who has invited us, where the server shows another key.
+        """
+        return await self._contact(name, self.invites.check)
+
+    async def _contact(self, name: str, check: Check = lambda _name, _key: None) -> Contact:
+        """The account of that name, if `check` lets its key pass: before anything is kept of it."""
         local = self._local_name(name)
         known = self._engine.machine.contact_named(local)
         if known is not None:
+            check(local, known.key_to_verify())
             return known
         page = await self._ask(Kind.LOOK_UP, LookUp(name=local), DeviceListPage)
+        for entry in page.entries:
+            check(local, DeviceListEntry.decode(entry).account_key)
         account_id = await self._engine.step(lambda machine, now: machine.found(page, local))
         await self._until(lambda: self._is_known(account_id), 30.0, self._engine.changed)
         return self._engine.machine.contacts[account_id]
@@ -276,7 +290,7 @@ class Client:
 
     async def safety_number(self, name: str) -> SafetyNumber:
         """The safety number with somebody: the same on both sides, when nobody is in between."""
-        contact = await self.contact(name)
+        contact = await self._contact(name)
         machine = self._engine.machine
         own = machine.contacts[machine.account_id]
         return safety_number(
@@ -286,17 +300,22 @@ class Client:
 
     async def verify(self, name: str) -> None:
         """Mark somebody as verified: a person compared the safety number."""
-        contact = await self.contact(name)
+        contact = await self._contact(name)
         key = contact.key_to_verify()
         await self._engine.step(lambda machine, now: machine.verify(contact.account_id, now, key))
         self._engine.unblock(contact.account_id)
+        await self.invites.settle(contact.name)
 
     async def accept(self, name: str) -> None:
-        """Go on with a changed key without comparing safety numbers."""
-        contact = await self.contact(name)
+        """Go on with a changed key, or another one than an invite's, without comparing."""
+        contact = await self._contact(name)
         key = contact.key_to_verify()
-        await self._engine.step(lambda machine, now: machine.accept(contact.account_id, now, key))
+        if contact.stopped or self.invites.inviter != contact.name:
+            await self._engine.step(
+                lambda machine, now: machine.accept(contact.account_id, now, key)
+            )
         self._engine.unblock(contact.account_id)
+        await self.invites.settle(contact.name)
 
     # --- Messages ------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from parlour.client import login, new_device
 from parlour.client.account import Account
 from parlour.client.address import Address
 from parlour.client.home import Home, new_lock
+from parlour.client.inviter import Inviter
 from parlour.client.set_up import SetUp, begin_anew
 from parlour.client.tls import Authorities, Pinned
 from parlour.client.workers import run_slow
@@ -61,12 +62,15 @@ async def register(
     the server allows that (`PASSPHRASE_REFUSED`). `device_name` is for the account's own devices.
 
     After a crash, or a cut at the wrong moment, the same call goes on where the last one ended; a
-    passphrase may then be given as text. Where the server refuses, no home is left.
+    passphrase may then be given as text. Where the server refuses, no home is left. Who has
+    invited becomes the first contact when the home is opened (`Client.invites.meet`).
     """
     if isinstance(invite, str):
         invite = Invite.from_text(invite)
     if lone and not isinstance(password, Passphrase):
         raise UsageError(Code.USAGE_INVALID, "only a generated passphrase stands alone")
+    if invite.expires_at and invite.expires_at < time.time():
+        raise error(Code.INVITE_INVALID, "it has expired")
     text = password.reveal() if isinstance(password, Passphrase) else password
     signing_up = _SigningUp(invite, name, password if lone else text, recovery, device_name)
     set_up = SetUp(signing_up.finish, signing_up.make, _REFUSALS)
@@ -111,8 +115,9 @@ class _SigningUp:
 
     def _check_recovery(self, contact: Contact) -> None:
         """Nobody keeps a paper that opens nothing: the account was made with the first try's."""
-        key = None if self._recovery is None else self._recovery.proof_key().public_key
-        if contact.head.recovery_key != key:
+        if self._recovery is None:
+            return
+        if contact.head.recovery_key != self._recovery.proof_key().public_key:
             raise error(
                 Code.USAGE_STATE,
                 "the account is made, with the recovery key that was shown at the first try, or "
@@ -140,7 +145,7 @@ class _SigningUp:
             contact = Contact(name=new.name, head=new.device_list_entry)
             own = own_device(device, new.server.name, new.name)
             first = first_changes(own, contact, device.prekeys)
-            await begin_anew(home, [*first, account.change()])
+            await begin_anew(home, [*first, *Inviter.of(invite), account.change()])
 
         registered = await login.register(
             login.Target(address, trust, invite.server),
