@@ -30,6 +30,7 @@ from parlour.errors import (
     SecurityStop,
     StorageError,
     TransportError,
+    UsageError,
     error,
 )
 from parlour.identity.device_list import MAX_DEVICES, Device, DeviceListState, next_entry
@@ -138,7 +139,11 @@ class Host:
         """The first three messages."""
         offer = await self._first(link, show)
         greeting = link.receive_offer(offer, now=_clock())
-        await self._answer(link.text.mailbox, 0, greeting)
+        try:
+            await self._answer(link.text.mailbox, 0, greeting)
+        except UsageError as problem:
+            # Of a try that died after it; the new device has that one's greeting.
+            raise AccessError(Code.LINK_USED) from problem
         link.receive_opening(await self._take(link.text.mailbox, 1, opens=False), now=_clock())
 
     async def _first(self, link: OldDeviceLink, show: Show | None) -> bytes:
@@ -264,6 +269,7 @@ class Host:
     async def _forget(self) -> None:
         self.pending = None
         await self._room.store.apply([DeleteRecord(Namespace.SERVER, _KEY)])
+        self._room.engine.changed.notify()
 
 
 def _prekeys(offered: tuple[bytes, ...]) -> list[Prekey]:
