@@ -32,7 +32,7 @@ from parlour.identity.device_name import open_device_name, seal_device_name
 from parlour.identity.linking import LinkText
 from parlour.identity.vault import AccountSecret
 from parlour.wire.kinds import Kind
-from parlour.wire.login import LogOutEverywhere, Sessions
+from parlour.wire.login import Sessions
 from parlour.wire.server import Nothing
 
 # Seconds between tries while the server does not answer or the disk fails.
@@ -97,12 +97,7 @@ class Devices:
         seen: dict[bytes, int] = {}
         for session in sessions:
             seen[session.device_id] = max(session.last_used, seen.get(session.device_id, 0))
-        return [self._info(device, seen) for device in (await self._current()).devices]
-
-    async def _current(self) -> DeviceListEntry:
-        """The list as it is now, which this device's machine may still have to read."""
-        head = self._room.contact.head
-        return [head, *await read_on(self._room.ask, head)][-1]
+        return [self._info(device, seen) for device in (await self.editor.newest()).devices]
 
     def _info(self, device: Device, seen: Mapping[bytes, int]) -> OwnDeviceInfo:
         return OwnDeviceInfo(
@@ -178,8 +173,9 @@ class Devices:
     async def remove(self, devices: Collection[str], password: str) -> Sequence[bytes]:
         """Remove devices; returns the ids of those that were still there.
 
-        They lose their logins at once and read nothing that is sent from now on. Raises
-        `DEVICE_UNKNOWN`, and `USAGE_INVALID` for this device itself.
+        They lose their logins at once and read nothing that is sent from now on. Where one was lost
+        or stolen, `Client.passwords.change` removes it, ends other logins and changes the password
+        in one step. Raises `DEVICE_UNKNOWN`, and `USAGE_INVALID` for this device itself.
         """
         leaving = {await self.find(device) for device in devices}
         self._check_leaving(leaving)
@@ -216,12 +212,6 @@ class Devices:
 
         await self.editor.append(make)
 
-    async def lost(self, devices: Collection[str], password: str) -> Sequence[bytes]:
-        """Remove lost devices and end every other login of the account."""
-        removed = await self.remove(devices, password)
-        await self._room.link.ask(Kind.LOG_OUT_EVERYWHERE, LogOutEverywhere(but_this=True), Nothing)
-        return removed
-
     async def find(self, text: str) -> bytes:
         """The id of the device that goes by a name, or by the beginning of its id.
 
@@ -229,7 +219,7 @@ class Devices:
         """
         wanted = text.casefold()
         found = set()
-        for device in (await self._current()).devices:
+        for device in (await self.editor.newest()).devices:
             name = self.name_of(device.device_id, device.sealed_name)
             by_id = len(wanted) >= SHORT_ID and device.device_id.hex().startswith(wanted)
             if by_id or (name is not None and name.casefold() == wanted):

@@ -120,6 +120,7 @@ class Host:
     ) -> Device:
         async with self._busy:
             mailbox = link.text.mailbox
+            await self._check(password)
             try:
                 async with asyncio.timeout(LIFETIME_SECONDS) as limit:
                     await self._meet(link, show)
@@ -134,6 +135,13 @@ class Host:
                 await self._refuse(mailbox, problem)
                 raise
             return await self._take_in(link, unlocked, name)
+
+    async def _check(self, password: str) -> None:
+        """Raise for a wrong password before the code is used up by it.
+
+        What it opens is dropped: the account key is not held while people carry codes about.
+        """
+        await self._room.unlock(password)
 
     async def _meet(self, link: OldDeviceLink, show: Show | None) -> None:
         """The first three messages."""
@@ -221,8 +229,26 @@ class Host:
             await self._refuse(link.text.mailbox, problem)
             await self._forget()
             raise
-        await self._hand_over()
+        try:
+            await self._hand_over()
+        except TransportError:
+            raise
+        except ParlourError:
+            # Somebody else used the code meanwhile, or it expired: nothing was linked then.
+            await self._take_out(device, unlocked)
+            raise
         return device
+
+    async def _take_out(self, device: Device, unlocked: Unlocked) -> None:
+        """Take a device off the list that was never given its answer."""
+
+        def make(state: DeviceListState) -> Draft | None:
+            if state.device(device.device_id) is None:
+                return None
+            left = tuple(each for each in state.devices if each.device_id != device.device_id)
+            return Draft(next_entry(state, unlocked.account_key, left, int(time.time())))
+
+        await self._editor.append(make)
 
     def _named(self, device: Device, unlocked: Unlocked, name: str) -> Device:
         """The device as we list it: under our name for it, and our time."""

@@ -26,7 +26,7 @@ from parlour.client.login import Target
 from parlour.client.tls import Shown
 from parlour.errors import Code, ParlourError
 from tests.integration.kill_steps import MAX_STEPS, finish, in_child, killer
-from tests.town import PASSWORD, Town, cheap_homes, next_texts
+from tests.town import PASSWORD, Town, cheap_homes, next_texts, quick_passwords
 
 REFUSED = 3
 KILLED = -signal.SIGKILL
@@ -239,4 +239,5 @@ async def refused(laptop: Client) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    with quick_passwords():
+        main()
