@@ -19,7 +19,7 @@ from typing import Final, TypeVar
 
 from msgspec import Struct
 
-from parlour.client import backup, linking, recovery, registration
+from parlour.client import backup, joining, linking, recovery, registration
 from parlour.client.account import Account, Tickets
 from parlour.client.backup import Exported, Imported, Progress
 from parlour.client.devices import Devices
@@ -176,6 +176,7 @@ class Client:
     recover = staticmethod(recovery.recover)
     link_new = staticmethod(linking.link_new)
     join = staticmethod(linking.join)
+    join_by_passphrase = staticmethod(joining.join_by_passphrase)
 
     # --- Who and where -------------------------------------------------------------------
 
