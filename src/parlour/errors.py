@@ -349,7 +349,9 @@ CODES: Final[dict[Code, Explanation]] = {
         NotFoundError, "There is no such device on that account.", "Look at its device list."
     ),
     Code.DEVICE_REMOVED: Explanation(
-        AccessError, "This device was removed from its account.", "Register it as a new device."
+        AccessError,
+        "This device was removed from its account.",
+        "What is on it can still be read. To use the account here, link it anew: parlour join.",
     ),
     Code.DEVICE_COPIED: Explanation(
         SecurityStop,

@@ -31,7 +31,7 @@ async def history(
     password = await options.password()
     output = options.output()
     async with Client.open(options.folder(), password, connect=False) as client:
-        people = People.of(client.contacts())
+        people = People.of(client)
         shown = ""
         for said in await client.history(name, limit=last):
             output.document(message_document(said, name))

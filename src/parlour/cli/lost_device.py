@@ -79,7 +79,7 @@ async def _which(known: list[OwnDeviceInfo], output: Output) -> tuple[str, ...]:
         raise UsageError(Code.USAGE_INVALID, "say which: parlour lost-device NAME")
     for row in rows(known):
         output.text(row)
-    answer = (await asking.line("Which one is lost? Its name, or its number: ")).strip()
+    answer = (await asking.line("Which one is lost? Its name, or its id: ")).strip()
     if not answer:
         raise UsageError(Code.USAGE_INVALID, "no device was named")
     return (answer,)

@@ -91,8 +91,10 @@ def show(found: Drilled, output: Output) -> None:
     """The same for people."""
     output.text(Text(f"✓ The recovery key opens {found.account}.", style="bold"))
     output.text("  Its devices:")
-    for device in found.devices:
-        row = Text(f"    {one_line(device.name) if device.name else '(no name)'}")
+    names = [one_line(device.name) if device.name else "(no name)" for device in found.devices]
+    width = max(map(len, names), default=0)
+    for device, name in zip(found.devices, names, strict=True):
+        row = Text(f"    {name.ljust(width)}")
         row.append(f"  {device.device_id.hex()[:8]}", style="dim")
         row.append(f"  added {date_and_time(device.added_at * 1000)[:10]}", style="dim")
         output.text(row)

@@ -7,9 +7,10 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from parlour.cli.notices import tell_of_others
 from parlour.cli.options import HomeOptions
 from parlour.cli.safe_text import one_line
-from parlour.cli.shown import message_document
+from parlour.cli.shown import MARKS, message_document
 from parlour.client.client import Client
 from parlour.errors import Code, ParlourError, TransportError, UsageError
 
@@ -50,10 +51,12 @@ async def send(
         said = next((said for said in page if said.message_id == message_id), None)
         if said is not None:
             output.document(message_document(said, contact.name))
+        tell_of_others(client, output, documents=False)
         if failure is not None:
             output.note("It waits on this device and goes out the next time you use Parlour.")
             raise failure
-        output.note(f"Sent to {one_line(contact.name)}.")
+        mark, _ = MARKS[contact.verification]
+        output.note(f"Sent to {one_line(contact.name)} {mark}")
     return 0
 
 

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from parlour.cli.output import Document
 from parlour.cli.safe_text import lines, one_line
-from parlour.client.client import ClientEvent, Connected, Disconnected, Said
+from parlour.client.client import Client, ClientEvent, Connected, Disconnected, Said
 from parlour.conversation.changes import Message, MessageState
 from parlour.conversation.contact import Contact, Verification
 from parlour.conversation.content import Unknown
@@ -76,11 +76,13 @@ class People:
     """Who is who, by account id."""
 
     contacts: Mapping[bytes, Contact]
+    own: bytes = b""
 
     @classmethod
-    def of(cls, contacts: list[Contact]) -> People:
-        """From the list of contacts."""
-        return cls({contact.account_id: contact for contact in contacts})
+    def of(cls, client: Client) -> People:
+        """All that a client knows; `own` is the account itself."""
+        known = {contact.account_id: contact for contact in client.contacts()}
+        return cls(known, client.account_id)
 
     def name(self, account_id: bytes) -> str:
         """The name of an account, harmless for a terminal; part of its id when unknown."""
@@ -243,6 +245,9 @@ def event_text(event: ClientEvent, people: People) -> Text | None:
         case ContactAdded() | MessageSent() | MessageReceived() | MessageUnreadable():
             return None
         case Connected():
+            return None
+        case DevicesChanged(account_id=account_id) if account_id == people.own:
+            # Its owner is told with more words, whatever program was running (`notices`).
             return None
         case Disconnected(reason=reason):
             return Text(f"(offline: {CODES[reason].sentence} [{reason.value}])", style=_QUIET)

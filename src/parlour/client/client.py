@@ -187,6 +187,11 @@ class Client:
         return f"{own.name}@{self._link.account.server}"
 
     @property
+    def account_id(self) -> bytes:
+        """Our account's id."""
+        return self._engine.machine.account_id
+
+    @property
     def online(self) -> bool:
         """Whether the server is connected now."""
         return self._link.status.online
@@ -407,6 +412,16 @@ class Client:
                 await reader.wait()
         finally:
             self._engine.feed.close(reader)
+
+    def happened(self) -> list[ClientEvent]:
+        """What has happened beside messages since this was asked, for who reads no `events`."""
+        reader = self._engine.feed.open()
+        found: list[ClientEvent] = []
+        while (event := reader.take()) is not None:
+            if not isinstance(event, MessageReceived):
+                found.append(event)
+        self._engine.feed.close(reader)
+        return found
 
     async def _missed(self, reader: Reader) -> list[Message]:
         """A page of what lies in the store and did not come, or will not, as an event."""

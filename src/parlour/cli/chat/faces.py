@@ -11,6 +11,7 @@ from rich.text import Text
 from parlour.cli.chat.editor import Editor
 from parlour.cli.chat.screen import Screen
 from parlour.cli.chat.terminal import write
+from parlour.cli.notices import notice_document, notice_rows
 from parlour.cli.output import Output
 from parlour.cli.safe_text import one_line
 from parlour.cli.safety import digit_lines, word_lines
@@ -24,7 +25,8 @@ from parlour.cli.shown import (
     message_document,
     message_rows,
 )
-from parlour.client.client import ClientEvent, Connected, Disconnected, Said
+from parlour.client.client import Client, ClientEvent, Connected, Disconnected, Said
+from parlour.client.notices import Notice
 from parlour.conversation.changes import MessageState
 from parlour.conversation.contact import Verification
 from parlour.transparency import SafetyNumber
@@ -68,6 +70,9 @@ class Face(Protocol):
 
     def notice(self, text: Text, state: ChatState) -> None:
         """Words of the program's own."""
+
+    def own_notice(self, notice: Notice, client: Client, state: ChatState) -> None:
+        """What another device of ours did to the list of devices."""
 
     def safety_number(self, number: SafetyNumber, state: ChatState) -> None:
         """The person asked for the safety number."""
@@ -127,6 +132,10 @@ class JsonFace:
     def notice(self, text: Text, state: ChatState) -> None:
         """See `Face`: words are for people."""
 
+    def own_notice(self, notice: Notice, client: Client, state: ChatState) -> None:
+        """See `Face`."""
+        self._output.document(notice_document(notice, client))
+
     def safety_number(self, number: SafetyNumber, state: ChatState) -> None:
         """See `Face`."""
         self._output.document(
@@ -177,6 +186,11 @@ class LineFace:
         """See `Face`."""
         self._output.text(text)
 
+    def own_notice(self, notice: Notice, client: Client, state: ChatState) -> None:
+        """See `Face`."""
+        for row in notice_rows(notice, client):
+            self.notice(row, state)
+
     def safety_number(self, number: SafetyNumber, state: ChatState) -> None:
         """See `Face`."""
         self.notice(compared(number, state), state)
@@ -224,6 +238,11 @@ class ScreenFace:
     def notice(self, text: Text, state: ChatState) -> None:
         """See `Face`."""
         self._draw([text], state)
+
+    def own_notice(self, notice: Notice, client: Client, state: ChatState) -> None:
+        """See `Face`."""
+        for row in notice_rows(notice, client):
+            self.notice(row, state)
 
     def safety_number(self, number: SafetyNumber, state: ChatState) -> None:
         """See `Face`."""

@@ -19,7 +19,12 @@ from parlour.cli.safe_text import one_line
 from parlour.cli.shown import People
 from parlour.client.client import Client, Said
 from parlour.conversation.changes import Message, MessageState
-from parlour.conversation.events import MessageReceived, MessageSent, MessageUnreadable
+from parlour.conversation.events import (
+    DevicesChanged,
+    MessageReceived,
+    MessageSent,
+    MessageUnreadable,
+)
 from parlour.errors import Code, ExitCode, ParlourError
 
 # How long what was just sent may take to be shown, in seconds.
@@ -41,7 +46,7 @@ class ChatSession:
     def __init__(self, client: Client, peer: str, face: Face) -> None:
         self._client = client
         self._face = face
-        self._state = ChatState(client.name, peer, People.of(client.contacts()))
+        self._state = ChatState(client.name, peer, People.of(client))
         self._shown: set[tuple[bytes, MessageState]] = set()
         self._settled = asyncio.Event()
         self._settled.set()
@@ -60,8 +65,9 @@ class ChatSession:
     # --- What happens --------------------------------------------------------------------
 
     async def _follow(self) -> int:
+        await self._tell_of_devices()
         async for event in self._client.events():
-            self._state.people = People.of(self._client.contacts())
+            self._state.people = People.of(self._client)
             self._state.online = self._client.online
             match event:
                 case MessageReceived(message=message) | MessageUnreadable(message=message):
@@ -71,9 +77,18 @@ class ChatSession:
                     self._show_message(message)
                     if not self._state.waiting:
                         self._settled.set()
+                case DevicesChanged(account_id=account_id) if account_id == self._client.account_id:
+                    await self._tell_of_devices()
                 case _:
                     self._face.event(event, self._state)
         return int(ExitCode.FINE)
+
+    async def _tell_of_devices(self) -> None:
+        """What other devices did to our own list of them."""
+        waiting = await self._client.devices.notices()
+        for notice in waiting:
+            self._face.own_notice(notice, self._client, self._state)
+        await self._client.devices.mark_shown(waiting)
 
     def _show_message(self, message: Message) -> None:
         peer = self._state.people.name(message.conversation)
