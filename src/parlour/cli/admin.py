@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 from cyclopts import App, Parameter
 
 from parlour.cli import qr
+from parlour.cli.lasting import days
 from parlour.cli.options import Options
 from parlour.cli.server_settings import reachable_at, server_config
 from parlour.client.address import Address
-from parlour.errors import Code, UsageError
 from parlour.server.admin import create_invite
 
 admin = App(name="admin", help="Invite people to your server.")
-
-_LASTING: Final = re.compile(r"([0-9]{1,4})(d|w)?")
-_DAYS: Final = {None: 1, "d": 1, "w": 7}
 
 
 @admin.command
@@ -65,7 +61,7 @@ def invite(
         host=named.host if named else reachable_at(settings),
         port=_port(address, named, settings.port),
         uses=uses,
-        days=_days(expires),
+        days=days(expires),
     )
     line = made.to_text()
     until = datetime.fromtimestamp(made.expires_at, UTC)
@@ -104,10 +100,3 @@ def _port(text: str | None, named: Address | None, configured: int) -> int:
     # Colons without brackets are an IPv6 address, which no port follows.
     alone = text.endswith("]") or (text.count(":") != 1 and not text.startswith("["))
     return configured if alone else named.port
-
-
-def _days(text: str) -> int:
-    match = _LASTING.fullmatch(text.strip())
-    if match is None:
-        raise UsageError(Code.USAGE_INVALID, "--expires is a number of days or weeks: 7d, 2w")
-    return int(match[1]) * _DAYS[match[2]]

@@ -28,6 +28,7 @@ COMMANDS: Final[tuple[tuple[str, str, Group, str], ...]] = (
     ("contacts", "contacts:contacts", _TALK, "List the people you know."),
     ("verify", "verify:verify", _TALK, "Compare a safety number, or accept a changed key."),
     ("register", "register:register", _ACCOUNT, "Make an account with an invite."),
+    ("invite", "invite:invite", _ACCOUNT, "Invite somebody to your server."),
     ("login", "login:login", _ACCOUNT, "Log in again."),
     ("logout", "logout:logout", _ACCOUNT, "End this login, or all of them."),
     ("password", "password:password", _ACCOUNT, "Change your password."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from parlour.cli import failures
 from parlour.cli.notices import tell_of_devices, tell_of_others
 from parlour.cli.options import HomeOptions
 from parlour.cli.shown import People, message_document, message_rows
@@ -18,6 +19,8 @@ async def inbox(*, options: HomeOptions = HomeOptions()) -> int:  # noqa: B008 -
     count = 0
     async with Client.open(options.folder(), password) as client:
         await client.caught_up()
+        if client.invites.problem is not None:
+            failures.show(client.invites.problem, json=options.json)
         count += await tell_of_devices(client, output)
         count += tell_of_others(client, output)
         while page := await client.unread():

@@ -11,6 +11,7 @@ from rich.text import Text
 from parlour.cli import qr
 from parlour.cli.meeting import Meeting, read_code
 from parlour.cli.options import HomeOptions
+from parlour.cli.register import this_machine
 from parlour.client.client import Client
 from parlour.client.linking import Linked
 from parlour.client.recovery import place_at
@@ -24,6 +25,7 @@ async def join(
     *,
     server: str | None = None,
     account: str = "",
+    passphrase: Annotated[bool, Parameter(negative=())] = False,
     code_file: Path | None = None,
     qr_code: Annotated[bool, Parameter(name="--qr", negative=())] = False,
     qr_file: Path | None = None,
@@ -41,6 +43,9 @@ async def join(
         HOST or HOST:PORT of the account's server: this device shows the code.
     account
         With --server, the name of the account: any other one is refused.
+    passphrase
+        With --server and --account: join by the generated passphrase of the account alone, without
+        another device, where server and account allow that.
     code_file
         File that holds the other device's code, instead of pasting it.
     qr_code
@@ -53,6 +58,8 @@ async def join(
     """
     if qr_file is not None:
         qr.kind_of(qr_file)
+    if passphrase:
+        return await _by_passphrase(server, account, keychain, options)
     folder, output = options.folder(), options.output()
     meeting = Meeting(output, "the other device", qr_code, qr_file)
     compare = meeting.compare(_ABOUT)
@@ -74,6 +81,27 @@ async def join(
             account=account,
         )
     _say_done(linked, options)
+    return 0
+
+
+async def _by_passphrase(
+    server: str | None, account: str, keychain: str | None, options: HomeOptions
+) -> int:
+    if server is None or not account:
+        raise UsageError(Code.USAGE_INVALID, "--passphrase needs --server and --account")
+    words = await options.typed_password("Passphrase of the account: ")
+    await Client.join_by_passphrase(
+        options.folder(),
+        place_at(server),
+        account,
+        " ".join(words.split()),
+        keychain=keychain,
+        device_name=this_machine(),
+    )
+    output = options.output()
+    output.document({"code": "link.done", "account": account, "home": str(options.folder())})
+    output.text(Text(f"✓ This is a device of {account} now.", style="bold"))
+    output.text("  Your other devices are told. What was said before is on them, or in a backup.")
     return 0
 
 

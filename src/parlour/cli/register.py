@@ -17,6 +17,7 @@ from rich.text import Text
 from parlour.cli import asking, paper
 from parlour.cli.options import HomeOptions
 from parlour.cli.output import Output
+from parlour.cli.safe_text import one_line
 from parlour.client.client import Client
 from parlour.client.set_up import is_unfinished
 from parlour.client.vault_file import VAULT_NAME
@@ -96,6 +97,9 @@ async def register(
         },
     )
     _say_done(f"{name}@{invited.server}", options, recovery, words, alone=alone)
+    if invited.account_key is not None and invited.account_name:
+        await _meet(options, password)
+    output.text("  Talk with somebody: parlour chat NAME")
     return 0
 
 
@@ -112,6 +116,15 @@ async def _make(
         await Client.register(folder, invited, name, password, **settings)
         return False
     return lone
+
+
+async def _meet(options: HomeOptions, password: str) -> None:
+    """Look up who has invited us, and compare their key with the one in the invite."""
+    async with Client.open(options.folder(), password) as client:
+        met = await client.invites.meet()
+    if met is not None:
+        name = one_line(met.name)
+        options.output().text(f"  {name} has invited you, and has the key that the invite names.")
 
 
 async def _earlier_try(options: HomeOptions) -> str | None:
@@ -210,4 +223,3 @@ def _say_done(
         output.text(f"  Your recovery key is in {recovery.file}. Move it off this machine.")
     if words is not None and not alone:
         output.text("  This server does not let a passphrase stand alone: it is a password here.")
-    output.text("  Talk with somebody: parlour chat NAME")

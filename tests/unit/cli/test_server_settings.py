@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from parlour.cli import server_settings
-from parlour.cli.admin import _days, _port
+from parlour.cli.lasting import _port, days
 from parlour.cli.server_settings import reachable_at, server_config
 from parlour.client.address import Address
 from parlour.errors import UsageError
@@ -80,7 +80,7 @@ def test_the_port_of_an_invite(text: str | None, port: int) -> None:
 
 
 def test_how_long_an_invite_lasts() -> None:
-    assert [_days("3"), _days("7d"), _days("2w")] == [3, 7, 14]
+    assert [days("3"), days("7d"), days("2w")] == [3, 7, 14]
     for wrong in ("", "d", "1h", "-1", "99999d"):
         with pytest.raises(UsageError):
-            _days(wrong)
+            days(wrong)
