@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from parlour.cli import server_settings
-from parlour.cli.lasting import _port, days
+from parlour.cli.admin import _port
+from parlour.cli.lasting import days
 from parlour.cli.server_settings import reachable_at, server_config
 from parlour.client.address import Address
 from parlour.errors import UsageError
