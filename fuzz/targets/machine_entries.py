@@ -76,7 +76,7 @@ def target(data: bytes) -> None:
                 machine.answered(request, answer, _NOW)
         if isinstance(answer, DeviceListPage):
             try:
-                machine.found(answer)
+                machine.found(answer, _NOW)
             except ParlourError:
                 return
     machine.outgoing(_NOW)

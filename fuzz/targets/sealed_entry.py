@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from parlour.conversation.genesis import Genesis, check_direct, direct
+from parlour.conversation.genesis import Genesis, between, check_between
 from parlour.conversation.sealed import Context, open_entry, seal
 from parlour.testing.randomness import seeded
 from parlour.wire.envelope import SuiteId
@@ -13,7 +13,7 @@ _CONTEXT: Final = Context(
     bytes(32), b"s" * 16, b"a" * 16, b"d" * 16, b"m" * 16, SuiteId.DOUBLE_RATCHET_PQXDH
 )
 _ONE, _OTHER = b"1" * 16, b"2" * 16
-_GENESIS: Final = direct(_ONE, _OTHER)
+_GENESIS: Final = between(_ONE, _OTHER)
 _SEALED: Final = seal(b"hello", _CONTEXT, seeded(1))
 _BODY: Final = _SEALED.envelope.body
 _PART: Final = _SEALED.part_plaintext
@@ -25,7 +25,7 @@ def target(data: bytes) -> None:
     kind, rest = data[:1], data[1:]
     if kind == b"g":
         assert Genesis.decode(rest).encode() == rest
-        assert check_direct(rest, _ONE, _OTHER) == _GENESIS
+        assert check_between(rest, _ONE, _OTHER) == _GENESIS
         return
     body, part = (_BODY, rest) if kind == b"p" else (rest, _PART)
     assert open_entry(body, part, _CONTEXT) == b"hello"

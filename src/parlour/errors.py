@@ -106,6 +106,7 @@ class Code(StrEnum):
     LINK_REFUSED = "link.refused"
     PROFILE_UNKNOWN = "profile.unknown"
     PROFILE_ROLLBACK = "profile.rollback"
+    CONTACT_BLOCKED = "contact.blocked"
     # streams and conversations
     STREAM_UNKNOWN = "stream.unknown"
     STREAM_FORBIDDEN = "stream.forbidden"
@@ -440,6 +441,9 @@ CODES: Final[dict[Code, Explanation]] = {
         "The server shows an older profile than before.",
         "The newer one is kept. Tell the operator; the server may be attacking you.",
     ),
+    Code.CONTACT_BLOCKED: Explanation(
+        UsageError, "You have blocked this account.", "Unblock it first: parlour unblock NAME."
+    ),
     Code.STREAM_UNKNOWN: Explanation(
         NotFoundError, "There is no such stream, or you are not a member.", "Check the id."
     ),
@@ -582,6 +586,7 @@ _NEVER_FROM_A_SERVER: Final = frozenset(
         Code.BACKUP_PASSPHRASE,
         Code.BACKUP_DAMAGED,
         Code.BACKUP_OTHER,
+        Code.CONTACT_BLOCKED,
         Code.HOME_EXISTS,
         Code.HOME_MISSING,
     }

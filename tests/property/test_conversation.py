@@ -10,14 +10,28 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from parlour.conversation.changes import Message, MessageState
-from parlour.conversation.events import ContactAdded, DevicesChanged, MessageReceived, MessageSent
+from parlour.conversation.events import (
+    ContactAdded,
+    DevicesChanged,
+    MessageReceived,
+    MessageSent,
+    RequestReceived,
+    StandingChanged,
+)
 from parlour.errors import Code, error
 from parlour.testing.device import Killed, MemoryDevice
 from parlour.testing.memory_server import MemoryServer
 from parlour.wire.push import PushEntry
 from tests.nonces import recorded
 
-_FINE = (ContactAdded, DevicesChanged, MessageReceived, MessageSent)
+_FINE = (
+    ContactAdded,
+    DevicesChanged,
+    MessageReceived,
+    MessageSent,
+    RequestReceived,
+    StandingChanged,
+)
 
 
 class Walk:

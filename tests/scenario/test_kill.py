@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from parlour.conversation.changes import MessageState
-from parlour.conversation.events import ContactAdded, MessageReceived, MessageSent
+from parlour.conversation.events import (
+    ContactAdded,
+    MessageReceived,
+    MessageSent,
+    RequestReceived,
+)
 from parlour.testing.device import Killed, MemoryDevice
 from parlour.testing.memory_server import MemoryServer
 from tests.nonces import recorded
@@ -73,7 +78,7 @@ def _story(victim: str, at: int) -> int:
         assert not device.machine.waiting
         received = [event for event in device.events if isinstance(event, MessageReceived)]
         assert len(received) <= len(device.texts())
-        usual = MessageSent | MessageReceived | ContactAdded
+        usual = MessageSent | MessageReceived | ContactAdded | RequestReceived
         assert [event for event in device.events if not isinstance(event, usual)] == []
     return killer.steps
 

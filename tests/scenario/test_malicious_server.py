@@ -272,7 +272,7 @@ def test_a_look_up_that_finds_somebody_else_is_refused() -> None:
         ("bob", _read_page(server, carol, "bob")),  # Carol's account by Bob's name
     ):
         with pytest.raises(ParlourError) as caught:
-            alice.machine.found(given, name)
+            alice.machine.found(given, server.now, name)
         assert caught.value.code is Code.SERVER_MISBEHAVED
     assert alice.meet("carol") == carol.machine.account_id
 

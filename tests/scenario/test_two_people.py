@@ -1,6 +1,11 @@
 """The main job, without disk and network: two people, one conversation."""
 
-from parlour.conversation.events import ContactAdded, MessageReceived, MessageSent
+from parlour.conversation.events import (
+    ContactAdded,
+    MessageReceived,
+    MessageSent,
+    RequestReceived,
+)
 from parlour.testing.device import MemoryDevice
 from parlour.testing.memory_server import MemoryServer
 
@@ -25,6 +30,6 @@ def test_both_ways_and_while_offline() -> None:
     assert bob.texts() == ["hello", *(f"late {number}" for number in range(5))]
     received = [event for event in bob.events if isinstance(event, MessageReceived)]
     assert len(received) == 6
-    for device in (alice, bob):
+    for device, expected in ((alice, [ContactAdded]), (bob, [ContactAdded, RequestReceived])):
         others = [e for e in device.events if not isinstance(e, MessageSent | MessageReceived)]
-        assert [type(event) for event in others] == [ContactAdded]
+        assert [type(event) for event in others] == expected

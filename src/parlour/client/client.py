@@ -37,7 +37,7 @@ from parlour.conversation.changes import Message, MessageState
 from parlour.conversation.contact import Contact, Verification
 from parlour.conversation.content import Content, Text
 from parlour.conversation.events import MessageReceived
-from parlour.conversation.state import Records, read_own
+from parlour.conversation.records import Records, read_own
 from parlour.errors import Code, ParlourError, TransportError, error
 from parlour.identity.device_list import DeviceListEntry
 from parlour.transparency import Party, SafetyNumber, safety_number
@@ -272,6 +272,7 @@ class Client:
         for entry in page.entries:
             check(local, DeviceListEntry.decode(entry).account_key)
         account_id = await self._engine.step(lambda machine, now: machine.found(page, local))
+        account_id = await self._engine.step(lambda machine, now: machine.found(page, now, local))
         await self._until(lambda: self._is_known(account_id), 30.0, self._engine.changed)
         return self._engine.machine.contacts[account_id]
 

@@ -26,6 +26,7 @@ from msgspec import Struct
 
 from parlour.client.feed import Feed
 from parlour.client.signals import Signal
+from parlour.conversation import content as contents
 from parlour.conversation.changes import Change, Message, Namespace
 from parlour.conversation.events import Event, MessageReceived, MessageSent, SendingBlocked
 from parlour.conversation.machine import Machine
@@ -216,6 +217,10 @@ class Engine:
                 case _:
                     pass
             self.feed.put(event)
+        for message in new:
+            if message.key in unseen:
+                # What a stranger had said before they were accepted.
+                self.feed.put(MessageReceived(message, contents.decode(message.content)))
 
     # --- Failures ------------------------------------------------------------------------
 

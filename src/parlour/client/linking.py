@@ -34,9 +34,9 @@ from parlour.client.registration import home_folder
 from parlour.client.tls import Authorities, Pinned, Trust
 from parlour.client.unfinished import Unfinished, make_device
 from parlour.client.workers import run_slow
+from parlour.conversation.beginning import first_changes
 from parlour.conversation.changes import DeleteRecord, Namespace
 from parlour.conversation.contact import Contact
-from parlour.conversation.state import first_changes
 from parlour.errors import (
     AccessError,
     Code,

@@ -21,7 +21,7 @@ from parlour.client.store import LocalStore
 from parlour.client.unlock import Unlocked, unlock
 from parlour.conversation.changes import Change
 from parlour.conversation.contact import Contact
-from parlour.conversation.state import OwnDevice
+from parlour.conversation.records import OwnDevice
 from parlour.errors import Code, ConflictError, ParlourError, SecurityStop, TransportError, error
 from parlour.identity.device_list import DeviceListEntry, DeviceListState
 from parlour.primitives.signature import Ed25519PrivateKey

@@ -29,9 +29,10 @@ from parlour.client.registration import home_folder, log_in_home, logged_in, own
 from parlour.client.set_up import SetUp, begin_anew
 from parlour.client.tls import Authorities, Shown
 from parlour.client.workers import run_slow
+from parlour.conversation.beginning import first_changes
 from parlour.conversation.changes import Namespace
 from parlour.conversation.contact import Contact
-from parlour.conversation.state import first_changes, read_own
+from parlour.conversation.records import read_own
 from parlour.errors import AccessError, Code, ParlourError, SecurityStop, error
 from parlour.identity.device_list import next_entry
 from parlour.identity.device_name import open_device_name

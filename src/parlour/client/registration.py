@@ -21,8 +21,9 @@ from parlour.client.set_up import SetUp, begin_anew
 from parlour.client.tls import Authorities, Pinned
 from parlour.client.workers import run_slow
 from parlour.conversation.changes import Namespace
+from parlour.conversation.beginning import first_changes
 from parlour.conversation.contact import Contact
-from parlour.conversation.state import OwnDevice, first_changes, read_own
+from parlour.conversation.records import OwnDevice, read_own
 from parlour.errors import AccessError, Code, UsageError, error
 from parlour.identity.invite import Invite
 from parlour.identity.passphrase import Passphrase

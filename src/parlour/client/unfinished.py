@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from parlour.conversation.changes import Change, DeleteRecord, Namespace, PutRecord
-from parlour.conversation.state import OwnDevice
+from parlour.conversation.records import OwnDevice
 from parlour.conversation.upkeep import wire_prekey
 from parlour.double_ratchet.identity import LocalDevice
 from parlour.double_ratchet.prekey_store import PrekeyStore

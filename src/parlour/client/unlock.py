@@ -14,7 +14,7 @@ from parlour.client import login
 from parlour.client.account import Account
 from parlour.client.connection import LIVE_PATH, Connection
 from parlour.client.keys import SessionToken
-from parlour.conversation.state import OwnDevice
+from parlour.conversation.records import OwnDevice
 from parlour.errors import Code, ParlourError, SecurityStop
 from parlour.identity.vault import (
     AccountSecret,

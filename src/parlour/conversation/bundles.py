@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from parlour.conversation.events import DeviceLeftOut
+from parlour.conversation.records import Conversation
 from parlour.conversation.requests import ServerRequest
-from parlour.conversation.state import Conversation, Memory
+from parlour.conversation.state import Memory
 from parlour.double_ratchet.identity import DeviceIdentity
 from parlour.double_ratchet.prekeys import Prekey, PrekeyBundle
 from parlour.errors import Code, NotFoundError, ParlourError, error

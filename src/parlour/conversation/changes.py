@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 
 class Namespace(StrEnum):
@@ -30,6 +30,14 @@ class Namespace(StrEnum):
     """An entry that can't be read yet, by stream id and number."""
     SERVER = "server"
     """What we know of the server: incarnation, ticket. Keys are words."""
+    SYNC = "sync"
+    """What another device of ours says of an account that is not known here yet, by its id."""
+    SETTING = "setting"
+    """The person's settings, by key."""
+    PROFILE = "profile"
+    """What is known of an account's profile, ours among them, by account id."""
+    PICTURE = "picture"
+    """The picture of a profile, by account id. Not given to the machine when it starts."""
 
 
 class MessageState(StrEnum):
@@ -43,6 +51,21 @@ class MessageState(StrEnum):
     """Somebody's, read."""
     UNREADABLE = "unreadable"
     """Somebody's, not readable; `reason` says why and what is done about it."""
+    REQUESTED = "requested"
+    """A stranger's, read and not shown: nobody has accepted them yet."""
+    SILENT = "silent"
+    """Ours, for programs, not shown; kept for devices that could not read it."""
+
+
+# What stands in a history.
+SHOWN: Final = frozenset(
+    {
+        MessageState.QUEUED,
+        MessageState.SENT,
+        MessageState.RECEIVED,
+        MessageState.UNREADABLE,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +130,28 @@ class PutMessage:
 
 
 @dataclass(frozen=True, slots=True)
+class ReleaseMessages:
+    """The messages of a request are RECEIVED now, and undelivered."""
+
+    conversation: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteMessages:
+    """Delete the messages of a conversation: those of a request only, or all (`everything`)."""
+
+    conversation: bytes
+    everything: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteMessage:
+    """Delete a message by its key: what seemed unreadable was for programs."""
+
+    key: tuple[bytes, bytes, bytes]
+
+
+@dataclass(frozen=True, slots=True)
 class PutEntryHash:
     """Remember the hash of an entry of a stream, to compare with what others say they saw."""
 
@@ -115,5 +160,13 @@ class PutEntryHash:
     hash: bytes
 
 
-Change: TypeAlias = PutRecord | DeleteRecord | PutMessage | PutEntryHash
+Change: TypeAlias = (
+    PutRecord
+    | DeleteRecord
+    | PutMessage
+    | ReleaseMessages
+    | DeleteMessages
+    | DeleteMessage
+    | PutEntryHash
+)
 """One write. The shell writes all of one batch in one transaction, or none."""

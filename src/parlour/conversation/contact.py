@@ -3,7 +3,8 @@
 Verification is a table of states. ``UNVERIFIED`` trusts the first key seen. ``VERIFIED`` means
 that a person compared the safety number. ``CHANGED`` means that a verified account shows another
 key: nothing is sent to it and nothing of the new key is read until a person accepts or verifies,
-or until the key that was verified is shown again.
+or until the key that was verified is shown again. An account is stopped in the same way when
+another device of ours has verified a key that is not the one shown here.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta, Struct
 
+from parlour.conversation.standing import Act, Standing, after
 from parlour.double_ratchet.identity import DeviceIdentity
 from parlour.errors import Code, ParlourError, StorageError, UsageError
 from parlour.identity.device_list import Device, DeviceListEntry, DeviceListState
@@ -29,22 +31,22 @@ class Verification(StrEnum):
     CHANGED = "changed"
 
 
-class _Act(StrEnum):
+class _Step(StrEnum):
     VERIFY = "verify"
     KEY_CHANGE = "key change"
     ACCEPT = "accept"
     WITHDRAW = "withdraw"
 
 
-_TRANSITIONS: Final[dict[tuple[Verification, _Act], Verification]] = {
-    (Verification.UNVERIFIED, _Act.VERIFY): Verification.VERIFIED,
-    (Verification.UNVERIFIED, _Act.KEY_CHANGE): Verification.UNVERIFIED,
-    (Verification.VERIFIED, _Act.VERIFY): Verification.VERIFIED,
-    (Verification.VERIFIED, _Act.KEY_CHANGE): Verification.CHANGED,
-    (Verification.CHANGED, _Act.VERIFY): Verification.VERIFIED,
-    (Verification.CHANGED, _Act.KEY_CHANGE): Verification.CHANGED,
-    (Verification.CHANGED, _Act.ACCEPT): Verification.UNVERIFIED,
-    (Verification.CHANGED, _Act.WITHDRAW): Verification.VERIFIED,
+_TRANSITIONS: Final[dict[tuple[Verification, _Step], Verification]] = {
+    (Verification.UNVERIFIED, _Step.VERIFY): Verification.VERIFIED,
+    (Verification.UNVERIFIED, _Step.KEY_CHANGE): Verification.UNVERIFIED,
+    (Verification.VERIFIED, _Step.VERIFY): Verification.VERIFIED,
+    (Verification.VERIFIED, _Step.KEY_CHANGE): Verification.CHANGED,
+    (Verification.CHANGED, _Step.VERIFY): Verification.VERIFIED,
+    (Verification.CHANGED, _Step.KEY_CHANGE): Verification.CHANGED,
+    (Verification.CHANGED, _Step.ACCEPT): Verification.UNVERIFIED,
+    (Verification.CHANGED, _Step.WITHDRAW): Verification.VERIFIED,
 }
 
 
@@ -66,16 +68,29 @@ class _Stored(Struct, frozen=True):
     head: bytes
     offered: bytes
     verification: Annotated[str, Meta(max_length=16)]
+    verified_at: int = 0
+    contradicted: bytes = b""
+    standing: Annotated[str, Meta(max_length=16)] = Standing.ACCEPTED.value
+    standing_at: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """One account. Immutable: each change returns the next one."""
+    """One account. Immutable: each change returns the next one.
+
+    `verified_at` and `standing_at` are when a person last decided, in milliseconds: of what two
+    devices of one person decide, the later counts. `contradicted` is the account key that another
+    device of ours has verified, where it is not the one shown here.
+    """
 
     name: str
     head: DeviceListEntry
     verification: Verification = Verification.UNVERIFIED
     offered: DeviceListEntry | None = None
+    verified_at: int = 0
+    contradicted: bytes = b""
+    standing: Standing = Standing.STRANGER
+    standing_at: int = 0
 
     @property
     def account_id(self) -> bytes:
@@ -90,7 +105,7 @@ class Contact:
     @property
     def stopped(self) -> bool:
         """Whether a changed key waits for a person."""
-        return self.verification is Verification.CHANGED
+        return self.verification is Verification.CHANGED or bool(self.contradicted)
 
     def identities(self) -> list[DeviceIdentity]:
         """All devices, as targets of pairwise messages."""
@@ -110,43 +125,86 @@ class Contact:
 
     def with_changed_key(self, latest: DeviceListEntry) -> Contact:
         """Take note of a list under another account key, verified from its entry 0."""
-        verification = self._after(_Act.KEY_CHANGE)
+        if latest.account_key.to_bytes() == self.contradicted:
+            # The server comes round to what another device of ours has verified.
+            return replace(
+                self,
+                verification=Verification.VERIFIED,
+                head=latest,
+                offered=None,
+                contradicted=b"",
+            )
+        verification = self._after(_Step.KEY_CHANGE)
         if verification is Verification.CHANGED:
             return replace(self, verification=verification, offered=latest)
         return replace(self, verification=verification, head=latest, offered=None)
 
-    def verified(self) -> Contact:
+    def verified(self, at: int = 0) -> Contact:
         """A person compared the safety number of the key that is current, or offered."""
-        return self._settled(_Act.VERIFY)
+        return self._settled(_Step.VERIFY, at)
 
-    def accepted(self) -> Contact:
+    def accepted(self, at: int = 0) -> Contact:
         """A person goes on with a changed key without comparing."""
-        return self._settled(_Act.ACCEPT)
+        if self.contradicted and self.verification is not Verification.CHANGED:
+            return replace(
+                self, verification=Verification.UNVERIFIED, contradicted=b"", verified_at=at
+            )
+        return self._settled(_Step.ACCEPT, at)
+
+    def contradicted_by(self, key: bytes, at: int) -> Contact:
+        """Another device of ours has verified `key`, which is not the one shown here."""
+        return replace(self, contradicted=key, verified_at=at)
 
     def withdrawn(self) -> Contact:
         """The key that was verified is shown again: the other one is not offered any more."""
-        return replace(self, verification=self._after(_Act.WITHDRAW), offered=None)
+        return replace(self, verification=self._after(_Step.WITHDRAW), offered=None)
 
     def key_to_verify(self) -> Ed25519PublicKey:
         """The account key that a person compares now: the offered one, if there is one."""
         return (self.offered or self.head).account_key
 
-    def _settled(self, act: _Act) -> Contact:
+    def after(self, act: Act, at: int | None = None) -> Contact:
+        """The contact after a decision at `at`; raises `UsageError` where it makes no sense.
+
+        Without `at`, nobody decided here: it follows from what came in.
+        """
+        standing = after(self.standing, act)
+        if standing is self.standing:
+            return self
+        # Later than what any device of ours has decided before, whatever its clock said.
+        decided = self.standing_at if at is None else max(at, self.standing_at + 1)
+        return replace(self, standing=standing, standing_at=decided)
+
+    def _settled(self, step: _Step, at: int) -> Contact:
         return replace(
-            self, verification=self._after(act), head=self.offered or self.head, offered=None
+            self,
+            verification=self._after(step),
+            head=self.offered or self.head,
+            offered=None,
+            contradicted=b"",
+            verified_at=max(at, self.verified_at + 1) if at else self.verified_at,
         )
 
-    def _after(self, act: _Act) -> Verification:
-        verification = _TRANSITIONS.get((self.verification, act))
+    def _after(self, step: _Step) -> Verification:
+        verification = _TRANSITIONS.get((self.verification, step))
         if verification is None:
-            raise UsageError(Code.USAGE_STATE, f"{act.value} when {self.verification.value}")
+            raise UsageError(Code.USAGE_STATE, f"{step.value} when {self.verification.value}")
         return verification
 
     def encode(self) -> bytes:
         """The record for the local store."""
         offered = b"" if self.offered is None else self.offered.encode()
         return msgspec.msgpack.encode(
-            _Stored(self.name, self.head.encode(), offered, self.verification.value)
+            _Stored(
+                name=self.name,
+                head=self.head.encode(),
+                offered=offered,
+                verification=self.verification.value,
+                verified_at=self.verified_at,
+                contradicted=self.contradicted,
+                standing=self.standing.value,
+                standing_at=self.standing_at,
+            )
         )
 
     @classmethod
@@ -159,6 +217,10 @@ class Contact:
                 head=DeviceListEntry.decode(stored.head),
                 verification=Verification(stored.verification),
                 offered=DeviceListEntry.decode(stored.offered) if stored.offered else None,
+                verified_at=stored.verified_at,
+                contradicted=stored.contradicted,
+                standing=Standing(stored.standing),
+                standing_at=stored.standing_at,
             )
         except (msgspec.DecodeError, ValueError, ParlourError) as error:
             raise StorageError(Code.STORE_BROKEN, "contact record") from error

@@ -1,4 +1,7 @@
-"""What people say: a versioned, tagged union.
+"""What goes through a conversation: a versioned, tagged union.
+
+What people say is shown. A `Control` goes from device to device through an inbox, a `Notice` to
+everybody's devices in a conversation, a `Sync` to one's own; these are for programs.
 
 `[version, tag, body]` in MessagePack. What a newer program said and this one does not know is
 `Unknown`: kept as it came, shown as such, and readable after an update.
@@ -11,6 +14,16 @@ from typing import Annotated, Final, TypeAlias
 import msgspec
 from msgspec import Meta, Raw, Struct
 
+from parlour.conversation.sync import (
+    ContactSync,
+    Forgotten,
+    OwnProfileSync,
+    ProfileKeyGiven,
+    ReadUpTo,
+    SettingSync,
+    Sync,
+    SyncRequest,
+)
 from parlour.errors import Code, DecodeError, LimitError
 
 CONTENT_VERSION: Final = 1
@@ -59,13 +72,22 @@ class Unknown(Struct, array_like=True, frozen=True):
 
 
 Control: TypeAlias = ResendRequest | Resent
-Content: TypeAlias = Text | Control | Unknown
+Notice: TypeAlias = ProfileKeyGiven
+Shown: TypeAlias = Text | Unknown
+Content: TypeAlias = Shown | Control | Notice | Sync
 
 # Numbers are never used again for something else.
-_TAGS: Final[dict[int, type[Text] | type[ResendRequest] | type[Resent]]] = {
+_TAGS: Final[dict[int, type[Text | Control | Notice | Sync]]] = {
     1: Text,
     0x40: ResendRequest,
     0x41: Resent,
+    0x50: ProfileKeyGiven,
+    0x60: ContactSync,
+    0x61: Forgotten,
+    0x62: ReadUpTo,
+    0x63: SettingSync,
+    0x64: OwnProfileSync,
+    0x65: SyncRequest,
 }
 _TAG_OF: Final = {kind: tag for tag, kind in _TAGS.items()}
 

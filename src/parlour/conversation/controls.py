@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import Final
 
 from parlour.conversation import content as contents
-from parlour.conversation.changes import PutMessage
-from parlour.conversation.content import Control, ResendRequest, Resent
+from parlour.conversation.content import ResendRequest, Resent
+from parlour.conversation.delivery import Delivery
 from parlour.conversation.directory import Directory
-from parlour.conversation.events import MessageReceived
 from parlour.conversation.opening import Opening
+from parlour.conversation.people import People
 from parlour.conversation.repair import Repairing
 from parlour.conversation.sealing import INBOX_GENESIS_HASH
-from parlour.conversation.state import Memory, received_message
+from parlour.conversation.state import Memory
 from parlour.double_ratchet.identity import DeviceIdentity
-from parlour.errors import DecodeError, ParlourError
+from parlour.errors import ParlourError
 from parlour.wire.streams import Entry
 
 # Control messages of devices that we are about to learn of, in memory only.
@@ -25,17 +25,27 @@ class Controls:
     """Reads this device's inbox."""
 
     def __init__(
-        self, memory: Memory, directory: Directory, opening: Opening, repairing: Repairing
+        self,
+        memory: Memory,
+        directory: Directory,
+        opening: Opening,
+        repairing: Repairing,
+        people: People,
+        delivery: Delivery,
     ) -> None:
         self._memory = memory
         self._directory = directory
         self._opening = opening
         self._repairing = repairing
+        self._people = people
+        self._delivery = delivery
         self._waiting: list[Entry] = []
 
     def take(self, entry: Entry, now: int) -> None:
         """Read a control message of another device; what is not one is ignored."""
         if entry.sender_device == self._memory.device_id:
+            return
+        if not self._people.admits(entry.sender_account, now):
             return
         identity = self._memory.identity_of(entry)
         if identity is None:
@@ -55,22 +65,22 @@ class Controls:
         if isinstance(content, ResendRequest):
             self._repairing.asked(identity, content)
         elif isinstance(content, Resent):
-            self._take_resent(identity, content)
+            self._take_resent(identity, content, now)
 
-    def _take_resent(self, identity: DeviceIdentity, resent: Resent) -> None:
+    def _take_resent(self, identity: DeviceIdentity, resent: Resent, now: int) -> None:
         """Put a message that came once more into its place, if this device waits for it."""
-        try:
-            content = contents.decode(resent.content)
-        except DecodeError:
-            return
-        if isinstance(content, Control):
-            return
-        held = self._repairing.take(identity.device_id, resent.message_id)
+        held = self._repairing.waiting_for(identity.device_id, resent.message_id)
         if held is None:
             return
-        message = received_message(held.entry, held.conversation, resent.sent_at, resent.content)
-        self._memory.changes.append(PutMessage(message, undelivered=True))
-        self._memory.events.append(MessageReceived(message, content))
+        conversation = self._memory.conversations[held.conversation]
+        try:
+            content = contents.decode(resent.content)
+            self._delivery.check(content, conversation)
+        except ParlourError:
+            return
+        self._repairing.came(held)
+        self._delivery.take(held.entry, conversation, resent.sent_at, resent.content, content, now)
+        self._memory.put_conversation(conversation)
 
     def retry(self, account_id: bytes, now: int) -> None:
         """Read what waited for the device list of an account."""

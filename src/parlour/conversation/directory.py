@@ -53,6 +53,15 @@ class _Reading:
         self.latest = entry
 
 
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """An entry of a device list that another device of ours was shown."""
+
+    account_key: bytes
+    number: int
+    digest: bytes
+
+
 class Directory:
     """Keeps the contacts' device lists current."""
 
@@ -61,6 +70,8 @@ class Directory:
         self._current: set[bytes] = set()
         self._wanted: set[bytes] = set()
         self._readings: dict[bytes, _Reading] = {}
+        # What another device of ours was shown, by account.
+        self._expected: dict[bytes, Expected] = {}
 
     # --- Needs ---------------------------------------------------------------------------
 
@@ -79,6 +90,33 @@ class Directory:
     def want(self, account_id: bytes) -> None:
         """Read the list of an account again, or for the first time."""
         self._wanted.add(account_id)
+
+    def expect(self, account_id: bytes, expected: Expected) -> None:
+        """Another device of ours was shown this entry: a server that hides it from us is lying."""
+        known = self._expected.get(account_id)
+        if known is None or known.number < expected.number:
+            self._expected[account_id] = expected
+        contact = self._memory.contacts.get(account_id)
+        if contact is not None and contact.head.number < expected.number:
+            self.want(account_id)
+
+    def _check_expected(self, entry: DeviceListEntry, *, last: bool) -> None:
+        """Compare what we are shown with what another device of ours was shown."""
+        expected = self._expected.get(entry.account_id)
+        if expected is None or entry.account_key.to_bytes() != expected.account_key:
+            # Another key is another matter, and told as such (`syncing`).
+            return
+        if entry.number == expected.number and entry.hash() != expected.digest:
+            raise SecurityStop(Code.DEVICE_LIST_INVALID, "your other device was shown another one")
+        if last and entry.number < expected.number:
+            raise SecurityStop(Code.DEVICE_LIST_ROLLBACK, "your other device was shown a newer one")
+
+    def forget(self, account_id: bytes) -> None:
+        """Nothing is known of an account any more."""
+        self._expected.pop(account_id, None)
+        self._readings.pop(account_id, None)
+        self._current.discard(account_id)
+        self._wanted.discard(account_id)
 
     def is_read(self, account_id: bytes) -> bool:
         """Whether the whole list was read on this connection, and nothing says that it grew."""
@@ -170,6 +208,7 @@ class Directory:
             raise SecurityStop(Code.DEVICE_LIST_INVALID, "an empty page that goes on")
         for entry in new:
             reading.take(account_id, entry)
+            self._check_expected(entry, last=False)
         if reading.latest is None:
             raise SecurityStop(Code.DEVICE_LIST_INVALID, "no entry")
         if reading.next_number > MAX_ENTRIES:
@@ -177,6 +216,7 @@ class Directory:
         if page.more:
             self.want(account_id)
             return
+        self._check_expected(reading.latest, last=True)
         del self._readings[account_id]
         self._settle(self._memory.contacts.get(account_id), reading.latest, page.name)
         self._done(account_id)
@@ -205,6 +245,9 @@ class Directory:
         grown = contact
         for entry in entries[1:]:
             grown = grown.extended(entry)
+            self._check_expected(entry, last=False)
+        if not page.more:
+            self._check_expected(grown.head, last=True)
         if grown is not contact:
             self._keep(contact, grown)
         if page.more and (grown is contact or grown.head.number > MAX_ENTRIES):
@@ -245,15 +288,15 @@ class Directory:
 
     # --- What a person decides -----------------------------------------------------------
 
-    def verify(self, account_id: bytes, key: Ed25519PublicKey | None) -> None:
+    def verify(self, account_id: bytes, now: int, key: Ed25519PublicKey | None) -> None:
         """A person compared the safety number, of `key` if it is given."""
         contact = self._contact_with(account_id, key)
-        self._keep(contact, contact.verified())
+        self._keep(contact, contact.verified(now))
 
-    def accept(self, account_id: bytes, key: Ed25519PublicKey | None) -> None:
+    def accept(self, account_id: bytes, now: int, key: Ed25519PublicKey | None) -> None:
         """A person goes on with a changed key, that is `key` if it is given."""
         contact = self._contact_with(account_id, key)
-        self._keep(contact, contact.accepted())
+        self._keep(contact, contact.accepted(now))
 
     def _contact_with(self, account_id: bytes, key: Ed25519PublicKey | None) -> Contact:
         contact = self._memory.contacts.get(account_id)

@@ -9,6 +9,7 @@ from typing import TypeAlias
 from parlour.conversation.changes import Message
 from parlour.conversation.content import Content
 from parlour.conversation.reasons import Reason
+from parlour.conversation.standing import Standing
 from parlour.errors import Code
 
 
@@ -26,6 +27,12 @@ class EventCode(StrEnum):
     DEVICES_CHANGED = "contact.devices_changed"
     SENDING_BLOCKED = "sending.blocked"
     DEVICE_LEFT_OUT = "sending.device_left_out"
+    REQUEST_RECEIVED = "contact.request"
+    REQUEST_FULL = "contact.request_full"
+    STANDING_CHANGED = "contact.standing"
+    PROFILE_CHANGED = "profile.changed"
+    READ_ELSEWHERE = "message.read_elsewhere"
+    SETTING_CHANGED = "setting.changed"
     SERVER_RESTORED = "server.restored"
     SERVER_MISBEHAVED = "server.misbehaved"
 
@@ -138,6 +145,61 @@ class DeviceLeftOut:
 
 
 @dataclass(frozen=True, slots=True)
+class RequestReceived:
+    """A stranger wrote. What they wrote is shown when a person accepts; until then their name."""
+
+    code = EventCode.REQUEST_RECEIVED
+    account_id: bytes
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class RequestFull:
+    """A stranger wrote more than is kept before somebody accepts; `count` messages are gone."""
+
+    code = EventCode.REQUEST_FULL
+    account_id: bytes
+    name: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class StandingChanged:
+    """A person decided about an account, on another device of ours."""
+
+    code = EventCode.STANDING_CHANGED
+    account_id: bytes
+    name: str
+    standing: Standing
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileChanged:
+    """The profile of an account is another one now, or known for the first time; ours, too."""
+
+    code = EventCode.PROFILE_CHANGED
+    account_id: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ReadElsewhere:
+    """Another device of ours showed the conversation with an account up to `seq`."""
+
+    code = EventCode.READ_ELSEWHERE
+    account_id: bytes
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class SettingChanged:
+    """Another device of ours changed a setting."""
+
+    code = EventCode.SETTING_CHANGED
+    key: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
 class ServerMisbehaved:
     """The server broke the protocol in `what`; it is tried again with pauses."""
 
@@ -165,6 +227,12 @@ Event: TypeAlias = (
     | DevicesChanged
     | SendingBlocked
     | DeviceLeftOut
+    | RequestReceived
+    | RequestFull
+    | StandingChanged
+    | ProfileChanged
+    | ReadElsewhere
+    | SettingChanged
     | ServerRestored
     | ServerMisbehaved
 )

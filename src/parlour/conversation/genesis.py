@@ -2,7 +2,8 @@
 
 The genesis of a `direct` conversation is not signed: a signature would prove to third parties that
 these two people spoke, and pairwise messages are deniable. Instead its hash is bound into every
-message, so that both sides hold the same one or read nothing (docs/decisions/0008-genesis.md).
+message, so that both sides hold the same one or read nothing (docs/decisions/0008-genesis.md). So
+it is for a `self` conversation, whose only member is one account with all its devices.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ class Kind(IntEnum):
     """What a conversation is. More kinds come with groups."""
 
     DIRECT = 1
+    SELF = 2
 
 
 class Retention(IntEnum):
@@ -75,7 +77,7 @@ class Genesis:
 
     @classmethod
     def decode(cls, data: bytes) -> Genesis:
-        """Decode it; whether it is acceptable, `check_direct` says."""
+        """Decode it; whether it is acceptable, `check_between` says."""
         try:
             return decode(data, cls._read)
         except ValueError as error:
@@ -104,10 +106,13 @@ def hash_of(data: bytes) -> bytes:
     return Genesis.decode(data).hash()
 
 
-def direct(one: bytes, other: bytes) -> Genesis:
-    """The genesis of a conversation between two accounts; both sides make the same one."""
+def between(one: bytes, other: bytes) -> Genesis:
+    """The genesis of a conversation of two accounts, or of one's own devices where both are one.
+
+    Everybody makes the same one.
+    """
     return Genesis(
-        kind=Kind.DIRECT,
+        kind=Kind.SELF if one == other else Kind.DIRECT,
         suite=SuiteId.DOUBLE_RATCHET_PQXDH,
         retention=Retention.QUEUE,
         history=History.NONE,
@@ -115,7 +120,7 @@ def direct(one: bytes, other: bytes) -> Genesis:
     )
 
 
-def check_direct(data: bytes, one: bytes, other: bytes) -> Genesis:
+def check_between(data: bytes, one: bytes, other: bytes) -> Genesis:
     """Accept a genesis that a server delivers only if it is the one that we would have made.
 
     The floor is ours: a server, or a peer, that offers a weaker suite or another retention is
@@ -125,6 +130,6 @@ def check_direct(data: bytes, one: bytes, other: bytes) -> Genesis:
         genesis = Genesis.decode(data)
     except ParlourError as error:
         raise SecurityStop(Code.CONVERSATION_GENESIS, error.code.value) from error
-    if genesis != direct(one, other):
-        raise SecurityStop(Code.CONVERSATION_GENESIS, "not that of a direct conversation")
+    if genesis != between(one, other):
+        raise SecurityStop(Code.CONVERSATION_GENESIS, "not that of a pairwise conversation")
     return genesis

@@ -12,9 +12,10 @@ from typing import Final
 from parlour.conversation.changes import PutEntryHash
 from parlour.conversation.events import HistoryMismatch, MessageMissing
 from parlour.conversation.inner import Inner
+from parlour.conversation.records import Conversation, SenderCount
 from parlour.conversation.requests import LoadHash
 from parlour.conversation.sealed import entry_hash
-from parlour.conversation.state import MAX_MISSING, Conversation, Memory, SenderCount
+from parlour.conversation.state import MAX_MISSING, Memory
 from parlour.wire.streams import Entry
 
 LOAD_HASH: Final = "load-hash"
@@ -28,6 +29,8 @@ class Histories:
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
         self._claims: OrderedDict[tuple[bytes, int], tuple[bytes, bytes]] = OrderedDict()
+        # Gaps in what our own devices tell each other.
+        self.gaps = 0
         self._lookups: dict[tuple[bytes, int], tuple[bytes, bytes]] = {}
 
     def restored(self) -> None:
@@ -90,7 +93,11 @@ class Histories:
         """Compare a message's number with what came before from that device."""
         if not counter:
             return
+        first = entry.sender_device not in conversation.senders
         count = conversation.senders.setdefault(entry.sender_device, SenderCount())
+        if first and conversation.late:
+            count.highest = counter
+            return
         gap = range(max(count.highest + 1, counter - MAX_MISSING), counter)
         if counter in count.missing:
             count.missing.remove(counter)
@@ -99,6 +106,7 @@ class Histories:
         # Entries that came and could not be read are among what seems to be missing.
         unexplained = max(len(count.missing) - count.unread, 0)
         if gap and unexplained > count.told:
+            self.gaps += conversation.peer == self._memory.account_id
             self._memory.events.append(
                 MessageMissing(conversation.peer, entry.sender_device, tuple(gap))
             )

@@ -19,26 +19,34 @@ from typing import Final
 
 from msgspec import Struct
 
+from parlour.conversation.beginning import encode_snapshot
 from parlour.conversation.bundles import BUNDLES, Bundling
 from parlour.conversation.changes import Change, Message
 from parlour.conversation.contact import Contact
 from parlour.conversation.content import Content
+from parlour.conversation.delivery import Delivery
 from parlour.conversation.directory import DEVICE_LIST, Directory
 from parlour.conversation.events import Event, ServerRestored
 from parlour.conversation.histories import LOAD_HASH
 from parlour.conversation.pending import Pending
+from parlour.conversation.people import People, check_setting
+from parlour.conversation.profiles import PROFILE, SET_PROFILE, Profiles
 from parlour.conversation.reasons import Reason
 from parlour.conversation.receiving import Receiving
+from parlour.conversation.records import KnownProfile, Records
 from parlour.conversation.repair import LOAD, Repairing
 from parlour.conversation.requests import Request, ServerRequest
 from parlour.conversation.sending import APPEND, CREATE, Sending
-from parlour.conversation.state import Memory, Records
+from parlour.conversation.standing import Act
+from parlour.conversation.state import Memory
+from parlour.conversation.syncing import Syncing
 from parlour.conversation.upkeep import ACKNOWLEDGE, CATCH_UP, PUBLISH, Upkeep
-from parlour.errors import Code, ParlourError, error
+from parlour.errors import Code, ParlourError, TransportError, error
 from parlour.primitives.random import Random, system_random
 from parlour.primitives.signature import Ed25519PublicKey
 from parlour.wire.directory import DeviceListPage
 from parlour.wire.prekeys import Bundles, FetchBundles, PrekeyCounts
+from parlour.wire.profiles import SealedProfile
 from parlour.wire.push import (
     PushDeviceList,
     PushDrain,
@@ -74,7 +82,18 @@ class Machine:
         self._bundling = Bundling(self._memory)
         self._sending = Sending(self._memory, self._directory, self._bundling)
         self._repairing = Repairing(self._memory, self._directory, self._sending)
-        self._receiving = Receiving(self._memory, self._directory, self._sending, self._repairing)
+        self._profiles = Profiles(self._memory, self._sending)
+        self._syncing = Syncing(self._memory, self._directory, self._sending, self._profiles)
+        self._people = People(self._memory, self._directory, self._profiles, self._syncing)
+        self._receiving = Receiving(
+            self._memory,
+            self._directory,
+            self._sending,
+            self._repairing,
+            self._people,
+            Delivery(self._memory, self._people, self._profiles, self._syncing),
+        )
+        self._syncing.on_unstopped = self._read_on
         self._upkeep = Upkeep(self._memory)
         self._pending = Pending(random)
         self._online = False
@@ -82,11 +101,17 @@ class Machine:
         self._receiving.retry({Reason.NEWER_FORMAT}, None, now)
         self._receiving.want_directory()
         self._upkeep.maintain(now)
+        self._syncing.begin(now)
 
     # --- What people do ------------------------------------------------------------------
 
     def send(self, peer: bytes, content: Content, now: int) -> bytes:
-        """Say something to an account; return the message's id. It goes out when it can."""
+        """Say something to an account; return the message's id. It goes out when it can.
+
+        Whoever asked to be heard is accepted by it; raises `CONTACT_BLOCKED`.
+        """
+        self._sending.check(peer, content)
+        self._people.writes_to(peer, now)
         return self._sending.send(peer, content, now)
 
     def verify(self, account_id: bytes, now: int, key: Ed25519PublicKey | None = None) -> None:
@@ -95,19 +120,78 @@ class Machine:
         `key` is the account key that it was made of (`Contact.key_to_verify`): if the server
         showed yet another one meanwhile, `SecurityStop` is raised.
         """
-        self._directory.verify(account_id, key)
-        self._receiving.retry({Reason.KEY_CHANGED}, account_id, now)
+        self._directory.verify(account_id, now, key)
+        self._decided_on_key(account_id, now)
 
     def accept(self, account_id: bytes, now: int, key: Ed25519PublicKey | None = None) -> None:
         """A person goes on with a changed key without comparing. `key` as for `verify`."""
-        self._directory.accept(account_id, key)
+        self._directory.accept(account_id, now, key)
+        self._decided_on_key(account_id, now)
+
+    def _decided_on_key(self, account_id: bytes, now: int) -> None:
+        self._syncing.tell_contact(self._memory.contacts[account_id], now)
+        self._read_on(account_id, now)
+
+    def _read_on(self, account_id: bytes, now: int) -> None:
+        """Nothing stops an account any more."""
         self._receiving.retry({Reason.KEY_CHANGED}, account_id, now)
+
+    def accept_request(self, account_id: bytes, now: int) -> None:
+        """Let an account be heard, and show what it has said."""
+        self._people.decide(account_id, Act.ACCEPT, now)
+
+    def decline(self, account_id: bytes, now: int) -> None:
+        """Say no to a request: what was said is deleted; they may ask again after a day."""
+        self._people.decide(account_id, Act.DECLINE, now)
+
+    def block(self, account_id: bytes, now: int) -> None:
+        """Hear nothing more of an account, on all our devices; it is not told."""
+        self._people.decide(account_id, Act.BLOCK, now)
+
+    def unblock(self, account_id: bytes, now: int) -> None:
+        """Let a blocked account ask again."""
+        self._people.decide(account_id, Act.UNBLOCK, now)
+
+    def forget(self, account_id: bytes, now: int) -> None:
+        """Delete everything about an account, with what was said and that it was verified."""
+        self._people.forget(account_id, now)
+
+    def mark_read(self, account_id: bytes, seq: int, now: int) -> None:
+        """A person has seen the conversation with an account up to number `seq`."""
+        self._syncing.mark_read(account_id, seq, now)
+
+    def set_setting(self, key: str, value: str, now: int) -> None:
+        """Change a setting, on all our devices; raises `UsageError` and `LimitError`."""
+        check_setting(key, value)
+        self._syncing.set_setting(key, value, now)
+
+    def set_profile(self, name: str, status: str = "", picture: bytes = b"") -> None:
+        """Have another profile, for all contacts; raises `LimitError` for one too large."""
+        self._profiles.set_own(name, status, picture)
 
     # --- What is known -------------------------------------------------------------------
 
     def snapshot(self) -> bytes:
         """What a new device of the account begins with (`first_changes`), for linking it."""
-        return b""
+        memory = self._memory
+        conversations = sorted(memory.conversations.values(), key=lambda each: -each.last_seq)
+        syncs = list(self._syncing.everything())
+        return encode_snapshot(memory.device_id, memory.incarnation, syncs, conversations)
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """The person's settings, the same on all devices."""
+        return {key: setting.value for key, setting in self._memory.settings.items()}
+
+    def profile(self, account_id: bytes) -> KnownProfile | None:
+        """What is known of a profile; ours under our own id. None before anything was read."""
+        known = self._memory.profiles.get(account_id)
+        return known if known is not None and known.version else None
+
+    def read_up_to(self, account_id: bytes) -> int:
+        """How far the person has read the conversation with an account, on whichever device."""
+        conversation = self._memory.conversations.get(account_id)
+        return 0 if conversation is None else conversation.read
 
     def known(self) -> list[bytes]:
         """What a backup keeps of contacts, settings and the profile, as encoded content."""
@@ -139,7 +223,8 @@ class Machine:
     @property
     def waiting(self) -> int:
         """How many messages have no sequence number yet."""
-        return sum(1 for outgoing in self._memory.outbox.values() if not outgoing.inbox)
+        outbox = self._memory.outbox.values()
+        return sum(1 for outgoing in outbox if not (outgoing.inbox or outgoing.silent))
 
     @property
     def caught_up(self) -> bool:
@@ -152,6 +237,8 @@ class Machine:
         """A live connection began; `started` is its first page."""
         self._online = True
         self._directory.connected()
+        self._syncing.connected()
+        self._profiles.connected()
         self._sending.connected()
         self._bundling.connected()
         self._receiving.want_directory()
@@ -207,10 +294,12 @@ class Machine:
 
     def outgoing(self, now: int) -> list[Request]:
         """Requests that are due and not under way. Write `changes()` before they leave."""
+        self._resync(now)
         needs: list[Request] = [*self._repairing.requests(), *self._receiving.histories.requests()]
         if self._online:
             needs += self._sending.requests(now, self._pending.is_paused)
             needs += self._directory.requests()
+            needs += self._profiles.requests()
             needs += self._upkeep.requests(now, behind=self._receiving.behind)
         return self._pending.take(needs, now)
 
@@ -246,6 +335,10 @@ class Machine:
                 self._take_device_list(about, answer, now)
             case CaughtUp() if what == CATCH_UP:
                 self._take_caught_up(answer, now)
+            case SealedProfile() if what == PROFILE:
+                self._profiles.answered(about, answer)
+            case Nothing() if what == SET_PROFILE:
+                self._profiles.stored(int.from_bytes(about), now)
             case PrekeyCounts() if what == PUBLISH:
                 self._upkeep.published()
             case Nothing() if what == ACKNOWLEDGE and isinstance(body, Acknowledge):
@@ -257,6 +350,7 @@ class Machine:
         self._directory.answered(account_id, page)
         if not self._directory.is_read(account_id):
             return
+        self._syncing.settled(account_id, now)
         self._sending.unblocked(account_id)
         reasons = {Reason.DEVICE_LIST}
         if not self._memory.contacts[account_id].stopped:
@@ -271,12 +365,13 @@ class Machine:
             # Asking again at once would go on for ever.
             raise error(Code.SERVER_MISBEHAVED, "a page that brings nothing and goes on")
 
-    def found(self, page: DeviceListPage, name: str | None = None) -> bytes:
+    def found(self, page: DeviceListPage, now: int, name: str | None = None) -> bytes:
         """Take the answer to a look-up by name; return the account's id.
 
         `name` is the one that was asked for: an answer about another one is refused.
         """
         account_id = self._directory.found(page, name)
+        self._syncing.settled(account_id, now)
         # Entries may wait for this very list, whose request is no longer needed: their turn comes
         # with the answer to the next one.
         self._receiving.want_directory()
@@ -286,7 +381,9 @@ class Machine:
         """A request failed; it is asked again later, or what depends on it is told."""
         what, about = request.key
         self._pending.failed(request.key, now, retry_after=getattr(problem, "retry_after", None))
-        if problem.code is Code.SERVER_MISBEHAVED:
+        if what == PROFILE and not isinstance(problem, TransportError):
+            self._profiles.failed(about)
+        if problem.code in (Code.SERVER_MISBEHAVED, Code.PROFILE_ROLLBACK):
             self._upkeep.misbehaved(what, problem.code)
         if what == APPEND and problem.code in _REFRESH_ON:
             if self._sending.unseal(about):
@@ -329,6 +426,13 @@ class Machine:
         """Do what is due. A clock that jumped makes it early or late, never twice."""
         self._repairing.handle_timeout(now)
         self._upkeep.maintain(now)
+
+    def _resync(self, now: int) -> None:
+        """Ask for everything when something that our devices told each other was lost."""
+        histories = self._receiving.histories
+        if self._repairing.lost_sync or histories.gaps:
+            self._repairing.lost_sync, histories.gaps = False, 0
+            self._syncing.ask(now)
 
     def precompute(self, keys: int, now: int) -> None:
         """Derive message keys ahead, in idle time; in memory only."""

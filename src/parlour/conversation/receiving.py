@@ -9,21 +9,23 @@ from __future__ import annotations
 
 from typing import Final
 
-from parlour.conversation.changes import PutMessage
-from parlour.conversation.content import Control
 from parlour.conversation.controls import Controls
+from parlour.conversation.delivery import Delivery
 from parlour.conversation.directory import Directory
-from parlour.conversation.events import MessageReceived
 from parlour.conversation.genesis import hash_of
 from parlour.conversation.histories import Histories
 from parlour.conversation.opening import Opening, reason_of
+from parlour.conversation.people import People
 from parlour.conversation.reasons import Reason
+from parlour.conversation.records import Conversation, Held
 from parlour.conversation.repair import Repairing
 from parlour.conversation.sending import Sending, saw, skip_own
-from parlour.conversation.state import Conversation, Held, Memory, held_key, received_message
-from parlour.errors import Code, DecodeError, ParlourError
+from parlour.conversation.state import Memory, held_key
+from parlour.errors import ParlourError
 from parlour.wire.streams import Entry
 
+# How far this device's clock and the server's may be apart, in milliseconds.
+CLOCKS: Final = 15 * 60_000
 # Why an entry that was read once may not be read again.
 _READ_BEFORE: Final = (
     Reason.UNKNOWN_DEVICE,
@@ -38,14 +40,22 @@ class Receiving:
     """Reads entries of conversations and of this device's inbox."""
 
     def __init__(
-        self, memory: Memory, directory: Directory, sending: Sending, repairing: Repairing
+        self,
+        memory: Memory,
+        directory: Directory,
+        sending: Sending,
+        repairing: Repairing,
+        people: People,
+        delivery: Delivery,
     ) -> None:
         self._memory = memory
         self._directory = directory
         self._sending = sending
         self._repairing = repairing
+        self._people = people
+        self._delivery = delivery
         self._opening = Opening(memory)
-        self._controls = Controls(memory, directory, self._opening, repairing)
+        self._controls = Controls(memory, directory, self._opening, repairing, people, delivery)
         self.histories = Histories(memory)
         # Accounts of which entries are held until their device lists were read.
         self._awaited: set[bytes] = set()
@@ -115,6 +125,11 @@ class Receiving:
         self, entry: Entry, conversation: Conversation, now: int, held: Held | None = None
     ) -> None:
         """Read an entry of a member of the conversation, or say why not."""
+        if not self._people.admits(entry.sender_account, now):
+            if held is not None:
+                self._repairing.release(held)
+            self._people.shut_out(conversation)
+            return
         identity = self._memory.identity_of(entry)
         # What we know of the sender's devices may be older than this connection. It is read anew,
         # so that a device that was removed does not stay welcome until we answer.
@@ -128,8 +143,7 @@ class Receiving:
         try:
             genesis_hash = hash_of(conversation.genesis)
             inner, content = self._opening.open(entry, identity, genesis_hash, now)
-            if isinstance(content, Control):
-                raise DecodeError(Code.DECODE_MALFORMED, "control in a conversation")
+            self._delivery.check(content, conversation)
         except ParlourError as error:
             reason = reason_of(error)
             if reason is Reason.REPEATED and held is not None:
@@ -141,9 +155,7 @@ class Receiving:
             self._repairing.release(held)
         self.histories.count(entry, conversation, inner.counter)
         self.histories.claim(conversation, entry, inner)
-        message = received_message(entry, conversation.peer, inner.sent_at, inner.content)
-        self._memory.changes.append(PutMessage(message, undelivered=True))
-        self._memory.events.append(MessageReceived(message, content))
+        self._delivery.take(entry, conversation, inner.sent_at, inner.content, content, now)
 
     def _not_read(
         self,
@@ -160,11 +172,21 @@ class Receiving:
         if reason is Reason.DEVICE_LIST:
             self._awaited.add(entry.sender_account)
         again = entry.seq <= conversation.seen_before and reason in _READ_BEFORE
+        if reason is Reason.NO_PART and self._is_before_us(entry):
+            return
         if reason is Reason.REPEATED or again:
             # Most likely read long ago, by a session or from a device that is gone.
             self._repairing.repeated(entry, conversation)
         else:
             self._repairing.unreadable(entry, conversation, reason, now)
+
+    def _is_before_us(self, entry: Entry) -> bool:
+        """Whether an entry without a part for us was stored before this device was added.
+
+        Both clocks may be wrong by what a login lets pass; what is near is asked for again.
+        """
+        added_at = self._memory.added_at - CLOCKS
+        return not self._memory.own.first and entry.stored_at < added_at
 
     # --- Once more -----------------------------------------------------------------------
 

@@ -15,9 +15,10 @@ from parlour.conversation.content import ResendRequest, Resent
 from parlour.conversation.directory import Directory
 from parlour.conversation.events import MessageUnreadable
 from parlour.conversation.reasons import TREATMENTS, Reason, Repair
+from parlour.conversation.records import Conversation, Held, SenderCount
 from parlour.conversation.requests import LoadMessage
 from parlour.conversation.sending import Sending
-from parlour.conversation.state import Conversation, Held, Memory, SenderCount, held_key
+from parlour.conversation.state import Memory, held_key
 from parlour.double_ratchet.identity import DeviceIdentity
 from parlour.wire.streams import Entry
 
@@ -34,7 +35,7 @@ MAX_HELD: Final = 5000
 RESET_PAUSE: Final = 3_600_000
 
 # Where the server's answer was lost, a message is queued here and read there.
-_OURS: Final = (MessageState.SENT, MessageState.QUEUED)
+_OURS: Final = (MessageState.SENT, MessageState.QUEUED, MessageState.SILENT)
 
 _BROKEN_SESSION: Final = (Reason.NO_SESSION, Reason.PREKEY_USED)
 
@@ -46,6 +47,8 @@ class Repairing:
         self._memory = memory
         self._directory = directory
         self._sending = sending
+        # Whether something that our devices told each other can't be had any more.
+        self.lost_sync = False
         self._reset_at: dict[bytes, int] = {}
         self._resent: OrderedDict[tuple[bytes, bytes], int] = OrderedDict()
         self._loading: dict[bytes, tuple[bytes, list[DeviceIdentity]]] = {}
@@ -61,8 +64,7 @@ class Repairing:
         until = now + treatment.deadline if keeps else now
         if treatment.repair is not Repair.DIRECTORY or not keeps:
             # A device list is read within a moment; nobody needs to see that.
-            message = self._show(entry, conversation.peer, reason)
-            self._memory.events.append(MessageUnreadable(message, reason, until))
+            self._tell(entry, conversation.peer, reason, until)
         counted = self._count_unread(entry, conversation)
         if not keeps:
             return
@@ -91,7 +93,16 @@ class Repairing:
 
         Where it is a copy of a message that was read, the store keeps that one.
         """
-        self._show(entry, conversation.peer, Reason.REPEATED)
+        if conversation.peer != self._memory.account_id:
+            self._show(entry, conversation.peer, Reason.REPEATED)
+
+    def _tell(self, entry: Entry, conversation: bytes, reason: Reason, until: int) -> None:
+        """Show an entry as unreadable. What our devices tell each other is not for people."""
+        if conversation == self._memory.account_id:
+            self.lost_sync |= TREATMENTS[reason].repair is Repair.NONE
+            return
+        message = self._show(entry, conversation, reason)
+        self._memory.events.append(MessageUnreadable(message, reason, until))
 
     def _show(self, entry: Entry, conversation: bytes, reason: Reason) -> Message:
         message = Message(
@@ -134,18 +145,21 @@ class Repairing:
         self._memory.sessions(identity).reset()
         self._memory.put_sessions(identity)
 
-    def take(self, sender_device: bytes, message_id: bytes) -> Held | None:
-        """The held entry that a resent message belongs to; it is not held any more.
-
-        It stays in the count of unread ones: which number it has is not known.
-        """
-        for key, held in self._memory.held.items():
+    def waiting_for(self, sender_device: bytes, message_id: bytes) -> Held | None:
+        """The held entry that a resent message belongs to."""
+        for held in self._memory.held.values():
             entry = held.entry
             asked = TREATMENTS[Reason(held.reason)].repair is Repair.RESEND
             if asked and entry.sender_device == sender_device and entry.client_id == message_id:
-                self._memory.delete_held(key)
                 return held
         return None
+
+    def came(self, held: Held) -> None:
+        """It came once more, and is not held any longer.
+
+        It stays in the count of unread ones: which number it has is not known.
+        """
+        self._memory.delete_held(held_key(held.entry))
 
     def release(self, held: Held) -> None:
         """Stop holding an entry: it is about to be read."""
@@ -186,8 +200,7 @@ class Repairing:
                 continue
             if held.until <= now:
                 self._memory.delete_held(key)
-                message = self._show(held.entry, held.conversation, Reason.LOST)
-                self._memory.events.append(MessageUnreadable(message, Reason.LOST, now))
+                self._tell(held.entry, held.conversation, Reason.LOST, now)
             else:
                 self._ask(held, now)
                 self._memory.put_held(held)

@@ -11,8 +11,9 @@ from msgspec.structs import replace
 from parlour.conversation import labels
 from parlour.conversation.genesis import hash_of
 from parlour.conversation.inner import Inner
+from parlour.conversation.records import Conversation, Outgoing
 from parlour.conversation.sealed import Context, SealedEntry, entry_hash, seal
-from parlour.conversation.state import Conversation, Memory, Outgoing
+from parlour.conversation.state import Memory
 from parlour.double_ratchet.identity import DeviceIdentity
 from parlour.errors import PeerError
 from parlour.primitives.hashes import sha256

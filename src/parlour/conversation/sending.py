@@ -16,13 +16,16 @@ from parlour.conversation import content as contents
 from parlour.conversation import genesis as founding
 from parlour.conversation.bundles import Bundling
 from parlour.conversation.changes import Message, MessageState, PutEntryHash, PutMessage
-from parlour.conversation.content import Content
+from parlour.conversation.content import Content, Notice
 from parlour.conversation.directory import Directory
 from parlour.conversation.events import HistoryMismatch, MessageSent, SendingBlocked
 from parlour.conversation.pending import Key
+from parlour.conversation.records import Conversation, Outgoing
 from parlour.conversation.requests import ServerRequest
 from parlour.conversation.sealing import Sealing
-from parlour.conversation.state import Conversation, Memory, Outgoing, unsent_message
+from parlour.conversation.standing import Standing
+from parlour.conversation.state import Memory, unsent_message
+from parlour.conversation.sync import Sync
 from parlour.errors import CODES, Code, NotFoundError, SecurityStop, TransportError, error
 from parlour.wire.ids import ID_SIZE
 from parlour.wire.kinds import Kind
@@ -50,8 +53,8 @@ class Sending:
 
     # --- Intents -------------------------------------------------------------------------
 
-    def send(self, peer: bytes, content: Content, now: int) -> bytes:
-        """Queue content for the direct conversation with `peer`; return the message's id."""
+    def check(self, peer: bytes, content: Content) -> None:
+        """Raise what stands in the way of saying `content` to `peer`."""
         if peer == self._memory.account_id:
             raise error(Code.USAGE_INVALID, "a conversation needs another account")
         contact = self._memory.contacts.get(peer)
@@ -59,18 +62,39 @@ class Sending:
             raise NotFoundError(Code.ACCOUNT_UNKNOWN)
         if contact.stopped:
             raise error(Code.ACCOUNT_KEY_CHANGED, contact.name)
+        contents.encode(content)
+
+    def send(self, peer: bytes, content: Content, now: int) -> bytes:
+        """Queue content for the direct conversation with `peer`; return the message's id."""
+        self.check(peer, content)
         encoded = contents.encode(content)
-        if peer not in self._memory.conversations:
-            self._memory.put_conversation(Conversation(peer=peer))
+        self._begin(peer)
         outgoing = self._queue(peer, encoded, now)
         self._memory.changes.append(PutMessage(unsent_message(outgoing, self._memory)))
         return outgoing.message_id
+
+    def send_silently(self, peer: bytes, content: Notice | Sync, now: int) -> None:
+        """Queue content for programs: a notice to a contact, a sync to our other devices."""
+        if peer == self._memory.account_id and not self._has_other_devices():
+            return
+        self._begin(peer)
+        self._queue(peer, contents.encode(content), now, silent=True)
+
+    def _has_other_devices(self) -> bool:
+        return len(self._memory.contacts[self._memory.account_id].head.devices) > 1
+
+    def _begin(self, peer: bytes) -> None:
+        if peer not in self._memory.conversations:
+            late = not self._memory.own.first
+            self._memory.put_conversation(Conversation(peer=peer, late=late))
 
     def send_to_inbox(self, peer: bytes, device_id: bytes, content: Content, now: int) -> None:
         """Queue control content for one device of the conversation's accounts."""
         self._queue(peer, contents.encode(content), now, inbox=device_id)
 
-    def _queue(self, peer: bytes, content: bytes, now: int, inbox: bytes = b"") -> Outgoing:
+    def _queue(
+        self, peer: bytes, content: bytes, now: int, *, inbox: bytes = b"", silent: bool = False
+    ) -> Outgoing:
         outgoing = Outgoing(
             message_id=self._memory.random(ID_SIZE),
             conversation=peer,
@@ -78,6 +102,7 @@ class Sending:
             sent_at=now,
             content=content,
             inbox=inbox,
+            silent=silent,
         )
         self._memory.put_outgoing(outgoing)
         return outgoing
@@ -92,7 +117,7 @@ class Sending:
             if contact is None:
                 # We ask a device of our own for what it said to somebody whom we don't know yet.
                 self._directory.want(peer)
-            elif not contact.stopped:
+            elif not (contact.stopped or contact.standing is Standing.BLOCKED):
                 needs += self._conversation_needs(peer, now, is_paused)
         return needs
 
@@ -100,6 +125,10 @@ class Sending:
         self, peer: bytes, now: int, is_paused: Callable[[Key, int], bool]
     ) -> list[ServerRequest]:
         conversation = self._memory.conversations[peer]
+        if peer == self._memory.account_id and not self._has_other_devices():
+            # The last of them has left; there is nobody to tell.
+            self._memory.drop_waiting(peer)
+            return []
         if not conversation.stream:
             return [self._create(conversation)]
         accounts = sorted({peer, self._memory.account_id})
@@ -149,10 +178,10 @@ class Sending:
 
     def _create(self, conversation: Conversation) -> ServerRequest:
         own = self._memory.account_id
-        genesis = founding.direct(own, conversation.peer)
+        genesis = founding.between(own, conversation.peer)
         body = CreateConversation(
             stream=self._memory.random(ID_SIZE),
-            kind="direct",
+            kind="self" if conversation.peer == own else "direct",
             members=list(genesis.members),
             genesis=genesis.encode(),
         )
@@ -161,16 +190,13 @@ class Sending:
     # --- Answers -------------------------------------------------------------------------
 
     def learn_stream(self, info: StreamInfo) -> None:
-        """Take a stream of a direct conversation; its genesis must be the one we would make."""
+        """Take a stream of a pairwise conversation; its genesis must be the one we would make."""
         own = self._memory.account_id
-        others = [member for member in info.members if member != own]
-        if own not in info.members or len(others) != 1 or len(info.members) != len(others) + 1:
-            raise SecurityStop(Code.CONVERSATION_GENESIS, "not a conversation of two with us")
-        peer = others[0]
-        if info.kind != "direct":
-            raise SecurityStop(Code.CONVERSATION_GENESIS, "a stream of another kind")
-        founding.check_direct(info.genesis, own, peer)
-        conversation = self._memory.conversations.get(peer) or Conversation(peer=peer)
+        peer = _other_member(info, own)
+        founding.check_between(info.genesis, own, peer)
+        conversation = self._memory.conversations.get(peer)
+        if conversation is None:
+            conversation = Conversation(peer=peer, late=not self._memory.own.first)
         if conversation.stream and conversation.stream != info.stream:
             raise error(Code.SERVER_MISBEHAVED, "a second stream for one conversation")
         if not conversation.stream:
@@ -228,7 +254,8 @@ class Sending:
         conversation = self._memory.conversations[outgoing.conversation]
         message = self._sent_message(outgoing, seq, stored_at)
         self._memory.changes.append(PutMessage(message))
-        self._memory.events.append(MessageSent(message))
+        if not outgoing.silent:
+            self._memory.events.append(MessageSent(message))
         self.unblocked(outgoing.conversation)
         if digest is not None and seen is not None and digest != seen:
             own = self._memory.device_id
@@ -250,9 +277,20 @@ class Sending:
             seq=seq,
             sent_at=outgoing.sent_at,
             stored_at=stored_at,
-            state=MessageState.SENT,
+            state=MessageState.SILENT if outgoing.silent else MessageState.SENT,
             content=outgoing.content,
         )
+
+
+def _other_member(info: StreamInfo, own: bytes) -> bytes:
+    """The account that a pairwise conversation is with: our own for that of our devices."""
+    others = [member for member in info.members if member != own]
+    expected = {"direct": 1, "self": 0}.get(info.kind)
+    if expected is None:
+        raise SecurityStop(Code.CONVERSATION_GENESIS, "a stream of another kind")
+    if own not in info.members or len(others) != expected or len(info.members) != expected + 1:
+        raise SecurityStop(Code.CONVERSATION_GENESIS, "not a conversation of two with us")
+    return others[0] if others else own
 
 
 def saw(conversation: Conversation, seq: int, digest: bytes) -> None:

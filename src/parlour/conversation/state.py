@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import functools
 from collections import OrderedDict, deque
-from collections.abc import Callable, Mapping
-from typing import Annotated, Final, TypeAlias, TypeVar
+from collections.abc import Callable
+from typing import Final
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from parlour.conversation.changes import (
     Change,
+    DeleteMessage,
     DeleteRecord,
     Message,
     MessageState,
@@ -24,141 +25,36 @@ from parlour.conversation.changes import (
 )
 from parlour.conversation.contact import Contact
 from parlour.conversation.events import Event
-from parlour.double_ratchet.identity import DeviceIdentity, LocalDevice
+from parlour.conversation.records import (
+    ASKED_FOR_SYNC,
+    INCARNATION,
+    RECORD,
+    Conversation,
+    Held,
+    Inbox,
+    KnownProfile,
+    Outgoing,
+    Records,
+    Setting,
+    UpkeepDone,
+    all_of,
+    decoded,
+    read_own,
+    required,
+)
+from parlour.double_ratchet.identity import DeviceIdentity
 from parlour.double_ratchet.prekey_store import PrekeyStore
 from parlour.double_ratchet.sessions import PeerSessions
-from parlour.errors import Code, DecodeError, StorageError
-from parlour.identity.device_list import device_id_of
-from parlour.primitives.agreement import X25519PrivateKey
+from parlour.errors import DecodeError
 from parlour.primitives.random import Random
-from parlour.primitives.signature import Ed25519PrivateKey
 from parlour.wire.streams import Entry
-
-_Id = Annotated[bytes, Meta(min_length=16, max_length=16)]
-
-T = TypeVar("T", bound=Struct)
-Records: TypeAlias = Mapping[Namespace, Mapping[bytes, bytes]]
 
 # Numbers of messages that did not come, remembered per device to recognise them when they do.
 MAX_MISSING: Final = 1000
 # Streams that we do not take part in and remember, so that catching up does not stop at them.
 MAX_REFUSED: Final = 100
-RECORD: Final = b""
-_INCARNATION: Final = b"incarnation"
 _INBOX: Final = b"inbox"
 _UPKEEP: Final = b"upkeep"
-
-
-class OwnDevice(Struct, frozen=True):
-    """This device and its account, as they were registered.
-
-    `first` when the account began on this device: a later one meets conversations that others
-    have read for long.
-    """
-
-    server: str
-    name: str
-    account_id: _Id
-    signature_key: bytes
-    identity_key: bytes
-    has_kem: bool = True
-    first: bool = True
-
-    def __repr__(self) -> str:
-        return f"OwnDevice({self.name}@{self.server})"
-
-    def local(self) -> LocalDevice:
-        """The device as the pairwise protocol knows it."""
-        signature_key = Ed25519PrivateKey(self.signature_key)
-        identity_key = X25519PrivateKey(self.identity_key)
-        identity = DeviceIdentity(
-            account_id=self.account_id,
-            device_id=device_id_of(signature_key.public_key),
-            signature_key=signature_key.public_key,
-            identity_key=identity_key.public_key,
-            has_kem=self.has_kem,
-        )
-        return LocalDevice(identity, signature_key, identity_key)
-
-
-class SenderCount(Struct):
-    """What arrived of one sending device in one conversation.
-
-    `highest` and `missing` are counters. `unread` is how many entries came whose counter is not
-    known, because they could not be read; so many of `missing` are explained. `told` is how many
-    more were told of.
-    """
-
-    highest: int = 0
-    unread: int = 0
-    missing: list[int] = []
-    told: int = 0
-
-
-class Conversation(Struct):
-    """One direct conversation. Its id is the peer's account id; `stream` is empty until it exists.
-
-    `received` is the number up to which every entry was handled, `ahead` are the numbers of our
-    own entries beyond it. Numbers up to `seen_before` were handled once, before the server's data
-    was restored from a backup.
-    """
-
-    peer: _Id
-    stream: bytes = b""
-    genesis: bytes = b""
-    received: int = 0
-    ahead: list[int] = []
-    sent_counter: int = 0
-    last_seq: int = 0
-    last_hash: bytes = b""
-    senders: dict[bytes, SenderCount] = {}
-    seen_before: int = 0
-
-
-class Outgoing(Struct):
-    """Something to say. `sealed` is the encoded request once it was encrypted.
-
-    `inbox` names a device when it goes to that device's inbox instead of the conversation.
-    `resealed` when it was encrypted more than once: the server may hold any of these.
-    """
-
-    message_id: _Id
-    conversation: _Id
-    order: int
-    sent_at: int
-    content: bytes
-    counter: int = 0
-    sealed: bytes = b""
-    inbox: bytes = b""
-    resealed: bool = False
-
-
-class Held(Struct):
-    """An entry that could not be read yet, with its reason and the repair's deadline.
-
-    `asked` is how often its sender, or the directory, was asked; `counted` when it is in the
-    sender's count of unread entries.
-    """
-
-    entry: Entry
-    conversation: _Id
-    reason: str
-    until: int
-    asked: int = 0
-    counted: bool = False
-
-
-class Inbox(Struct):
-    """How far this device's inbox was read."""
-
-    received: int = 0
-
-
-class UpkeepDone(Struct):
-    """The id of the signed prekey that the server confirmed, and when old keys were erased (ms)."""
-
-    published: int = 0
-    expired_at: int = 0
 
 
 class Memory:
@@ -172,12 +68,12 @@ class Memory:
         self.own = read_own(records)
         self.local = self.own.local()
         self.prekeys = PrekeyStore.from_bytes(
-            _required(records, Namespace.PREKEYS, RECORD), self.local
+            required(records, Namespace.PREKEYS, RECORD), self.local
         )
         self.contacts = {
             key: Contact.decode(value) for key, value in records.get(Namespace.CONTACT, {}).items()
         }
-        self.conversations = _all(records, Namespace.CONVERSATION, Conversation)
+        self.conversations = all_of(records, Namespace.CONVERSATION, Conversation)
         self._streams = {
             conversation.stream: peer
             for peer, conversation in self.conversations.items()
@@ -185,18 +81,26 @@ class Memory:
         }
         # What a page described and we do not take part in, with how far it was passed over.
         self.refused: OrderedDict[bytes, int] = OrderedDict()
-        outbox = _all(records, Namespace.OUTBOX, Outgoing).values()
+        outbox = all_of(records, Namespace.OUTBOX, Outgoing).values()
         self.outbox = {item.message_id: item for item in sorted(outbox, key=lambda x: x.order)}
         self.queues: dict[bytes, dict[bytes, dict[bytes, Outgoing]]] = {}
         for outgoing in self.outbox.values():
             self._enqueue(outgoing)
         self._order = max((item.order for item in outbox), default=0)
         # By stream and number, so that what is read later is read in order.
-        self.held = dict(sorted(_all(records, Namespace.HELD, Held).items()))
+        self.held = dict(sorted(all_of(records, Namespace.HELD, Held).items()))
         server = records.get(Namespace.SERVER, {})
-        self.incarnation = server.get(_INCARNATION, b"")
-        self.inbox = _decoded(server[_INBOX], Inbox) if _INBOX in server else Inbox()
-        self.upkeep = _decoded(server[_UPKEEP], UpkeepDone) if _UPKEEP in server else UpkeepDone()
+        self.incarnation = server.get(INCARNATION, b"")
+        self.inbox = decoded(server[_INBOX], Inbox) if _INBOX in server else Inbox()
+        self.upkeep = decoded(server[_UPKEEP], UpkeepDone) if _UPKEEP in server else UpkeepDone()
+        self.profiles = all_of(records, Namespace.PROFILE, KnownProfile)
+        self.settings = {
+            key.decode(): setting
+            for key, setting in all_of(records, Namespace.SETTING, Setting).items()
+        }
+        # What our devices say of accounts that are not contacts here: encoded content, by account.
+        self.syncs = dict(records.get(Namespace.SYNC, {}))
+        self.asked_for_sync = ASKED_FOR_SYNC in server
         self._stored_sessions = dict(records.get(Namespace.SESSIONS, {}))
         self._sessions: dict[bytes, PeerSessions] = {}
 
@@ -209,6 +113,12 @@ class Memory:
     def device_id(self) -> bytes:
         """This device."""
         return self.local.identity.device_id
+
+    @property
+    def added_at(self) -> int:
+        """When this device came onto its account's list, by its own clock, in milliseconds."""
+        device = self.contacts[self.account_id].state.device(self.device_id)
+        return 0 if device is None else device.added_at * 1000
 
     # --- Writing -------------------------------------------------------------------------
 
@@ -281,11 +191,71 @@ class Memory:
     def put_incarnation(self, incarnation: bytes) -> None:
         """Remember which data the server has."""
         self.incarnation = incarnation
-        self._put(Namespace.SERVER, _INCARNATION, lambda: incarnation)
+        self._put(Namespace.SERVER, INCARNATION, lambda: incarnation)
 
     def put_inbox(self) -> None:
         """Keep how far the inbox was read."""
         self._put(Namespace.SERVER, _INBOX, _encoder(self.inbox))
+
+    def profile(self, account_id: bytes) -> KnownProfile:
+        """What is known of a profile, to be changed and kept."""
+        return self.profiles.setdefault(account_id, KnownProfile())
+
+    def put_profile(self, account_id: bytes) -> None:
+        """Keep what is known of a profile."""
+        profile = self.profiles[account_id]
+        self._put(Namespace.PROFILE, account_id, _encoder(profile))
+
+    def put_picture(self, account_id: bytes, picture: bytes) -> None:
+        """Keep the picture of a profile, or drop it when there is none."""
+        if picture:
+            self._put(Namespace.PICTURE, account_id, lambda: picture)
+        else:
+            self._delete(Namespace.PICTURE, account_id)
+
+    def put_setting(self, key: str, setting: Setting) -> None:
+        """Keep a setting."""
+        self.settings[key] = setting
+        self._put(Namespace.SETTING, key.encode(), _encoder(setting))
+
+    def put_sync(self, account_id: bytes, content: bytes) -> None:
+        """Keep what another device said of an account."""
+        self.syncs[account_id] = content
+        self._put(Namespace.SYNC, account_id, lambda: content)
+
+    def delete_sync(self, account_id: bytes) -> None:
+        """It has been taken in."""
+        if self.syncs.pop(account_id, None) is not None:
+            self._delete(Namespace.SYNC, account_id)
+
+    def put_asked_for_sync(self) -> None:
+        """Remember that our other devices were asked for everything."""
+        self.asked_for_sync = True
+        self._put(Namespace.SERVER, ASKED_FOR_SYNC, lambda: b"1")
+
+    def forget(self, account_id: bytes) -> None:
+        """Drop everything about an account but how far its conversation was read."""
+        contact = self.contacts.pop(account_id, None)
+        if contact is None:
+            return
+        self._delete(Namespace.CONTACT, account_id)
+        for identity in contact.identities():
+            self.delete_sessions(identity.device_id)
+        self.drop_waiting(account_id)
+        if self.profiles.pop(account_id, None) is not None:
+            self._delete(Namespace.PROFILE, account_id)
+            self._delete(Namespace.PICTURE, account_id)
+
+    def drop_waiting(self, account_id: bytes) -> None:
+        """Drop what waits to be sent to an account, and what came from it and can't be read."""
+        for outgoing in list(self.outbox.values()):
+            if outgoing.conversation == account_id:
+                self.delete_outgoing(outgoing.message_id)
+                if not (outgoing.inbox or outgoing.silent):
+                    self.changes.append(DeleteMessage(unsent_message(outgoing, self).key))
+        for key, held in list(self.held.items()):
+            if held.entry.sender_account == account_id:
+                self.delete_held(key)
 
     def refuse(self, stream: bytes) -> None:
         """Pass over a stream that was described to us and can't be what it says."""
@@ -372,25 +342,6 @@ class Memory:
         return self._order
 
 
-def read_own(records: Records) -> OwnDevice:
-    """This device, out of the records of its home."""
-    return _decoded(_required(records, Namespace.DEVICE, RECORD), OwnDevice)
-
-
-def first_changes(
-    own: OwnDevice, contact: Contact, prekeys: PrekeyStore, snapshot: bytes = b""
-) -> list[Change]:
-    """The records that a machine starts from, for a device that was just made.
-
-    `snapshot` is `Machine.snapshot` of an older device of the account, where one handed it over.
-    """
-    return [
-        PutRecord(Namespace.DEVICE, RECORD, msgspec.msgpack.encode(own)),
-        PutRecord(Namespace.CONTACT, contact.account_id, contact.encode()),
-        PutRecord(Namespace.PREKEYS, RECORD, prekeys.to_bytes()),
-    ]
-
-
 def held_key(entry: Entry) -> bytes:
     """The key of a held entry's record. Numbers may come again when a backup was restored."""
     return entry.stream + entry.seq.to_bytes(8) + entry.client_id
@@ -428,21 +379,3 @@ def received_message(entry: Entry, peer: bytes, sent_at: int, content: bytes) ->
 
 def _encoder(record: Struct) -> Callable[[], bytes]:
     return functools.partial(msgspec.msgpack.encode, record)
-
-
-def _all(records: Records, namespace: Namespace, kind: type[T]) -> dict[bytes, T]:
-    return {key: _decoded(value, kind) for key, value in records.get(namespace, {}).items()}
-
-
-def _decoded(data: bytes, kind: type[T]) -> T:
-    try:
-        return msgspec.msgpack.decode(data, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise StorageError(Code.STORE_BROKEN, kind.__name__) from error
-
-
-def _required(records: Records, namespace: Namespace, key: bytes) -> bytes:
-    value = records.get(namespace, {}).get(key)
-    if value is None:
-        raise StorageError(Code.STORE_BROKEN, f"no {namespace.value} record")
-    return value

@@ -7,9 +7,14 @@ any two steps of it by a test's `fault`; `restart` then goes on from what was wr
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
+from parlour.conversation import content as contents
+from parlour.conversation.beginning import first_changes
 from parlour.conversation.changes import (
     Change,
+    DeleteMessage,
+    DeleteMessages,
     DeleteRecord,
     Message,
     MessageState,
@@ -17,13 +22,14 @@ from parlour.conversation.changes import (
     PutEntryHash,
     PutMessage,
     PutRecord,
+    ReleaseMessages,
 )
 from parlour.conversation.contact import Contact
 from parlour.conversation.content import Content, Text
-from parlour.conversation.events import Event
+from parlour.conversation.events import Event, MessageReceived, RequestReceived
 from parlour.conversation.machine import Machine
+from parlour.conversation.records import OwnDevice
 from parlour.conversation.requests import LoadHash, LoadMessage, Request
-from parlour.conversation.state import OwnDevice, first_changes
 from parlour.conversation.upkeep import first_upload
 from parlour.double_ratchet.identity import LocalDevice
 from parlour.double_ratchet.prekey_store import PrekeyStore
@@ -38,6 +44,7 @@ from parlour.wire.kinds import Kind
 from parlour.wire.push import PushEntry, PushResync
 
 _MAX_ROUNDS = 200
+_UNSEEN = (MessageState.UNREADABLE, MessageState.QUEUED)
 
 
 class Killed(Exception):
@@ -53,8 +60,9 @@ class MemoryStore:
         self.undelivered: list[tuple[bytes, bytes, bytes]] = []
         self.hashes: dict[tuple[bytes, int], bytes] = {}
 
-    def apply(self, changes: list[Change]) -> None:
-        """Write a batch."""
+    def apply(self, changes: list[Change]) -> list[Message]:
+        """Write a batch; the messages of a request that are to be handed out since then."""
+        released: list[Message] = []
         for change in changes:
             match change:
                 case PutRecord(namespace, key, value):
@@ -63,8 +71,33 @@ class MemoryStore:
                     self.records.get(namespace, {}).pop(key, None)
                 case PutMessage(message, undelivered):
                     self._put_message(message, undelivered=undelivered)
+                case ReleaseMessages(conversation):
+                    released += self._release(conversation)
+                case DeleteMessages(conversation, everything):
+                    for message in self._of(conversation, MessageState.REQUESTED, everything):
+                        del self.messages[message.key]
+                case DeleteMessage(key):
+                    known = self.messages.get(key)
+                    if known is not None and known.state in _UNSEEN:
+                        del self.messages[key]
                 case PutEntryHash(stream, seq, digest):
                     self.hashes[(stream, seq)] = digest
+        return released
+
+    def _of(self, conversation: bytes, state: MessageState, everything: bool) -> list[Message]:
+        return [
+            message
+            for message in self.messages.values()
+            if message.conversation == conversation and (everything or message.state is state)
+        ]
+
+    def _release(self, conversation: bytes) -> list[Message]:
+        requested = self._of(conversation, MessageState.REQUESTED, False)
+        released = [replace(message, state=MessageState.RECEIVED) for message in requested]
+        for message in released:
+            self.messages[message.key] = message
+            self.undelivered.append(message.key)
+        return released
 
     def _put_message(self, message: Message, *, undelivered: bool) -> None:
         known = self.messages.get(message.key)
@@ -87,6 +120,9 @@ class MemoryStore:
 class MemoryDevice:
     """One device of one account, with its own seed: a new account's, or a further one of `beside`.
 
+    With `linked`, the older device hands it a snapshot, as linking does; otherwise it begins
+    alone, as after a recovery.
+
     `fault` is called at each step with its name. It may raise `Killed`, or at "before request" and
     "after request" a `ParlourError`: the request or its answer was lost.
     """
@@ -99,6 +135,7 @@ class MemoryDevice:
         seed: int | str = 0,
         beside: MemoryDevice | None = None,
         account_id: bytes | None = None,
+        linked: bool = False,
     ) -> None:
         self.server = server
         self.name = name
@@ -109,13 +146,16 @@ class MemoryDevice:
         self.store = MemoryStore()
         self.events: list[Event] = []
         self.fault: Callable[[str], None] = lambda step: None
+        # Whether whoever asks is accepted at once: most stories are not about that.
+        self.welcoming = True
         self.online = False
         if beside is not None:
             account_id = beside.machine.account_id
-        self._register(account_id or self.random(16))
+        snapshot = beside.machine.snapshot() if linked and beside is not None else b""
+        self._register(account_id or self.random(16), snapshot)
         self.machine: Machine = self._start()
 
-    def _register(self, account_id: bytes) -> None:
+    def _register(self, account_id: bytes, snapshot: bytes) -> None:
         local = LocalDevice.generate(account_id, self.random)
         prekeys = PrekeyStore.create(local, self._seconds, self.random)
         upload, uploaded = first_upload(prekeys)
@@ -138,8 +178,9 @@ class MemoryDevice:
             account_id=account_id,
             signature_key=local.signature_key.to_bytes(),
             identity_key=local.identity_key.to_bytes(),
+            first=known is None,
         )
-        self.store.apply(first_changes(own, Contact(self.name, entry), prekeys))
+        self.store.apply(first_changes(own, Contact(self.name, entry), prekeys, snapshot))
 
     @property
     def _seconds(self) -> int:
@@ -181,7 +222,7 @@ class MemoryDevice:
     def meet(self, name: str) -> bytes:
         """Look an account up by name."""
         page = self.server.request(self.machine.device_id, Kind.LOOK_UP, LookUp(name))
-        account_id = self.machine.found(page, name)  # type: ignore[arg-type]
+        account_id = self.machine.found(page, self.server.now, name)  # type: ignore[arg-type]
         self._write()
         return account_id
 
@@ -202,10 +243,19 @@ class MemoryDevice:
     def _write(self) -> None:
         changes = self.machine.changes()
         self.fault("before write")
-        self.store.apply(changes)
+        released = self.store.apply(changes)
         self.fault("after write")
+        asked = []
         while (event := self.machine.next_event()) is not None:
             self.events.append(event)
+            if isinstance(event, RequestReceived):
+                asked.append(event.account_id)
+        for message in released:
+            self.events.append(MessageReceived(message, contents.decode(message.content)))
+        if self.welcoming and asked:
+            for account_id in asked:
+                self.machine.accept_request(account_id, self.server.now)
+            self._write()
 
     def settle(self) -> None:
         """Write, ask and answer until nothing more is to be done."""
@@ -259,12 +309,10 @@ class MemoryDevice:
 
     def texts(self) -> list[str]:
         """Everything that was received, in the order of the server's numbers."""
-        from parlour.conversation import content
-
         received = [
             message
             for message in self.store.messages.values()
             if message.state is MessageState.RECEIVED
         ]
-        decoded = [content.decode(m.content) for m in sorted(received, key=lambda m: m.seq or 0)]
+        decoded = [contents.decode(m.content) for m in sorted(received, key=lambda m: m.seq or 0)]
         return [item.text for item in decoded if isinstance(item, Text)]

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from parlour.errors import Code, error
 from parlour.identity.device_list import DeviceListEntry, DeviceListState
-from parlour.wire import directory, prekeys, server, streams
+from parlour.wire import directory, prekeys, profiles, server, streams
 from parlour.wire.kinds import Kind
 from parlour.wire.limits import MAX_DEVICE_LIST_PAGE
 
@@ -63,6 +63,7 @@ class MemoryServer:
         self.deliver: Deliver = lambda entry, device_id: [entry]
         self.answer: Answer = lambda device_id, kind, body, answer: answer
         self.acknowledged: dict[tuple[bytes, bytes], int] = {}
+        self.profiles: dict[bytes, bytes] = {}
 
     def add_account(
         self, name: str, entry: DeviceListEntry, uploaded: list[prekeys.Prekey]
@@ -127,6 +128,8 @@ class MemoryServer:
                 return self._bundles(body)
             case prekeys.PublishPrekeys(prekeys=uploaded):
                 return self._publish(device_id, uploaded)
+            case profiles.SetProfile() | profiles.ReadProfile():
+                return self._profile(device_id, body)
             case streams.CreateConversation():
                 return self._create(device_id, body)
             case streams.Append():
@@ -134,11 +137,24 @@ class MemoryServer:
             case streams.CatchUp(positions=positions, limit=limit):
                 return self._catch_up(device_id, positions, limit)
             case streams.Acknowledge(positions=positions):
-                for position in positions:
-                    self.acknowledged[(device_id, position.stream)] = position.seq
-                return server.Nothing()
+                return self._acknowledge(device_id, positions)
             case _:
                 raise error(Code.USAGE_INVALID, kind.name)
+
+    def _acknowledge(self, device_id: bytes, positions: list[streams.Position]) -> Struct:
+        for position in positions:
+            self.acknowledged[(device_id, position.stream)] = position.seq
+        return server.Nothing()
+
+    def _profile(
+        self, device_id: bytes, body: profiles.SetProfile | profiles.ReadProfile
+    ) -> Struct:
+        if isinstance(body, profiles.SetProfile):
+            self.profiles[self.account_of(device_id)] = body.profile
+            return server.Nothing()
+        if body.account_id not in self.profiles:
+            raise error(Code.PROFILE_UNKNOWN)
+        return profiles.SealedProfile(self.profiles[body.account_id])
 
     # --- Directory -----------------------------------------------------------------------
 
@@ -191,7 +207,7 @@ class MemoryServer:
     def _create(self, device_id: bytes, body: streams.CreateConversation) -> streams.StreamInfo:
         members = sorted(body.members)
         for stream in self.streams.values():
-            if stream.info.kind == "direct" and sorted(stream.info.members) == members:
+            if stream.info.kind == body.kind and sorted(stream.info.members) == members:
                 return stream.info
         info = streams.StreamInfo(body.stream, body.kind, members, body.genesis, 0)
         self.streams[body.stream] = _Stream(info)

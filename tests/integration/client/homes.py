@@ -15,7 +15,7 @@ from parlour.client.keys import SessionToken
 from parlour.client.unlock import Unlocked, unlock
 from parlour.conversation.changes import Namespace
 from parlour.conversation.contact import Contact
-from parlour.conversation.state import OwnDevice, read_own
+from parlour.conversation.records import OwnDevice, read_own
 from parlour.errors import Code, ParlourError
 from parlour.identity.device_list import DeviceListEntry, DeviceListState, next_entry
 from parlour.primitives.signature import Ed25519PrivateKey

@@ -148,7 +148,7 @@ def test_going_back_is_told_from_another_key() -> None:
 def test_the_same_offer_is_told_once() -> None:
     story = Story()
     story.directory.found(story.page(0, 5), "bob")
-    story.directory.verify(story.bob_id, None)
+    story.directory.verify(story.bob_id, 1, None)
     other = MemoryDevice(MemoryServer(), "bob", seed="other", account_id=story.bob_id)
     entries = other.server.accounts[story.bob_id].entries
     for _ in range(2):
@@ -210,5 +210,5 @@ def test_nobody_decides_about_strangers() -> None:
     story = Story()
     for act in (story.directory.verify, story.directory.accept):
         with pytest.raises(ParlourError) as caught:
-            act(story.bob_id, None)
+            act(story.bob_id, 1, None)
         assert caught.value.code is Code.ACCOUNT_UNKNOWN

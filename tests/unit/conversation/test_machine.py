@@ -20,7 +20,7 @@ from parlour.conversation.events import (
 from parlour.conversation.inner import Inner
 from parlour.conversation.machine import Machine
 from parlour.conversation.reasons import Reason
-from parlour.conversation.state import OwnDevice, SenderCount
+from parlour.conversation.records import OwnDevice, SenderCount
 from parlour.errors import Code, ParlourError, error
 from parlour.testing.device import MemoryDevice
 from parlour.wire.kinds import Kind

@@ -17,7 +17,7 @@ from parlour.client.connection import LIVE_PATH, LOGIN_PATH, Connection
 from parlour.client.home import Home
 from parlour.client.keys import SessionToken
 from parlour.client.workers import run_slow
-from parlour.conversation.state import OwnDevice, read_own
+from parlour.conversation.records import OwnDevice, read_own
 from parlour.errors import CODES, Code, ExitCode, ParlourError, error
 from parlour.wire.frames import WIRE_VERSION
 from parlour.wire.kinds import Kind

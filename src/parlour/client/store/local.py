@@ -22,12 +22,15 @@ from parlour.client.store.schema import migrate
 from parlour.client.workers import Worker
 from parlour.conversation.changes import (
     Change,
+    DeleteMessage,
+    DeleteMessages,
     DeleteRecord,
     Message,
     Namespace,
     PutEntryHash,
     PutMessage,
     PutRecord,
+    ReleaseMessages,
 )
 
 P = ParamSpec("P")
@@ -72,8 +75,12 @@ class LocalStore:
         return await self._worker.run(self._apply, tuple(changes))
 
     async def records(self) -> dict[Namespace, dict[bytes, bytes]]:
-        """All records; a namespace without any has an empty dict."""
+        """All records but pictures; a namespace without any has an empty dict."""
         return await self._run(records.all_records)
+
+    async def record(self, namespace: Namespace, key: bytes) -> bytes | None:
+        """One record, or None; the way to pictures."""
+        return await self._run(records.get_record, namespace, key)
 
     async def message(self, key: messages.Key) -> Message | None:
         """The message of that key (`Message.key`), or None."""
@@ -136,8 +143,7 @@ class LocalStore:
             return new
         with storage_errors(), transaction(self._connection):
             for change in changes:
-                if _write(self._connection, change) and isinstance(change, PutMessage):
-                    new.append(change.message)
+                new += _write(self._connection, change)
             for stream in {item.stream for item in changes if isinstance(item, PutEntryHash)}:
                 self._trim(stream)
         self._batches += 1
@@ -168,20 +174,26 @@ def _open(path: Path, key: DatabaseKey) -> Any:
     return connection
 
 
-def _write(connection: Any, change: Change) -> bool:
-    """Write one change; whether that made a message one to hand out."""
+def _write(connection: Any, change: Change) -> list[Message]:
+    """Write one change; the messages that are to be handed out since then."""
     match change:
         case PutRecord():
             records.put_record(connection, change)
         case DeleteRecord():
             records.delete_record(connection, change)
-        case PutMessage():
-            return messages.put_message(connection, change)
+        case PutMessage(message=message):
+            return [message] if messages.put_message(connection, change) else []
+        case ReleaseMessages():
+            return messages.release(connection, change.conversation)
+        case DeleteMessages():
+            messages.delete_messages(connection, change.conversation, everything=change.everything)
+        case DeleteMessage():
+            messages.delete_message(connection, change.key)
         case PutEntryHash():
             entry_hashes.put_entry_hash(connection, change)
         case _:
             assert_never(change)
-    return False
+    return []
 
 
 def _mark_delivered(connection: Any, delivered: tuple[Message, ...]) -> None:

@@ -2,8 +2,8 @@
 
 ::
 
-    ours:      QUEUED ──→ SENT
-    others':   UNREADABLE ──→ RECEIVED
+    ours:      QUEUED ──→ SENT                              SILENT
+    others':   UNREADABLE ──→ RECEIVED ←── (released) ── REQUESTED
 
 Each state but RECEIVED may also be written over with itself. Everything else changes nothing: a
 server that shows us our own entry again, or somebody's under a used id, can't replace what was
@@ -13,9 +13,10 @@ said. What becomes readable is handed out once more, because its reader saw a pl
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, Final, TypeAlias
 
-from parlour.conversation.changes import Message, MessageState, PutMessage
+from parlour.conversation.changes import SHOWN, Message, MessageState, PutMessage
 
 Key: TypeAlias = tuple[bytes, bytes, bytes]
 
@@ -30,6 +31,8 @@ _PLACE_DOWN: Final = (
     "(seq IS NULL) DESC, (coalesce(seq, sent_at)) DESC, sender_device DESC, message_id DESC"
 )
 
+_HIDDEN: Final = tuple(sorted(state.value for state in MessageState if state not in SHOWN))
+
 # Put together from the constants above alone.
 _SELECT: Final = f"SELECT {_COLUMNS} FROM message WHERE"  # noqa: S608
 _SELECT_STATE: Final = f"SELECT state, delivery FROM message WHERE {_BY_KEY}"  # noqa: S608
@@ -42,6 +45,7 @@ _MAY_FOLLOW: Final = frozenset(
         (MessageState.SENT, MessageState.SENT),
         (MessageState.UNREADABLE, MessageState.UNREADABLE),
         (MessageState.UNREADABLE, MessageState.RECEIVED),
+        (MessageState.UNREADABLE, MessageState.REQUESTED),
     }
 )
 _READABLE_NOW: Final = (MessageState.UNREADABLE, MessageState.RECEIVED)
@@ -112,6 +116,36 @@ def get_message(connection: Any, key: Key) -> Message | None:
     return None if row is None else _from_row(row)
 
 
+def release(connection: Any, conversation: bytes) -> list[Message]:
+    """Show the messages of a request, in the order in which they came; return them."""
+    rows = connection.execute(
+        f"{_SELECT} conversation = ? AND state = ? ORDER BY {_PLACE}",
+        (conversation, MessageState.REQUESTED.value),
+    ).fetchall()
+    released = [replace(_from_row(row), state=MessageState.RECEIVED) for row in rows]
+    for message in released:
+        _write(connection, message, _next_delivery(connection))
+    return released
+
+
+def delete_messages(connection: Any, conversation: bytes, *, everything: bool) -> None:
+    """Delete the messages of a request, or all of a conversation."""
+    values: list[Any] = [conversation]
+    which = ""
+    if not everything:
+        which = " AND state = ?"
+        values.append(MessageState.REQUESTED.value)
+    connection.execute(f"DELETE FROM message WHERE conversation = ?{which}", values)  # noqa: S608
+
+
+def delete_message(connection: Any, key: Key) -> None:
+    """Delete one message that nobody has read."""
+    connection.execute(
+        f"DELETE FROM message WHERE {_BY_KEY} AND state IN (?, ?)",  # noqa: S608
+        (*key, MessageState.UNREADABLE.value, MessageState.QUEUED.value),
+    )
+
+
 def list_messages(
     connection: Any, conversation: bytes, before: Message | None, limit: int
 ) -> list[Message]:
@@ -122,8 +156,9 @@ def list_messages(
         older = f" AND ({_PLACE}) < (?, ?, ?, ?)"
         place = before.sent_at if before.seq is None else before.seq
         values += [before.seq is None, place, before.sender_device, before.message_id]
-    query = f"{_SELECT} conversation = ?{older} ORDER BY {_PLACE_DOWN} LIMIT ?"
-    rows = connection.execute(query, (*values, limit)).fetchall()
+    shown = f" AND state NOT IN ({', '.join('?' * len(_HIDDEN))})"
+    query = f"{_SELECT} conversation = ?{older}{shown} ORDER BY {_PLACE_DOWN} LIMIT ?"
+    rows = connection.execute(query, (*values, *_HIDDEN, limit)).fetchall()
     return [_from_row(row) for row in reversed(rows)]
 
 

@@ -23,9 +23,20 @@ def delete_record(connection: Any, change: DeleteRecord) -> None:
     )
 
 
+def get_record(connection: Any, namespace: Namespace, key: bytes) -> bytes | None:
+    """One record, or None."""
+    row = connection.execute(
+        "SELECT value FROM record WHERE namespace = ? AND key = ?", (namespace.value, key)
+    ).fetchone()
+    return None if row is None else bytes(row[0])
+
+
 def all_records(connection: Any) -> dict[Namespace, dict[bytes, bytes]]:
-    """Everything, with every namespace named."""
+    """Everything but pictures, with every namespace named."""
     records: dict[Namespace, dict[bytes, bytes]] = {namespace: {} for namespace in Namespace}
-    for namespace, key, value in connection.execute("SELECT namespace, key, value FROM record"):
+    rows = connection.execute(
+        "SELECT namespace, key, value FROM record WHERE namespace != ?", (Namespace.PICTURE.value,)
+    )
+    for namespace, key, value in rows:
         records[Namespace(namespace)][key] = value
     return records

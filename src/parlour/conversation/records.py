@@ -1,0 +1,205 @@
+"""The small records that the machine keeps, as they stand in the local store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Final, TypeAlias, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct
+
+from parlour.conversation.changes import Namespace
+from parlour.double_ratchet.identity import DeviceIdentity, LocalDevice
+from parlour.errors import Code, StorageError
+from parlour.identity.device_list import device_id_of
+from parlour.primitives.agreement import X25519PrivateKey
+from parlour.primitives.signature import Ed25519PrivateKey
+from parlour.wire.streams import Entry
+
+Records: TypeAlias = Mapping[Namespace, Mapping[bytes, bytes]]
+RECORD: Final = b""
+"""The key of a namespace that has one record."""
+INCARNATION: Final = b"incarnation"
+"""The key, in the namespace of the server, of which data the server has."""
+ASKED_FOR_SYNC: Final = b"asked_for_sync"
+"""The key, in the namespace of the server, of having asked our other devices for everything."""
+
+_Id = Annotated[bytes, Meta(min_length=16, max_length=16)]
+
+T = TypeVar("T", bound=Struct)
+
+
+class OwnDevice(Struct, frozen=True):
+    """This device and its account, as they were registered.
+
+    `first` when the account began on this device: a later one meets conversations that others
+    have read for long.
+    """
+
+    server: str
+    name: str
+    account_id: _Id
+    signature_key: bytes
+    identity_key: bytes
+    has_kem: bool = True
+    first: bool = True
+
+    def __repr__(self) -> str:
+        return f"OwnDevice({self.name}@{self.server})"
+
+    def local(self) -> LocalDevice:
+        """The device as the pairwise protocol knows it."""
+        signature_key = Ed25519PrivateKey(self.signature_key)
+        identity_key = X25519PrivateKey(self.identity_key)
+        identity = DeviceIdentity(
+            account_id=self.account_id,
+            device_id=device_id_of(signature_key.public_key),
+            signature_key=signature_key.public_key,
+            identity_key=identity_key.public_key,
+            has_kem=self.has_kem,
+        )
+        return LocalDevice(identity, signature_key, identity_key)
+
+
+class SenderCount(Struct):
+    """What arrived of one sending device in one conversation.
+
+    `highest` and `missing` are counters. `unread` is how many entries came whose counter is not
+    known, because they could not be read; so many of `missing` are explained. `told` is how many
+    more were told of.
+    """
+
+    highest: int = 0
+    unread: int = 0
+    missing: list[int] = []
+    told: int = 0
+
+
+class Conversation(Struct):
+    """One pairwise conversation: with another account, or of our own devices.
+
+    Its id is the peer's account id, ours for our own devices; `stream` is empty until it exists.
+    `received` is the number up to which every entry was handled, `ahead` are the numbers of our
+    own entries beyond it. Numbers up to `seen_before` were handled once, before the server's data
+    was restored from a backup. `read` is how far the person has read, on whichever device.
+
+    `late`: we came to it when others had spoken already, so that a device's first number here is
+    whatever it is. `requested` messages of a stranger are kept until somebody decides, `unkept`
+    were too many.
+    """
+
+    peer: _Id
+    stream: bytes = b""
+    genesis: bytes = b""
+    received: int = 0
+    ahead: list[int] = []
+    sent_counter: int = 0
+    last_seq: int = 0
+    last_hash: bytes = b""
+    senders: dict[bytes, SenderCount] = {}
+    seen_before: int = 0
+    read: int = 0
+    late: bool = False
+    requested: int = 0
+    unkept: int = 0
+
+
+class Outgoing(Struct):
+    """Something to say. `sealed` is the encoded request once it was encrypted.
+
+    `inbox` names a device when it goes to that device's inbox instead of the conversation.
+    `resealed` when it was encrypted more than once: the server may hold any of these. `silent`
+    when it is for programs.
+    """
+
+    message_id: _Id
+    conversation: _Id
+    order: int
+    sent_at: int
+    content: bytes
+    counter: int = 0
+    sealed: bytes = b""
+    inbox: bytes = b""
+    resealed: bool = False
+    silent: bool = False
+
+
+class Held(Struct):
+    """An entry that could not be read yet, with its reason and the repair's deadline.
+
+    `asked` is how often its sender, or the directory, was asked; `counted` when it is in the
+    sender's count of unread entries.
+    """
+
+    entry: Entry
+    conversation: _Id
+    reason: str
+    until: int
+    asked: int = 0
+    counted: bool = False
+
+
+class KnownProfile(Struct):
+    """A profile as far as it is known: its key, the version that was announced, what it says.
+
+    `version` is that of what it says, 0 before anything was read. Our own one is `unsent` until
+    the server has it, and holds the `picture`, to be sealed anew; others' pictures lie in the
+    store alone.
+    """
+
+    key: bytes = b""
+    announced: int = 0
+    version: int = 0
+    name: str = ""
+    status: str = ""
+    picture: bytes = b""
+    unsent: bool = False
+
+    def __repr__(self) -> str:
+        return f"KnownProfile(version={self.version})"
+
+
+class Setting(Struct, frozen=True):
+    """A setting of the person, and when it was made (ms)."""
+
+    value: str
+    at: int
+
+
+class Inbox(Struct):
+    """How far this device's inbox was read."""
+
+    received: int = 0
+
+
+class UpkeepDone(Struct):
+    """The id of the signed prekey that the server confirmed, and when old keys were erased (ms)."""
+
+    published: int = 0
+    expired_at: int = 0
+
+
+def read_own(records: Records) -> OwnDevice:
+    """This device, out of the records of its home."""
+    return decoded(required(records, Namespace.DEVICE, RECORD), OwnDevice)
+
+
+def decoded(data: bytes, kind: type[T]) -> T:
+    """Decode a record, or raise `StorageError`."""
+    try:
+        return msgspec.msgpack.decode(data, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise StorageError(Code.STORE_BROKEN, kind.__name__) from error
+
+
+def all_of(records: Records, namespace: Namespace, kind: type[T]) -> dict[bytes, T]:
+    """All records of a namespace, decoded."""
+    return {key: decoded(value, kind) for key, value in records.get(namespace, {}).items()}
+
+
+def required(records: Records, namespace: Namespace, key: bytes) -> bytes:
+    """A record that must be there, or raise `StorageError`."""
+    value = records.get(namespace, {}).get(key)
+    if value is None:
+        raise StorageError(Code.STORE_BROKEN, f"no {namespace.value} record")
+    return value

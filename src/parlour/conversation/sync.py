@@ -1,0 +1,101 @@
+"""What a person's devices tell each other in the self conversation.
+
+Each says how something is, and when a person decided so (`at`, milliseconds). Of two decisions
+about one thing the later counts, in whatever order they arrive, so that all devices come to agree
+and saying it again does no harm. Read positions only grow.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, TypeAlias
+
+from msgspec import Meta, Struct
+
+from parlour.conversation.standing import Standing
+
+_Id = Annotated[bytes, Meta(min_length=16, max_length=16)]
+_Hash = Annotated[bytes, Meta(min_length=32, max_length=32)]
+_Number = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
+# A name as the server has it.
+_Name = Annotated[str, Meta(min_length=1, max_length=32)]
+
+MAX_SETTING_KEY: Final = 64
+MAX_SETTING: Final = 1024
+# A program has a few dozen of them.
+MAX_SETTINGS: Final = 200
+
+
+class ContactSync(Struct, array_like=True, frozen=True):
+    """How this person stands to an account, and what is known of its device list.
+
+    `verified_key` is the account key that a person compared, or empty. A server that shows an
+    older list, or another key, to one of our devices is found out by `list_number`, `list_hash`
+    and `account_key`.
+    """
+
+    account_id: _Id
+    name: _Name
+    account_key: _Hash
+    list_number: _Number
+    list_hash: _Hash
+    standing: Standing
+    standing_at: _Number
+    verified_key: Annotated[bytes, Meta(max_length=32)]
+    verified_at: _Number
+    profile_key: Annotated[bytes, Meta(max_length=32)] = b""
+    profile_version: _Number = 0
+
+    def __repr__(self) -> str:
+        return f"ContactSync({self.account_id.hex()})"
+
+
+class Forgotten(Struct, array_like=True, frozen=True):
+    """A person forgot an account: it is a stranger from now on."""
+
+    account_id: _Id
+    at: _Number
+
+
+class ReadUpTo(Struct, array_like=True, frozen=True):
+    """The conversation with an account was read up to this number of its stream."""
+
+    account_id: _Id
+    seq: _Number
+
+
+class SettingSync(Struct, array_like=True, frozen=True):
+    """A setting of the person, the same on all devices."""
+
+    key: Annotated[str, Meta(min_length=1, max_length=MAX_SETTING_KEY)]
+    value: Annotated[str, Meta(max_length=MAX_SETTING)]
+    at: _Number
+
+    def __repr__(self) -> str:
+        return f"SettingSync({self.key})"
+
+
+class OwnProfileSync(Struct, array_like=True, frozen=True):
+    """The key and version of the account's own profile; what it says lies on the server."""
+
+    key: _Hash
+    version: _Number
+
+    def __repr__(self) -> str:
+        return f"OwnProfileSync(version={self.version})"
+
+
+class SyncRequest(Struct, array_like=True, frozen=True):
+    """A device that was made without an older one's help asks for everything."""
+
+
+Sync: TypeAlias = ContactSync | Forgotten | ReadUpTo | SettingSync | OwnProfileSync | SyncRequest
+
+
+class ProfileKeyGiven(Struct, array_like=True, frozen=True):
+    """Notice to a contact: the key of our profile, and its version now."""
+
+    key: _Hash
+    version: _Number
+
+    def __repr__(self) -> str:
+        return f"ProfileKeyGiven(version={self.version})"

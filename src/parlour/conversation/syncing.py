@@ -1,0 +1,281 @@
+"""The self conversation: what our devices tell each other, and how it is taken in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Final
+
+from parlour.conversation import content as contents
+from parlour.conversation.contact import Contact, Verification
+from parlour.conversation.directory import Directory, Expected
+from parlour.conversation.events import KeyChanged, ReadElsewhere, SettingChanged, StandingChanged
+from parlour.conversation.profiles import Profiles
+from parlour.conversation.records import Setting
+from parlour.conversation.sending import Sending
+from parlour.conversation.standing import Standing
+from parlour.conversation.state import Memory
+from parlour.conversation.sync import (
+    MAX_SETTING,
+    MAX_SETTING_KEY,
+    MAX_SETTINGS,
+    ContactSync,
+    Forgotten,
+    OwnProfileSync,
+    ReadUpTo,
+    SettingSync,
+    Sync,
+    SyncRequest,
+)
+from parlour.errors import Code, LimitError
+
+# Accounts that other devices told of and whose lists are still to be read.
+MAX_PENDING: Final = 5000
+
+
+class Syncing:
+    """Speaks and listens in the self conversation.
+
+    `on_standing`, `on_forgotten` and `on_unstopped` do what follows from a decision that was made
+    on another device.
+    """
+
+    def __init__(
+        self, memory: Memory, directory: Directory, sending: Sending, profiles: Profiles
+    ) -> None:
+        self._memory = memory
+        self._directory = directory
+        self._sending = sending
+        self._profiles = profiles
+        self.on_standing: Callable[[Contact], None] = lambda contact: None
+        self.on_forgotten: Callable[[bytes, int], None] = lambda account_id, at: None
+        self.on_unstopped: Callable[[bytes, int], None] = lambda account_id, now: None
+
+    # --- What happens here ---------------------------------------------------------------
+
+    def tell(self, sync: Sync, now: int) -> None:
+        """Tell our other devices, if there are any."""
+        self._sending.send_silently(self._memory.account_id, sync, now)
+
+    def tell_contact(self, contact: Contact, now: int) -> None:
+        """Tell how we stand to an account, and whether we have verified it."""
+        self.tell(self._contact_sync(contact), now)
+
+    def mark_read(self, account_id: bytes, seq: int, now: int) -> None:
+        """A person has seen the conversation with an account up to `seq`."""
+        conversation = self._memory.conversations.get(account_id)
+        if conversation is None or not conversation.read < seq <= conversation.received:
+            return
+        conversation.read = seq
+        self._memory.put_conversation(conversation)
+        self._drop_older(account_id)
+        self.tell(ReadUpTo(account_id, seq), now)
+
+    def _drop_older(self, account_id: bytes) -> None:
+        """What was still to be told of an earlier position is of no use any more."""
+        waiting = self._memory.queues.get(self._memory.account_id, {}).get(b"", {})
+        for outgoing in list(waiting.values()):
+            if outgoing.sealed:
+                continue
+            said = contents.decode(outgoing.content)
+            if isinstance(said, ReadUpTo) and said.account_id == account_id:
+                self._memory.delete_outgoing(outgoing.message_id)
+
+    def set_setting(self, key: str, value: str, now: int) -> None:
+        """Change a setting on all devices; raises `LimitError`."""
+        settings = self._memory.settings
+        if not 0 < len(key) <= MAX_SETTING_KEY or len(value) > MAX_SETTING:
+            raise LimitError(Code.LIMIT_SIZE, f"{MAX_SETTING_KEY} and {MAX_SETTING} characters")
+        if key not in settings and len(settings) >= MAX_SETTINGS:
+            raise LimitError(Code.LIMIT_COUNT, f"at most {MAX_SETTINGS} settings")
+        at = max(now, settings[key].at + 1) if key in settings else now
+        self._memory.put_setting(key, Setting(value, at))
+        self.tell(SettingSync(key, value, at), now)
+
+    def ask(self, now: int) -> None:
+        """Ask our other devices for everything: something was lost, or nobody handed it over."""
+        self.tell(SyncRequest(), now)
+
+    def begin(self, now: int) -> None:
+        """Ask once, on a device that began without an older one's snapshot."""
+        if not self._memory.asked_for_sync and not self._memory.own.first:
+            self._memory.put_asked_for_sync()
+            self.ask(now)
+
+    # --- Everything ----------------------------------------------------------------------
+
+    def everything(self) -> Iterator[Sync]:
+        """All that a new device needs to know, but how far conversations were read."""
+        own = self._memory.profiles.get(self._memory.account_id)
+        if own is not None and own.key:
+            yield OwnProfileSync(own.key, own.announced)
+        for key, setting in self._memory.settings.items():
+            yield SettingSync(key, setting.value, setting.at)
+        for contact in self._memory.contacts.values():
+            decided = contact.standing is not Standing.STRANGER or contact.verified_at
+            if decided and contact.account_id != self._memory.account_id:
+                yield self._contact_sync(contact)
+
+    def _contact_sync(self, contact: Contact) -> ContactSync:
+        state, profile = contact.state, self._memory.profiles.get(contact.account_id)
+        verified = contact.verification is Verification.VERIFIED
+        return ContactSync(
+            account_id=contact.account_id,
+            name=contact.name,
+            account_key=state.account_key.to_bytes(),
+            list_number=state.number,
+            list_hash=state.head_hash,
+            standing=contact.standing,
+            standing_at=contact.standing_at,
+            verified_key=state.account_key.to_bytes() if verified else b"",
+            verified_at=contact.verified_at,
+            profile_key=b"" if profile is None else profile.key,
+            profile_version=0 if profile is None else profile.announced,
+        )
+
+    # --- What comes in -------------------------------------------------------------------
+
+    def take(self, sync: Sync, now: int) -> None:
+        """Take what another device of ours says."""
+        match sync:
+            case ContactSync():
+                self._take_contact(sync, now)
+            case Forgotten():
+                self._take_forgotten(sync)
+            case ReadUpTo(account_id=account_id, seq=seq):
+                self._take_read(account_id, seq)
+            case SettingSync():
+                self._take_setting(sync)
+            case OwnProfileSync():
+                self._profiles.synced(sync)
+            case SyncRequest():
+                for item in self.everything():
+                    self.tell(item, now)
+                for conversation in self._memory.conversations.values():
+                    if conversation.read:
+                        self.tell(ReadUpTo(conversation.peer, conversation.read), now)
+
+    def _take_read(self, account_id: bytes, seq: int) -> None:
+        conversation = self._memory.conversations.get(account_id)
+        if conversation is not None and conversation.read < seq:
+            conversation.read = seq
+            self._memory.put_conversation(conversation)
+            self._memory.events.append(ReadElsewhere(account_id, seq))
+
+    def _take_setting(self, sync: SettingSync) -> None:
+        known = self._memory.settings.get(sync.key)
+        if known is None and len(self._memory.settings) >= MAX_SETTINGS:
+            return
+        if known is None or sync.at > known.at:
+            self._memory.put_setting(sync.key, Setting(sync.value, sync.at))
+            self._memory.events.append(SettingChanged(sync.key, sync.value))
+
+    def _take_forgotten(self, sync: Forgotten) -> None:
+        contact = self._memory.contacts.get(sync.account_id)
+        if contact is None:
+            pending = self._pending(sync.account_id)
+            if pending is None or _latest(pending) < sync.at:
+                self._keep_pending(sync.account_id, sync)
+        elif max(contact.standing_at, contact.verified_at) < sync.at:
+            self.on_forgotten(sync.account_id, sync.at)
+            self._memory.events.append(
+                StandingChanged(contact.account_id, contact.name, Standing.STRANGER)
+            )
+
+    def _take_contact(self, sync: ContactSync, now: int) -> None:
+        if sync.account_id == self._memory.account_id:
+            return
+        self._directory.expect(sync.account_id, _expected(sync))
+        contact = self._memory.contacts.get(sync.account_id)
+        if contact is not None:
+            self._apply(contact, sync, now)
+            return
+        pending = self._pending(sync.account_id)
+        if pending is None or _latest(pending) < _latest(sync):
+            self._keep_pending(sync.account_id, sync)
+            self._directory.want(sync.account_id)
+
+    # --- Accounts that are not known here yet --------------------------------------------
+
+    def _pending(self, account_id: bytes) -> ContactSync | Forgotten | None:
+        data = self._memory.syncs.get(account_id)
+        said = None if data is None else contents.decode(data)
+        return said if isinstance(said, ContactSync | Forgotten) else None
+
+    def _keep_pending(self, account_id: bytes, sync: ContactSync | Forgotten) -> None:
+        if account_id in self._memory.syncs or len(self._memory.syncs) < MAX_PENDING:
+            self._memory.put_sync(account_id, contents.encode(sync))
+
+    def connected(self) -> None:
+        """Read the lists of the accounts that other devices told of."""
+        for account_id in self._memory.syncs:
+            pending = self._pending(account_id)
+            if isinstance(pending, ContactSync):
+                self._directory.expect(account_id, _expected(pending))
+                self._directory.want(account_id)
+
+    def settled(self, account_id: bytes, now: int) -> None:
+        """The device list of an account was read: take in what was said of it before."""
+        contact = self._memory.contacts.get(account_id)
+        pending = self._pending(account_id)
+        if contact is None or pending is None:
+            return
+        if isinstance(pending, ContactSync):
+            self._memory.delete_sync(account_id)
+            self._apply(contact, pending, now)
+        elif contact.standing_at < pending.at:
+            # Whatever was decided before it was forgotten does not come back.
+            met = replace(contact, standing_at=pending.at, verified_at=pending.at)
+            self._memory.put_contact(met)
+
+    # --- One contact ---------------------------------------------------------------------
+
+    def _apply(self, contact: Contact, sync: ContactSync, now: int) -> None:
+        if sync.profile_key:
+            self._profiles.given(contact.account_id, sync.profile_key, sync.profile_version)
+        undecided = contact.standing is Standing.STRANGER and not contact.standing_at
+        if undecided or sync.standing_at > contact.standing_at:
+            after = replace(contact, standing=sync.standing, standing_at=sync.standing_at)
+            self._memory.put_contact(after)
+            if after.standing is not contact.standing:
+                self.on_standing(after)
+            contact = after
+        if sync.verified_at > contact.verified_at or self._is_other_key(contact, sync):
+            self._apply_verification(contact, sync, now)
+
+    def _is_other_key(self, contact: Contact, sync: ContactSync) -> bool:
+        shown = {contact.head.account_key.to_bytes(), contact.key_to_verify().to_bytes()}
+        return sync.account_key not in shown and not contact.contradicted
+
+    def _apply_verification(self, contact: Contact, sync: ContactSync, now: int) -> None:
+        after = _verified_like(contact, sync)
+        self._memory.put_contact(after)
+        if after.contradicted and not contact.contradicted:
+            self._memory.events.append(KeyChanged(contact.account_id, contact.name, stopped=True))
+        elif self._is_other_key(contact, sync):
+            self._memory.events.append(KeyChanged(contact.account_id, contact.name, stopped=False))
+        elif contact.stopped and not after.stopped:
+            self.on_unstopped(contact.account_id, now)
+
+
+def _verified_like(contact: Contact, sync: ContactSync) -> Contact:
+    """The contact with what another device of ours says of its key."""
+    current = contact.key_to_verify().to_bytes()
+    at = sync.verified_at
+    if sync.verified_key == current:
+        return contact.verified(at)
+    if sync.verified_key and sync.verified_key != contact.head.account_key.to_bytes():
+        return contact.contradicted_by(sync.verified_key, at)
+    if not sync.verified_key and sync.account_key == current and contact.stopped:
+        return contact.accepted(at)
+    return replace(contact, verified_at=max(at, contact.verified_at))
+
+
+def _expected(sync: ContactSync) -> Expected:
+    return Expected(sync.account_key, sync.list_number, sync.list_hash)
+
+
+def _latest(said: ContactSync | Forgotten) -> int:
+    if isinstance(said, Forgotten):
+        return said.at
+    return max(said.standing_at, said.verified_at)

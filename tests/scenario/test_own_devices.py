@@ -1,0 +1,522 @@
+"""One person's devices: what each of them gets, and how they come to agree."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import pytest
+from msgspec.structs import replace
+
+from parlour.conversation import content as contents
+from parlour.conversation.beginning import first_changes
+from parlour.conversation.changes import MessageState, Namespace
+from parlour.conversation.contact import Verification
+from parlour.conversation.events import (
+    DevicesChanged,
+    Event,
+    HistoryMismatch,
+    KeyChanged,
+    MessageMissing,
+    MessageUnreadable,
+    ProfileChanged,
+    ReadElsewhere,
+    ServerMisbehaved,
+    SettingChanged,
+    StandingChanged,
+)
+from parlour.conversation.standing import Standing
+from parlour.conversation.sync import ContactSync, Forgotten, ProfileKeyGiven, SyncRequest
+from parlour.errors import Code, ParlourError
+from parlour.identity.device_list import MAX_DEVICES
+from parlour.testing.device import MemoryDevice
+from parlour.testing.memory_server import MemoryServer
+from tests.scenario.people import heard, two
+
+E = TypeVar("E", bound=Event)
+
+_TROUBLE = (MessageUnreadable, MessageMissing, HistoryMismatch, KeyChanged, ServerMisbehaved)
+_HOUR = 3_600_000
+
+
+def laptop_of(device: MemoryDevice, *, linked: bool = True) -> MemoryDevice:
+    """A further device, connected, of which the older one knows."""
+    laptop = MemoryDevice(device.server, device.name, seed="laptop", beside=device, linked=linked)
+    laptop.connect()
+    device.connect()
+    settle(device, laptop)
+    return laptop
+
+
+def settle(*devices: MemoryDevice) -> None:
+    for _ in range(3):
+        for device in devices:
+            device.pull()
+
+
+def trouble(*devices: MemoryDevice) -> list[Event]:
+    return [event for device in devices for event in device.events if isinstance(event, _TROUBLE)]
+
+
+def three() -> tuple[MemoryServer, MemoryDevice, MemoryDevice, MemoryDevice]:
+    """Alice with a phone and a laptop that it linked, and Bob; the phone has met Bob."""
+    server, phone, bob = two()
+    server.now += _HOUR
+    laptop = laptop_of(phone)
+    # The first setting founds the conversation of the devices.
+    phone.machine.set_setting("language", "en", server.now)
+    phone.settle()
+    settle(laptop)
+    bob.connect()
+    laptop.events.clear()
+    return server, phone, laptop, bob
+
+
+def test_a_linked_device_knows_the_contacts_and_reads_on() -> None:
+    _, phone, laptop, bob = three()
+    contact = laptop.machine.contact_named("bob")
+    assert contact is not None
+    assert contact.standing is Standing.ACCEPTED
+    bob.say("alice", "to both")
+    phone.say("bob", "from the phone")
+    laptop.say("bob", "from the laptop")
+    settle(phone, laptop, bob)
+    assert bob.texts()[-2:] == ["from the phone", "from the laptop"]
+    assert phone.texts() == ["hello to you", "to both", "from the laptop"]
+    assert laptop.texts() == ["to both", "from the phone"]
+    assert trouble(phone, laptop, bob) == []
+
+
+def test_every_device_has_the_same_order() -> None:
+    _, phone, laptop, bob = three()
+    for number in range(12):
+        (phone, laptop, bob)[number % 3].say("alice" if number % 3 == 2 else "bob", str(number))
+    settle(phone, laptop, bob)
+    orders = [
+        [
+            contents.decode(message.content)
+            for message in sorted(device.store.messages.values(), key=lambda each: each.seq or 0)
+            if message.state in (MessageState.SENT, MessageState.RECEIVED)
+        ][-12:]
+        for device in (phone, laptop, bob)
+    ]
+    assert orders[0] == orders[1] == orders[2]
+
+
+def test_read_positions_and_settings_follow() -> None:
+    server, phone, laptop, bob = three()
+    bob_id = bob.machine.account_id
+    bob.say("alice", "read me")
+    settle(phone, laptop)
+    (last,) = [m.seq for m in laptop.store.messages.values() if m.seq]
+    laptop.machine.mark_read(bob_id, last or 0, server.now)
+    laptop.machine.mark_read(bob_id, 1, server.now)
+    laptop.machine.mark_read(bob_id, 1000, server.now)
+    laptop.machine.set_setting("colour", "red", server.now)
+    laptop.settle()
+    settle(phone)
+    assert phone.machine.read_up_to(bob_id) == last
+    assert [event.seq for event in heard(phone, ReadElsewhere)] == [last]
+    assert phone.machine.settings == laptop.machine.settings == {"language": "en", "colour": "red"}
+    assert [event.value for event in heard(phone, SettingChanged)] == ["red"]
+    assert not heard(laptop, ReadElsewhere)
+
+
+def test_of_read_positions_only_the_last_one_waits() -> None:
+    server, phone, laptop, bob = three()
+    for number in range(3):
+        bob.say("alice", str(number))
+    settle(phone, laptop)
+    phone.disconnect()
+    for seq in (3, 4, 5):
+        phone.machine.mark_read(bob.machine.account_id, seq, server.now)
+        phone.settle()
+    assert len(phone.machine._memory.outbox) == 1
+    assert not phone.machine.waiting
+
+
+def test_of_two_decisions_the_later_counts_on_all_devices() -> None:
+    server, phone, laptop, bob = three()
+    bob_id = bob.machine.account_id
+    phone.disconnect()
+    laptop.disconnect()
+    phone.machine.set_setting("colour", "red", server.now)
+    phone.machine.block(bob_id, server.now)
+    server.now += 1000
+    laptop.machine.set_setting("colour", "blue", server.now)
+    laptop.machine.block(bob_id, server.now)
+    laptop.machine.unblock(bob_id, server.now)
+    laptop.settle()
+    phone.settle()
+    laptop.connect()
+    phone.connect()
+    settle(phone, laptop)
+    for device in (phone, laptop):
+        assert device.machine.settings == {"language": "en", "colour": "blue"}
+        assert device.machine.contacts[bob_id].standing is Standing.STRANGER
+
+
+def test_a_decision_overrides_one_of_a_clock_that_is_ahead() -> None:
+    server, phone, laptop, bob = three()
+    ahead = server.now + 30 * 24 * _HOUR
+    phone.machine.set_setting("colour", "red", ahead)
+    phone.machine.block(bob.machine.account_id, ahead)
+    phone.settle()
+    settle(laptop)
+    laptop.machine.set_setting("colour", "blue", server.now)
+    laptop.machine.unblock(bob.machine.account_id, server.now)
+    laptop.settle()
+    settle(phone)
+    assert phone.machine.settings == {"language": "en", "colour": "blue"}
+    assert phone.machine.contacts[bob.machine.account_id].standing is Standing.STRANGER
+
+
+def test_a_block_follows_and_shows_on_every_device() -> None:
+    server, phone, laptop, bob = three()
+    phone.machine.block(bob.machine.account_id, server.now)
+    phone.settle()
+    settle(laptop)
+    assert [event.standing for event in heard(laptop, StandingChanged)][-1] is Standing.BLOCKED
+    bob.say("alice", "hello?")
+    settle(phone, laptop)
+    assert "hello?" not in phone.texts() + laptop.texts()
+    assert trouble(phone, laptop) == []
+
+
+def test_forgetting_follows_and_what_was_said_before_does_not_bring_it_back() -> None:
+    server, phone, laptop, bob = three()
+    bob_id = bob.machine.account_id
+    laptop.disconnect()
+    laptop.machine.block(bob_id, server.now)
+    laptop.settle()
+    server.now += 1000
+    phone.machine.forget(bob_id, server.now)
+    phone.settle()
+    laptop.connect()
+    settle(phone, laptop)
+    for device in (phone, laptop):
+        assert bob_id not in device.machine.contacts
+        assert not [m for m in device.store.messages.values() if m.conversation == bob_id]
+    # And it is a stranger when it comes again.
+    phone.welcoming = laptop.welcoming = False
+    bob.say("alice", "me again")
+    settle(phone, laptop, bob)
+    settle(phone, laptop, bob)
+    for device in (phone, laptop):
+        assert device.machine.contacts[bob_id].standing is Standing.REQUESTED
+
+
+def test_writing_on_one_device_accepts_on_the_others() -> None:
+    server, phone, laptop, _ = three()
+    phone.welcoming = laptop.welcoming = False
+    carol = MemoryDevice(server, "carol")
+    carol.connect()
+    carol.say("alice", "hi, it is Carol")
+    settle(phone, laptop)
+    assert "hi, it is Carol" not in phone.texts() + laptop.texts()
+    laptop.say("carol", "hi Carol")
+    settle(phone, laptop)
+    assert {"hi, it is Carol", "hi Carol"} <= set(phone.texts())
+    assert "hi, it is Carol" in laptop.texts()
+
+
+def test_verifying_on_one_device_holds_on_the_others() -> None:
+    server, phone, laptop, bob = three()
+    laptop.machine.verify(bob.machine.account_id, server.now)
+    laptop.settle()
+    settle(phone)
+    assert phone.machine.contacts[bob.machine.account_id].verification is Verification.VERIFIED
+    tablet = MemoryDevice(server, "alice", seed="tablet", beside=phone, linked=True)
+    tablet.connect()
+    assert tablet.machine.contacts[bob.machine.account_id].verification is Verification.VERIFIED
+
+
+def test_the_profile_follows_and_is_set_from_any_device() -> None:
+    server, phone, laptop, bob = three()
+    own, bob_id = phone.machine.account_id, bob.machine.account_id
+    phone.machine.set_profile("Alice", "on the phone", b"picture")
+    phone.settle()
+    settle(laptop, bob)
+    assert laptop.machine.profile(own).status == "on the phone"  # type: ignore[union-attr]
+    laptop.machine.set_profile("Alice", "on the laptop", b"picture")
+    laptop.settle()
+    settle(phone, bob)
+    for device in (phone, laptop, bob):
+        assert device.machine.profile(own).status == "on the laptop"  # type: ignore[union-attr]
+    assert len(heard(bob, ProfileChanged)) == 2
+    assert phone.machine.profile(bob_id) is None
+    tablet = MemoryDevice(server, "alice", seed="tablet", beside=phone, linked=True)
+    tablet.connect()
+    settle(tablet)
+    assert tablet.machine.profile(own).picture == b"picture"  # type: ignore[union-attr]
+
+
+def test_two_devices_that_set_the_profile_at_once_come_to_one() -> None:
+    _, phone, laptop, bob = three()
+    own = phone.machine.account_id
+    for device in (phone, laptop):
+        device.disconnect()
+        device.machine.set_profile("Alice", device.name + str(device is phone))
+        device.settle()
+    phone.connect()
+    laptop.connect()
+    settle(phone, laptop, bob, phone, laptop, bob)
+    said = {device.machine.profile(own).status for device in (phone, laptop, bob)}  # type: ignore[union-attr]
+    assert len(said) == 1
+
+
+def test_a_device_that_begins_alone_asks_the_others() -> None:
+    server, phone, bob = two()
+    server.now += _HOUR
+    phone.machine.verify(bob.machine.account_id, server.now)
+    phone.machine.set_setting("colour", "red", server.now)
+    phone.machine.mark_read(bob.machine.account_id, 2, server.now)
+    phone.settle()
+    laptop = laptop_of(phone, linked=False)
+    settle(phone, laptop)
+    assert laptop.machine.settings == {"colour": "red"}
+    assert laptop.machine.contacts[bob.machine.account_id].verification is Verification.VERIFIED
+    assert laptop.machine.read_up_to(bob.machine.account_id) == 2
+    bob.connect()
+    # What was said before it came is not shown as unreadable, and nothing seems to be missing.
+    bob.say("alice", "now with the laptop")
+    settle(phone, laptop)
+    assert laptop.texts() == ["now with the laptop"]
+    assert trouble(phone, laptop, bob) == []
+    laptop.restart()
+    laptop.connect()
+    assert not laptop.machine._memory.outbox
+
+
+def test_what_was_said_shortly_before_is_asked_for_again() -> None:
+    server, phone, bob = two()
+    server.now += 60_000
+    laptop = laptop_of(phone, linked=False)
+    settle(phone, laptop, bob)
+    laptop.wait(1000)
+    settle(phone, laptop, bob)
+    assert laptop.texts() == ["hello", "hello to you"]
+
+
+def test_a_list_that_is_shown_to_one_device_alone_is_found_out() -> None:
+    server, phone, laptop, bob = three()
+    bob_id = bob.machine.account_id
+    tablet = MemoryDevice(server, "bob", seed="tablet", beside=bob)
+    tablet.connect()
+    phone.connect()
+    phone.say("bob", "to both of them")
+    shown = server.accounts[bob_id].entries
+
+    def hide(device_id, kind, body, answer):  # type: ignore[no-untyped-def]
+        if device_id == laptop.machine.device_id and getattr(answer, "account_id", b"") == bob_id:
+            return replace(answer, entries=shown[answer.first : 1], more=False)
+        return answer
+
+    server.answer = hide
+    phone.machine.verify(bob_id, server.now)
+    phone.settle()
+    laptop.connect()
+    settle(laptop)
+    laptop.say("bob", "does it arrive?")
+    assert Code.DEVICE_LIST_ROLLBACK in [
+        event.reason for event in laptop.events if hasattr(event, "reason")
+    ]
+    assert laptop.machine.waiting == 1
+
+
+def test_another_key_for_one_device_alone_stops_it() -> None:
+    server, phone, bob = two()
+    bob_id = bob.machine.account_id
+    phone.machine.verify(bob_id, server.now)
+    phone.settle()
+    other = MemoryDevice(MemoryServer(), "bob", seed="other", account_id=bob_id)
+    laptop = MemoryDevice(server, "alice", seed="laptop", beside=phone, linked=True)
+    honest = list(server.accounts[bob_id].entries)
+    server.accounts[bob_id].entries = other.server.accounts[bob_id].entries
+    laptop.connect()
+    contact = laptop.machine.contacts[bob_id]
+    assert contact.stopped
+    assert [event.stopped for event in heard(laptop, KeyChanged)] == [True]
+    with pytest.raises(ParlourError) as caught:
+        laptop.say("bob", "hello")
+    assert caught.value.code is Code.ACCOUNT_KEY_CHANGED
+    # The server comes round: what was verified holds again.
+    server.accounts[bob_id].entries = honest
+    laptop.restart()
+    laptop.connect()
+    contact = laptop.machine.contacts[bob_id]
+    assert not contact.stopped
+    assert contact.verification is Verification.VERIFIED
+
+
+def test_accepting_the_other_key_is_for_a_person() -> None:
+    server, phone, bob = two()
+    bob_id = bob.machine.account_id
+    phone.machine.verify(bob_id, server.now)
+    other = MemoryDevice(MemoryServer(), "bob", seed="other", account_id=bob_id)
+    laptop = MemoryDevice(server, "alice", seed="laptop", beside=phone, linked=True)
+    server.accounts[bob_id].entries = other.server.accounts[bob_id].entries
+    laptop.connect()
+    laptop.machine.accept(bob_id, server.now)
+    laptop.settle()
+    assert not laptop.machine.contacts[bob_id].stopped
+
+
+def test_what_is_lost_between_devices_is_asked_for_as_a_whole() -> None:
+    server, phone, laptop, _bob = three()
+    stream = phone.machine._memory.conversations[phone.machine.account_id].stream
+    gone: list[object] = []
+
+    def drop(entry, device_id):  # type: ignore[no-untyped-def]
+        if entry.stream == stream and device_id == laptop.machine.device_id and not gone:
+            gone.append(entry)
+            return []
+        return [entry]
+
+    server.deliver = drop
+    phone.machine.set_setting("colour", "red", server.now)
+    phone.settle()
+    phone.machine.set_setting("size", "large", server.now)
+    phone.settle()
+    settle(laptop)
+    laptop.connect()
+    settle(phone, laptop)
+    assert laptop.machine.settings == {"language": "en", "colour": "red", "size": "large"}
+
+
+def test_unreadable_syncs_are_not_shown_and_repaired() -> None:
+    server, phone, laptop, _bob = three()
+
+    def strip(entry, device_id):  # type: ignore[no-untyped-def]
+        first = entry.stream == stream and entry.part is not None
+        return [replace(entry, part=entry.part[:-1] + b"x")] if first else [entry]
+
+    stream = phone.machine._memory.conversations[phone.machine.account_id].stream
+    server.deliver = strip
+    phone.machine.set_setting("colour", "red", server.now)
+    phone.settle()
+    settle(laptop)
+    server.deliver = lambda entry, device_id: [entry]
+    assert not heard(laptop, MessageUnreadable)
+    assert laptop.machine.settings == {"language": "en"}
+    settle(phone, laptop)
+    assert laptop.machine.settings == {"language": "en", "colour": "red"}
+    assert phone.machine.account_id not in {m.conversation for m in laptop.store.messages.values()}
+
+
+def test_a_sync_that_can_not_be_had_any_more_leads_to_asking_for_everything() -> None:
+    server, phone, laptop, _bob = three()
+    stream = phone.machine._memory.conversations[phone.machine.account_id].stream
+
+    def strip(entry, device_id):  # type: ignore[no-untyped-def]
+        return [replace(entry, part=None)] if entry.stream == stream else [entry]
+
+    server.deliver = strip
+    phone.machine.set_setting("colour", "red", server.now)
+    phone.settle()
+    settle(laptop)
+    server.deliver = lambda entry, device_id: [entry]
+    phone.store.messages.clear()
+    laptop.wait(8 * 24 * _HOUR)
+    settle(phone, laptop)
+    assert laptop.machine.settings == {"language": "en", "colour": "red"}
+    assert not heard(laptop, MessageUnreadable)
+
+
+def test_the_last_device_has_nobody_to_tell() -> None:
+    server, phone, laptop, _ = three()
+    phone.remove(laptop)
+    phone.connect()
+    phone.machine.set_setting("colour", "red", server.now)
+    phone.settle()
+    assert not phone.machine._memory.outbox
+    assert [len(event.removed) for event in heard(phone, DevicesChanged)][-1] == 1
+
+
+def test_what_waits_for_a_device_that_leaves_is_dropped() -> None:
+    server, phone, laptop, _ = three()
+    phone.disconnect()
+    phone.machine.set_setting("colour", "red", server.now)
+    phone.settle()
+    assert phone.machine._memory.outbox
+    phone.remove(laptop)
+    phone.connect()
+    phone.settle()
+    assert not phone.machine._memory.outbox
+
+
+def test_syncs_in_a_conversation_with_others_are_malformed() -> None:
+    server, phone, _, bob = three()
+    for content in (SyncRequest(), Forgotten(bytes(16), 1)):
+        bob.machine._sending.send_silently(phone.machine.account_id, content, server.now)
+        bob.settle()
+    phone.pull()
+    assert len(heard(phone, MessageUnreadable)) == 2
+    assert phone.machine.contact_named("bob") is not None
+
+
+def test_a_notice_of_our_own_other_device_is_for_the_peer() -> None:
+    server, phone, laptop, bob = three()
+    notice = ProfileKeyGiven(b"k" * 32, 7)
+    phone.machine._sending.send_silently(bob.machine.account_id, notice, server.now)
+    phone.settle()
+    settle(laptop)
+    assert bob.machine.account_id not in laptop.machine._memory.profiles
+    assert {m.state for m in laptop.store.messages.values()} <= {MessageState.RECEIVED}
+
+
+@pytest.mark.parametrize("snapshot", [b"\xc0", b"\x95\x02\xc4\x00\xc3\x90\x90"])
+def test_a_damaged_snapshot_is_refused(snapshot: bytes) -> None:
+    _, phone, _ = two()
+    memory = phone.machine._memory
+    own = memory.contacts[memory.account_id]
+    with pytest.raises(ParlourError) as caught:
+        first_changes(memory.own, own, memory.prekeys, snapshot)
+    assert caught.value.code in (Code.DECODE_MALFORMED, Code.DECODE_VERSION)
+
+
+def test_a_snapshot_takes_what_fits() -> None:
+    _server, phone, _laptop, bob = three()
+    assert phone.store.records[Namespace.CONTACT]
+    memory = phone.machine._memory
+    contact = memory.contacts[bob.machine.account_id]
+    for number in range(2500):
+        account_id = number.to_bytes(16)
+        head = type(contact.head)(
+            account_id,
+            contact.head.account_key,
+            0,
+            b"",
+            0,
+            contact.head.devices,
+            bytes(64),
+        )
+        memory.contacts[account_id] = type(contact)(
+            f"somebody-{number}", head, standing=Standing.ACCEPTED, standing_at=1
+        )
+    snapshot = phone.machine.snapshot()
+    assert len(snapshot) < 224 << 10
+    changes = first_changes(memory.own, contact, memory.prekeys, snapshot)
+    syncs = [change for change in changes if getattr(change, "namespace", "") == Namespace.SYNC]
+    assert 500 < len(syncs) < 2500
+    assert isinstance(contents.decode(syncs[0].value), ContactSync)  # type: ignore[union-attr]
+
+
+def test_fifty_devices_of_one_account_all_get_it() -> None:
+    server, phone, bob = two()
+    others = [
+        MemoryDevice(server, "alice", seed=f"{number}", beside=phone, linked=True)
+        for number in range(MAX_DEVICES - 1)
+    ]
+    bob.connect()
+    bob.say("alice", "to all fifty")
+    for device in others:
+        device.connect()
+    phone.connect()
+    others[7].say("bob", "from the eighth")
+    settle(bob)
+    assert bob.texts()[-1] == "from the eighth"
+    for device in (phone, *others):
+        device.pull()
+        assert "to all fifty" in device.texts()
+        assert "from the eighth" in device.texts() or device is others[7]
+    assert trouble(phone, bob, *others) == []
