@@ -101,12 +101,17 @@ def quick_passwords() -> Iterator[None]:
 
 
 async def found_town(folder: Path, *names: str) -> Town:
-    """Make a server's data and a registered home for each name."""
+    """Make a server's data and a registered home for each name. They know each other."""
     config = Town(folder, 0).config
     async with Server(config, log_stream=StringIO()) as server:
         town = Town(folder, server.port)
         for name in names:
             await town.register(name)
+        for name in names:
+            async with town.open(name) as client:
+                for other in names:
+                    if other != name:
+                        await client.people.accept(other)
     return town
 
 

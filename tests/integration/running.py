@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Self
 
+from parlour.client.client import Client
 from parlour.server import Config, create_invite
 
 COMMAND = [sys.executable, "-m", "parlour.cli"]
@@ -117,6 +119,25 @@ class People:
             printed, _ = process.communicate(timeout=60)
             assert json.loads(printed)["account"] == f"{name}@{SERVER}"
 
+    def introduce(self, names: Iterable[str]) -> None:
+        """Let all of them hear each other, as if each had said yes to the others."""
+
+        async def accept(name: str, others: list[str]) -> None:
+            async with Client.open(self.folder / name, PASSWORD) as client:
+                for other in others:
+                    await client.people.accept(other)
+
+        async def accept_all() -> None:
+            everybody = list(names)
+            await asyncio.gather(
+                *(
+                    accept(name, [other for other in everybody if other != name])
+                    for name in everybody
+                )
+            )
+
+        asyncio.run(accept_all())
+
     def call(self, name: str, *arguments: str, said: str = "") -> str:
         """Run a command as one of them; return what it prints."""
         done = subprocess.run(
@@ -138,6 +159,7 @@ def server_and_people(folder: Path, *names: str) -> Iterator[tuple[ServerProcess
     with ServerProcess(folder / "server") as server:
         people = People(folder)
         people.register(server.invite(uses=len(names)), names)
+        people.introduce(names)
         yield server, people
 
 

@@ -134,6 +134,7 @@ class Walk:
             for device in self.devices
             for message in device.store.messages.values()
             if message.sender_device == device.machine.device_id
+            and message.state is not MessageState.SILENT
         }
         for device in self.devices:
             assert not device.machine.waiting

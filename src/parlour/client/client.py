@@ -30,6 +30,7 @@ from parlour.client.invites import Check, Invites
 from parlour.client.link import Link
 from parlour.client.own_list import Room
 from parlour.client.passwords import Passwords
+from parlour.client.people import People, Settings
 from parlour.client.recovery_keys import RecoveryKeys
 from parlour.client.signals import Signal
 from parlour.conversation import content as contents
@@ -42,6 +43,7 @@ from parlour.errors import Code, ParlourError, TransportError, error
 from parlour.identity.device_list import DeviceListEntry
 from parlour.transparency import Party, SafetyNumber, safety_number
 from parlour.wire.directory import DeviceListPage, LookUp
+from parlour.transparency import SafetyNumber
 from parlour.wire.kinds import Kind
 from parlour.wire.login import LogOutEverywhere, RevokeSession, Session, Sessions
 from parlour.wire.server import Nothing
@@ -91,6 +93,8 @@ class Client:
         self.passwords = Passwords(home, room, self.devices.editor)
         self.recovery = RecoveryKeys(room, self.devices.editor)
         self.invites = Invites(room, records, self.contact)
+        self.people = People(room, self._until)
+        self.settings = Settings(room)
         self._handed: list[Message] = []
         self._marking = asyncio.Lock()
 
@@ -288,12 +292,12 @@ class Client:
         if server and server != self._link.account.server:
             raise error(Code.ACCOUNT_NOT_HERE, name)
         return local.casefold()
+        """The account of that name: known here, or found on the server by its exact name."""
+        return await self.people.find(name)
 
     def contacts(self) -> list[Contact]:
         """Everybody we know, by name, without ourselves."""
-        own = self._engine.machine.account_id
-        known = self._engine.machine.contacts.values()
-        return sorted((c for c in known if c.account_id != own), key=lambda contact: contact.name)
+        return self.people.known()
 
     async def safety_number(self, name: str) -> SafetyNumber:
         """The safety number with somebody: the same on both sides, when nobody is in between."""
@@ -323,6 +327,15 @@ class Client:
             )
         self._engine.unblock(contact.account_id)
         await self.invites.settle(contact.name)
+        return await self.people.safety_number(name)
+
+    async def verify(self, name: str) -> None:
+        """Mark somebody as verified: a person compared the safety number."""
+        await self.people.verify(name)
+
+    async def accept(self, name: str) -> None:
+        """Go on with a changed key without comparing safety numbers."""
+        await self.people.accept_key(name)
 
     # --- Messages ------------------------------------------------------------------------
 
@@ -367,11 +380,18 @@ class Client:
         return [self.said(message) for message in page]
 
     async def unread(self, *, limit: int = 1000) -> list[Said]:
-        """Messages that no program has been given yet; they count as given from now on."""
+        """Messages that no program has been given yet; they count as given from now on.
+
+        What the person has seen on another device is left out.
+        """
         await self._mark_handed()
         page = await self._home.store.undelivered(limit)
         await self._home.store.mark_delivered(page)
-        return [self.said(message) for message in page]
+        return [self.said(message) for message in page if not self._is_read(message)]
+
+    def _is_read(self, message: Message) -> bool:
+        read = self._engine.machine.read_up_to(message.conversation)
+        return message.seq is not None and message.seq <= read
 
     def said(self, message: Message) -> Said:
         """A stored message as people see it."""

@@ -20,8 +20,8 @@ from parlour.client.inviter import Inviter
 from parlour.client.set_up import SetUp, begin_anew
 from parlour.client.tls import Authorities, Pinned
 from parlour.client.workers import run_slow
-from parlour.conversation.changes import Namespace
 from parlour.conversation.beginning import first_changes
+from parlour.conversation.changes import Namespace
 from parlour.conversation.contact import Contact
 from parlour.conversation.records import OwnDevice, read_own
 from parlour.errors import AccessError, Code, UsageError, error

@@ -19,6 +19,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from parlour.conversation import content as contents
 from parlour.conversation.beginning import encode_snapshot
 from parlour.conversation.bundles import BUNDLES, Bundling
 from parlour.conversation.changes import Change, Message
@@ -39,6 +40,7 @@ from parlour.conversation.requests import Request, ServerRequest
 from parlour.conversation.sending import APPEND, CREATE, Sending
 from parlour.conversation.standing import Act
 from parlour.conversation.state import Memory
+from parlour.conversation.sync import ContactSync, OwnProfileSync, SettingSync
 from parlour.conversation.syncing import Syncing
 from parlour.conversation.upkeep import ACKNOWLEDGE, CATCH_UP, PUBLISH, Upkeep
 from parlour.errors import Code, ParlourError, TransportError, error
@@ -160,6 +162,12 @@ class Machine:
         """A person has seen the conversation with an account up to number `seq`."""
         self._syncing.mark_read(account_id, seq, now)
 
+    def mark_all_read(self, account_id: bytes, now: int) -> None:
+        """A person has seen the conversation with an account as far as it is here."""
+        conversation = self._memory.conversations.get(account_id)
+        if conversation is not None:
+            self._syncing.mark_read(account_id, conversation.received, now)
+
     def set_setting(self, key: str, value: str, now: int) -> None:
         """Change a setting, on all our devices; raises `UsageError` and `LimitError`."""
         check_setting(key, value)
@@ -178,6 +186,21 @@ class Machine:
         syncs = list(self._syncing.everything())
         return encode_snapshot(memory.device_id, memory.incarnation, syncs, conversations)
 
+    def known(self) -> list[bytes]:
+        """All that one device of a person tells another, as encoded content; for a backup."""
+        return [contents.encode(sync) for sync in self._syncing.everything()]
+
+    def take_known(self, items: Sequence[bytes], now: int) -> None:
+        """Take in what `known` gave, as if another device of ours had said it.
+
+        Of each thing the later decision counts, and our other devices hear of it, too. What a
+        newer program wrote is passed over; `DecodeError` for what is malformed.
+        """
+        for said in [contents.decode(item) for item in items]:
+            if isinstance(said, ContactSync | SettingSync | OwnProfileSync):
+                self._syncing.take(said, now)
+                self._syncing.tell(said, now)
+
     @property
     def settings(self) -> dict[str, str]:
         """The person's settings, the same on all devices."""
@@ -192,13 +215,6 @@ class Machine:
         """How far the person has read the conversation with an account, on whichever device."""
         conversation = self._memory.conversations.get(account_id)
         return 0 if conversation is None else conversation.read
-
-    def known(self) -> list[bytes]:
-        """What a backup keeps of contacts, settings and the profile, as encoded content."""
-        return []
-
-    def take_known(self, items: Sequence[bytes], now: int) -> None:
-        """Take what `known` gave, as if another device of ours said it: later decisions count."""
 
     @property
     def account_id(self) -> bytes:

@@ -39,6 +39,7 @@ ALLOWED = {
     (MessageState.SENT, MessageState.SENT),
     (MessageState.UNREADABLE, MessageState.UNREADABLE),
     (MessageState.UNREADABLE, MessageState.RECEIVED),
+    (MessageState.UNREADABLE, MessageState.REQUESTED),
 }
 
 

@@ -22,7 +22,7 @@ async def chat(
     lines: Annotated[bool, Parameter(negative=())] = False,
     options: HomeOptions = HomeOptions(),  # noqa: B008 - frozen
 ) -> int:
-    """Talk with somebody, live.
+    """Talk with somebody, live. If they asked to be heard, this says yes.
 
     On a terminal you write below what is said. Without one, or with --lines, each line of standard
     input is a message, and each message is a line of standard output.
@@ -39,6 +39,8 @@ async def chat(
     password = await options.password()
     async with Client.open(options.folder(), password) as client:
         contact = await client.contact(name)
+        # Whoever opens a conversation with somebody wants to hear them.
+        await client.people.accept(contact.name)
         face: Face
         if options.json:
             face = JsonFace()
