@@ -279,6 +279,7 @@ async def register_again(town: Town) -> None:
         if problem.code is not Code.HOME_EXISTS:
             raise
     async with town.open("dora") as dora, town.open("alice") as alice:
+        await alice.people.accept("dora")
         await dora.send("alice", "hello")
         async with asyncio.timeout(30):
             await dora.sent()
@@ -332,6 +333,7 @@ async def say_hello(town: Town, home: str, password: str) -> None:
         await dora.connected()
         unlocked = await dora.devices._room.unlock(password)
         devices = len(await dora.devices.list())
+        await alice.people.accept("dora")
         await dora.send("alice", "hello")
         async with asyncio.timeout(30):
             await dora.sent()

@@ -15,7 +15,7 @@ from parlour.client.home import Home
 from parlour.client.store import LocalStore
 from parlour.conversation.changes import DeleteRecord, Message, MessageState
 from parlour.conversation.contact import Verification
-from parlour.conversation.events import MessageReceived, MessageSent
+from parlour.conversation.events import MessageReceived, MessageSent, RequestReceived
 from parlour.errors import Code, ParlourError
 from tests.town import PASSWORD, PATIENCE, Town, history, next_texts
 
@@ -40,6 +40,14 @@ async def test_two_people_register_and_talk(tmp_path: Path, town: Town) -> None:
             Client.open(tmp_path / "emil", PASSWORD) as emil,
         ):
             await dora.send("emil", "hello")
+            async with asyncio.timeout(PATIENCE), aclosing(emil.events()) as events:
+                async for event in events:
+                    assert not isinstance(event, MessageReceived)
+                    if isinstance(event, RequestReceived):
+                        break
+            assert [contact.name for contact in emil.people.requests()] == ["dora"]
+            assert await history(emil, "dora") == []
+            await emil.people.accept("dora")
             assert await next_texts(emil, 1) == ["hello"]
             await emil.send("dora@home.test", "and you")
             assert await next_texts(dora, 1) == ["and you"]

@@ -105,6 +105,7 @@ async def test_no_canary_is_left_anywhere(
                 await one.send(PEOPLE[1], text)
             await one.sent()
             async with asyncio.timeout(PATIENCE), Client.open(yorick, PASSWORD) as other:
+                await other.people.accept(PEOPLE[0])
                 assert await next_texts(other, 2) == list(SAID)
                 await other.send(PEOPLE[0], SAID[0])
                 await other.sent()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import parlour.client.login as login_module
-from parlour.client import files, registration, vault_file
+from parlour.client import files, new_device, vault_file
 from parlour.client.client import Client
 from parlour.client.store import LocalStore, local, messages
 from parlour.login import ClientLogin, ClientRegistration
@@ -41,7 +41,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> dict[str, set[int]]:
     watch(ClientRegistration, "finish", "OPAQUE")
     watch(ClientLogin, "start", "OPAQUE")
     watch(ClientLogin, "finish", "OPAQUE")
-    watch(registration, "_make_device", "a device's keys")
+    watch(new_device, "make_device", "a device's keys")
     watch(vault_file, "wrap", "files")
     watch(vault_file, "unwrap", "files")
     watch(files, "write_atomic", "files")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from parlour.conversation.changes import MessageState, Namespace
+from parlour.conversation.content import ResendRequest
 from parlour.conversation.events import (
     MessageReceived,
     ProfileChanged,
@@ -235,3 +237,25 @@ def test_a_server_that_shows_an_old_profile_is_found_out() -> None:
     assert known.status == "one"
     assert {event.reason for event in heard(alice, ServerMisbehaved)} == {Code.PROFILE_ROLLBACK}
     assert len(heard(alice, ProfileChanged)) == 1
+
+
+def test_a_blocked_device_gets_nothing_repeated() -> None:
+    server, alice, bob = asked()
+    decide(bob, "block", alice)
+    request = ResendRequest(bob.machine.account_id, b"m" * 16, "")
+    device_id = bob.machine.device_id
+    alice.machine._sending.send_to_inbox(bob.machine.account_id, device_id, request, server.now)
+    alice.settle()
+    bob.pull()
+    assert not bob.machine._memory.outbox
+
+
+def test_what_a_stranger_is_held_for_goes_when_they_are_blocked() -> None:
+    server, alice, bob = asked()
+    decide(bob, "accept_request", alice)
+    server.deliver = lambda entry, device_id: [replace(entry, part=None)]
+    alice.say("bob", "unreadable")
+    bob.pull()
+    assert bob.machine._memory.held
+    decide(bob, "block", alice)
+    assert not bob.machine._memory.held

@@ -34,9 +34,15 @@ from parlour.conversation.events import (
     MessageReceived,
     MessageSent,
     MessageUnreadable,
+    ProfileChanged,
+    ReadElsewhere,
+    RequestFull,
+    RequestReceived,
     SendingBlocked,
     ServerMisbehaved,
     ServerRestored,
+    SettingChanged,
+    StandingChanged,
 )
 from parlour.conversation.reasons import TREATMENTS, Reason, Repair
 from parlour.errors import CODES
@@ -244,6 +250,8 @@ def event_text(event: ClientEvent, people: People) -> Text | None:
             return _blocked(people.name(conversation), reason)
         case ContactAdded() | MessageSent() | MessageReceived() | MessageUnreadable():
             return None
+        case ProfileChanged() | ReadElsewhere():
+            return None
         case Connected():
             return None
         case DevicesChanged(account_id=account_id) if account_id == people.own:
@@ -262,6 +270,18 @@ def _sentence(event: ClientEvent, people: People) -> str:
     match event:
         case DevicesChanged(name=name, added=added, removed=removed):
             return f"⚠ {one_line(name)}'s devices changed: {len(added)} new, {len(removed)} gone."
+        case RequestReceived(name=name):
+            who = one_line(name)
+            return (
+                f"{who} wants to talk with you. To hear them: parlour requests accept {who}. "
+                f"Otherwise: parlour requests decline {who}, or parlour block {who}."
+            )
+        case RequestFull(name=name, count=count):
+            return f"⚠ {count} further message(s) of {one_line(name)} were too many to keep."
+        case StandingChanged(name=name, standing=standing):
+            return f"Another device of yours decided about {one_line(name)}: {standing.value}."
+        case SettingChanged(key=key, value=value):
+            return f"Another device of yours set {one_line(key)} to {one_line(value)}."
         case KeyReturned(name=name):
             return f"{one_line(name)} shows the verified key again."
         case MessageMissing(conversation=conversation, counters=counters):

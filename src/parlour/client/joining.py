@@ -24,9 +24,10 @@ from parlour.client.set_up import SetUp, begin_anew
 from parlour.client.tls import Authorities
 from parlour.client.unlock import Unlocked, open_with
 from parlour.client.workers import run_slow
+from parlour.conversation.beginning import first_changes
 from parlour.conversation.changes import Change
 from parlour.conversation.contact import Contact
-from parlour.conversation.state import first_changes, read_own
+from parlour.conversation.records import read_own
 from parlour.errors import AccessError, AuthenticationError, Code, ParlourError, SecurityStop, error
 from parlour.identity import proofs
 from parlour.identity.device_list import DeviceListEntry, DeviceListState, next_entry

@@ -152,6 +152,13 @@ class DeleteMessage:
 
 
 @dataclass(frozen=True, slots=True)
+class TrimSilent:
+    """Delete what was for programs and is older (ms): nobody can ask for it any more."""
+
+    stored_before: int
+
+
+@dataclass(frozen=True, slots=True)
 class PutEntryHash:
     """Remember the hash of an entry of a stream, to compare with what others say they saw."""
 
@@ -167,6 +174,7 @@ Change: TypeAlias = (
     | ReleaseMessages
     | DeleteMessages
     | DeleteMessage
+    | TrimSilent
     | PutEntryHash
 )
 """One write. The shell writes all of one batch in one transaction, or none."""

@@ -9,7 +9,13 @@ from typing import Final
 from parlour.conversation import content as contents
 from parlour.conversation.contact import Contact, Verification
 from parlour.conversation.directory import Directory, Expected
-from parlour.conversation.events import KeyChanged, ReadElsewhere, SettingChanged, StandingChanged
+from parlour.conversation.events import (
+    KeyChanged,
+    ReadElsewhere,
+    ServerMisbehaved,
+    SettingChanged,
+    StandingChanged,
+)
 from parlour.conversation.profiles import Profiles
 from parlour.conversation.records import Setting
 from parlour.conversation.sending import Sending
@@ -171,6 +177,8 @@ class Syncing:
             self._memory.events.append(SettingChanged(sync.key, sync.value))
 
     def _take_forgotten(self, sync: Forgotten) -> None:
+        if sync.account_id == self._memory.account_id:
+            return
         contact = self._memory.contacts.get(sync.account_id)
         if contact is None:
             pending = self._pending(sync.account_id)
@@ -231,6 +239,11 @@ class Syncing:
     # --- One contact ---------------------------------------------------------------------
 
     def _apply(self, contact: Contact, sync: ContactSync, now: int) -> None:
+        if sync.name != contact.name:
+            # A name is for good, so the server has told one of our devices another one.
+            contact = replace(contact, name=sync.name)
+            self._memory.put_contact(contact)
+            self._memory.events.append(ServerMisbehaved("name", Code.SERVER_MISBEHAVED))
         if sync.profile_key:
             self._profiles.given(contact.account_id, sync.profile_key, sync.profile_version)
         undecided = contact.standing is Standing.STRANGER and not contact.standing_at

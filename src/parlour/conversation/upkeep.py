@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from parlour.conversation.changes import TrimSilent
 from parlour.conversation.events import ServerMisbehaved
 from parlour.conversation.requests import ServerRequest
 from parlour.conversation.state import Memory
@@ -23,6 +24,8 @@ ACKNOWLEDGE: Final = "acknowledge"
 # Milliseconds between acknowledgements, and between looks at prekeys.
 ACKNOWLEDGE_EVERY: Final = 1000
 MAINTAIN_EVERY: Final = 24 * 3_600_000
+# As long as a server keeps an entry for devices that did not read it, in milliseconds.
+SILENT_KEPT: Final = 30 * MAINTAIN_EVERY
 
 _WIRE_KINDS: Final[dict[PrekeyKind, WireKind]] = {
     PrekeyKind.X25519_SIGNED: "signed",
@@ -68,6 +71,7 @@ class Upkeep:
             return
         self._maintained_at = now
         self._replenish(now, None, None)
+        self._memory.changes.append(TrimSilent(now - SILENT_KEPT))
         done = self._memory.upkeep
         if _is_recent(done.expired_at, now):
             return

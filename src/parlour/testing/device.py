@@ -23,6 +23,7 @@ from parlour.conversation.changes import (
     PutMessage,
     PutRecord,
     ReleaseMessages,
+    TrimSilent,
 )
 from parlour.conversation.contact import Contact
 from parlour.conversation.content import Content, Text
@@ -80,9 +81,16 @@ class MemoryStore:
                     known = self.messages.get(key)
                     if known is not None and known.state in _UNSEEN:
                         del self.messages[key]
+                case TrimSilent(stored_before):
+                    self._trim(stored_before)
                 case PutEntryHash(stream, seq, digest):
                     self.hashes[(stream, seq)] = digest
         return released
+
+    def _trim(self, stored_before: int) -> None:
+        for message in list(self.messages.values()):
+            if message.state is MessageState.SILENT and (message.stored_at or 0) < stored_before:
+                del self.messages[message.key]
 
     def _of(self, conversation: bytes, state: MessageState, everything: bool) -> list[Message]:
         return [

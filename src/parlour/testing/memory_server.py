@@ -123,6 +123,8 @@ class MemoryServer:
                     raise error(Code.ACCOUNT_UNKNOWN)
                 return self._page(account, 0)
             case directory.ReadDeviceList(account_id=account_id, first=first):
+                if account_id not in self.accounts:
+                    raise error(Code.ACCOUNT_UNKNOWN)
                 return self._page(self.accounts[account_id], first)
             case prekeys.FetchBundles():
                 return self._bundles(body)

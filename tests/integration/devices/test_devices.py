@@ -164,7 +164,9 @@ async def test_with_approval_demanded_an_old_device_still_takes_new_ones_in(town
         linked = await link(town, alice, "laptop", "laptop")
         assert alice.devices._room.contact.head.approvals
         async with town.open("bob") as bob, town.open("laptop") as laptop:
-            await bob.contact("alice")
+            # Writing reads the list anew.
+            await bob.send("alice", "hello")
+            await bob.sent()
             assert linked.device_id in device_ids(bob, "alice")
             await laptop.connected()
             assert laptop.devices.needs_approval

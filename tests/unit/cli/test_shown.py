@@ -21,6 +21,7 @@ from parlour.conversation import events
 from parlour.conversation.changes import Message, MessageState
 from parlour.conversation.content import Content, Text, Unknown
 from parlour.conversation.reasons import Reason
+from parlour.conversation.standing import Standing
 from parlour.errors import Code
 
 NOBODY = People({})
@@ -40,6 +41,12 @@ EVENTS: list[ClientEvent] = [
     events.KeyReturned(bytes(16), "bob"),
     events.DevicesChanged(bytes(16), "bob", (bytes(16),), ()),
     events.SendingBlocked(bytes(16), Code.ACCOUNT_KEY_CHANGED),
+    events.RequestReceived(bytes(16), "bob"),
+    events.RequestFull(bytes(16), "bob", 5),
+    events.StandingChanged(bytes(16), "bob", Standing.BLOCKED),
+    events.ProfileChanged(bytes(16)),
+    events.ReadElsewhere(bytes(16), 5),
+    events.SettingChanged("colour", "red"),
     events.DeviceLeftOut(bytes(16), bytes(16)),
     events.ServerRestored(),
     events.ServerMisbehaved("append", Code.SERVER_MISBEHAVED),
@@ -62,7 +69,9 @@ def test_events(event: ClientEvent) -> None:
     assert document["code"] == event.code.value
     text = event_text(event, NOBODY)
     if text is None:
-        assert event.code.value.startswith(("message.", "contact.added", "connection.up"))
+        assert event.code.value.startswith(
+            ("message.", "contact.added", "connection.up", "profile.")
+        )
     else:
         assert text.plain != event.code.value
 

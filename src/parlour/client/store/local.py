@@ -31,6 +31,7 @@ from parlour.conversation.changes import (
     PutMessage,
     PutRecord,
     ReleaseMessages,
+    TrimSilent,
 )
 
 P = ParamSpec("P")
@@ -189,6 +190,8 @@ def _write(connection: Any, change: Change) -> list[Message]:
             messages.delete_messages(connection, change.conversation, everything=change.everything)
         case DeleteMessage():
             messages.delete_message(connection, change.key)
+        case TrimSilent(stored_before=stored_before):
+            messages.trim_silent(connection, stored_before)
         case PutEntryHash():
             entry_hashes.put_entry_hash(connection, change)
         case _:

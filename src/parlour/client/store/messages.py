@@ -146,6 +146,14 @@ def delete_message(connection: Any, key: Key) -> None:
     )
 
 
+def trim_silent(connection: Any, stored_before: int) -> None:
+    """Delete what was for programs and is older."""
+    connection.execute(
+        "DELETE FROM message WHERE state = ? AND stored_at < ?",
+        (MessageState.SILENT.value, stored_before),
+    )
+
+
 def list_messages(
     connection: Any, conversation: bytes, before: Message | None, limit: int
 ) -> list[Message]:

@@ -1,0 +1,288 @@
+"""What a device takes from another one of its account, case by case."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from parlour.conversation import beginning
+from parlour.conversation import content as contents
+from parlour.conversation.beginning import Place, first_changes
+from parlour.conversation.changes import Change, Message, MessageState, Namespace, PutRecord
+from parlour.conversation.contact import Verification
+from parlour.conversation.content import Text, Unknown
+from parlour.conversation.events import KeyChanged, ServerMisbehaved, SettingChanged
+from parlour.conversation.genesis import between
+from parlour.conversation.standing import Standing
+from parlour.conversation.sync import (
+    MAX_SETTING,
+    MAX_SETTINGS,
+    ContactSync,
+    Forgotten,
+    OwnProfileSync,
+    ProfileKeyGiven,
+    ReadUpTo,
+    SettingSync,
+    Sync,
+)
+from parlour.conversation.syncing import MAX_PENDING
+from parlour.errors import Code, ParlourError
+from parlour.testing.device import MemoryDevice
+from parlour.testing.memory_server import MemoryServer
+from tests.scenario.people import heard, two
+
+_KEY = b"k" * 32
+
+
+def known(device: MemoryDevice, name: str) -> ContactSync:
+    """What that device says of a contact."""
+    contact = device.machine.contact_named(name)
+    assert contact is not None
+    return device.machine._syncing._contact_sync(contact)
+
+
+def take(device: MemoryDevice, *syncs: Sync) -> None:
+    for sync in syncs:
+        device.machine._syncing.take(sync, device.server.now)
+    device.settle()
+
+
+def test_settings_have_bounds() -> None:
+    server, alice, _ = two()
+    for key, value in (("", "x"), ("k" * 65, "x"), ("k", "x" * (MAX_SETTING + 1))):
+        with pytest.raises(ParlourError) as caught:
+            alice.machine.set_setting(key, value, server.now)
+        assert caught.value.code is Code.LIMIT_SIZE
+    for number in range(MAX_SETTINGS):
+        alice.machine.set_setting(f"s{number}", "x", server.now)
+    with pytest.raises(ParlourError) as caught:
+        alice.machine.set_setting("more", "x", server.now)
+    assert caught.value.code is Code.LIMIT_COUNT
+    alice.machine.set_setting("s0", "y", server.now)
+    take(alice, SettingSync("more", "x", server.now), SettingSync("s1", "z", server.now - 1))
+    assert "more" not in alice.machine.settings
+    assert alice.machine.settings["s1"] == "x"
+    assert not heard(alice, SettingChanged)
+
+
+def test_nothing_is_said_of_our_own_account() -> None:
+    _, alice, bob = two()
+    own = known(bob, "alice")
+    take(alice, own, Forgotten(own.account_id, 1 << 50))
+    assert alice.machine.contact_named("alice") is not None
+
+
+def test_read_positions_of_unknown_conversations_are_passed_over() -> None:
+    server, alice, bob = two()
+    take(alice, ReadUpTo(b"x" * 16, 5))
+    assert alice.machine.read_up_to(b"x" * 16) == 0
+    alice.machine.mark_all_read(b"x" * 16, server.now)
+    alice.machine.mark_all_read(bob.machine.account_id, server.now)
+    take(alice, ReadUpTo(bob.machine.account_id, 1))
+    assert alice.machine.read_up_to(bob.machine.account_id) == 2
+
+
+def test_a_contact_that_was_forgotten_elsewhere_waits_with_what_is_newer() -> None:
+    _, alice, bob = two()
+    said = known(alice, "bob")
+    stranger = msgspec.structs.replace(said, account_id=b"x" * 16, standing_at=100)
+    syncs = alice.machine._memory.syncs
+    take(alice, stranger, Forgotten(b"x" * 16, 50))
+    assert isinstance(contents.decode(syncs[b"x" * 16]), ContactSync)
+    take(alice, Forgotten(b"x" * 16, 200), stranger)
+    assert isinstance(contents.decode(syncs[b"x" * 16]), Forgotten)
+    take(alice, Forgotten(bob.machine.account_id, 1))
+    assert alice.machine.contact_named("bob") is not None
+
+
+def test_there_is_room_for_so_many_that_are_not_known_yet() -> None:
+    _, alice, _ = two()
+    memory = alice.machine._memory
+    memory.syncs.update({number.to_bytes(16): b"" for number in range(MAX_PENDING)})
+    alice.machine._syncing._keep_pending(b"x" * 16, Forgotten(b"x" * 16, 1))
+    assert b"x" * 16 not in memory.syncs
+
+
+def test_a_decision_from_before_it_was_forgotten_does_not_come_back() -> None:
+    server, alice, bob = two()
+    before = known(alice, "bob")
+    bob_id = bob.machine.account_id
+    take(alice, Forgotten(bob_id, server.now + 5000))
+    alice.meet("bob")
+    take(alice, before)
+    contact = alice.machine.contacts[bob_id]
+    assert (contact.standing, contact.standing_at) == (Standing.STRANGER, server.now + 5000)
+    alice.machine._syncing.settled(bob_id, server.now)
+    assert alice.machine.contacts[bob_id] == contact
+
+
+def test_another_name_for_one_device_is_the_servers_doing() -> None:
+    _, alice, _ = two()
+    take(alice, msgspec.structs.replace(known(alice, "bob"), name="robert"))
+    assert alice.machine.contact_named("robert") is not None
+    assert [event.what for event in heard(alice, ServerMisbehaved)] == ["name"]
+
+
+def test_a_fork_of_the_list_is_found_out() -> None:
+    _, alice, bob = two()
+    MemoryDevice(alice.server, "bob", seed="tablet", beside=bob)
+    said = known(alice, "bob")
+    forked = msgspec.structs.replace(said, list_number=1, list_hash=_KEY)
+    take(alice, forked)
+    alice.connect()
+    take(alice, msgspec.structs.replace(said, list_number=0))
+    assert [e.reason for e in alice.events if hasattr(e, "reason")] == [Code.DEVICE_LIST_INVALID]
+
+
+def test_another_key_that_nobody_verified_is_told() -> None:
+    _, alice, _ = two()
+    take(alice, msgspec.structs.replace(known(alice, "bob"), account_key=_KEY))
+    assert [event.stopped for event in heard(alice, KeyChanged)] == [False]
+
+
+def _with_changed_key() -> tuple[MemoryDevice, bytes, ContactSync]:
+    """Alice's device, which stopped at a changed key of Bob, and what it says of the old one."""
+    server, alice, bob = two()
+    bob_id = bob.machine.account_id
+    alice.machine.verify(bob_id, server.now)
+    said = known(alice, "bob")
+    other = MemoryDevice(MemoryServer(), "bob", seed="other", account_id=bob_id)
+    server.accounts[bob_id].entries = other.server.accounts[bob_id].entries
+    alice.connect()
+    alice.machine._directory.want(bob_id)
+    alice.settle()
+    assert alice.machine.contacts[bob_id].stopped
+    return alice, bob_id, said
+
+
+def test_accepting_on_one_device_accepts_on_the_other() -> None:
+    alice, bob_id, said = _with_changed_key()
+    offered = alice.machine.contacts[bob_id].key_to_verify().to_bytes()
+    at = alice.server.now + 1
+    accepted = msgspec.structs.replace(
+        said, account_key=offered, verified_key=b"", verified_at=at, list_number=0
+    )
+    take(alice, accepted)
+    contact = alice.machine.contacts[bob_id]
+    assert not contact.stopped
+    assert contact.verification is Verification.UNVERIFIED
+
+
+def test_verifying_the_old_key_once_more_does_not_let_the_new_one_in() -> None:
+    alice, bob_id, said = _with_changed_key()
+    take(alice, msgspec.structs.replace(said, verified_at=alice.server.now + 1))
+    assert alice.machine.contacts[bob_id].stopped
+
+
+def test_a_profile_key_of_another_size_is_passed_over() -> None:
+    _, alice, bob = two()
+    said = msgspec.structs.replace(known(alice, "bob"), profile_key=b"short", profile_version=3)
+    take(alice, said)
+    assert alice.machine._memory.profiles[bob.machine.account_id].key == b""
+
+
+def test_an_older_profile_of_ours_is_passed_over() -> None:
+    _, alice, _ = two()
+    alice.machine.set_profile("Alice")
+    alice.machine.set_profile("Alice", "again")
+    alice.settle()
+    alice.machine._profiles.stored(1, alice.server.now)
+    take(alice, OwnProfileSync(_KEY, 1))
+    profile = alice.machine.profile(alice.machine.account_id)
+    assert profile is not None
+    assert (profile.version, profile.status) == (2, "again")
+
+
+@pytest.mark.parametrize("key", [b"\x00" * 32, b"\xff" * 32])
+def test_of_two_profiles_at_once_the_larger_key_stays(key: bytes) -> None:
+    _, alice, _ = two()
+    alice.machine.set_profile("Alice", "here")
+    alice.settle()
+    own = alice.machine._memory.profiles[alice.machine.account_id]
+    take(alice, OwnProfileSync(key, 1))
+    assert (own.version, own.key == key) == ((2, False) if key[0] == 0 else (0, True))
+
+
+def test_what_a_backup_holds_is_taken_in_again() -> None:
+    server, alice, bob = two()
+    alice.machine.verify(bob.machine.account_id, server.now)
+    alice.machine.set_setting("colour", "red", server.now)
+    alice.machine.set_profile("Alice")
+    alice.settle()
+    kept = alice.machine.known()
+    later = MemoryDevice(server, "alice", seed="later", beside=alice)
+    later.connect()
+    later.machine.take_known([*kept, contents.encode(Text("hi"))], server.now)
+    later.settle()
+    assert later.machine.settings == {"colour": "red"}
+    assert later.machine.contacts[bob.machine.account_id].verification is Verification.VERIFIED
+    assert later.machine.profile(later.machine.account_id) is not None
+    assert later.machine.profile(b"x" * 16) is None
+
+
+def _snapshot(**given: object) -> bytes:
+    fields = {"version": 1, "incarnation": b"", "complete": True, "items": [], "places": []}
+    return msgspec.msgpack.encode(beginning._Snapshot(**{**fields, **given}))  # type: ignore[arg-type]
+
+
+def _begun(snapshot: bytes) -> list[Change]:
+    _, alice, _ = two()
+    memory = alice.machine._memory
+    own = memory.contacts[memory.account_id]
+    return first_changes(memory.own, own, memory.prekeys, snapshot)
+
+
+def test_what_a_newer_program_put_into_a_snapshot_is_passed_over() -> None:
+    newer = msgspec.msgpack.encode((1, 0x7F, "new"))
+    changes = _begun(_snapshot(items=[newer], complete=False, incarnation=b"i" * 16))
+    spaces = [change.namespace for change in changes if isinstance(change, PutRecord)]
+    assert Namespace.SYNC not in spaces
+    assert spaces.count(Namespace.SERVER) == 1
+
+
+def test_a_conversation_in_a_snapshot_is_one_that_we_would_found() -> None:
+    place = Place(b"p" * 16, b"s" * 16, between(b"1" * 16, b"2" * 16).encode(), 1, 1, b"", {}, 0)
+    with pytest.raises(ParlourError) as caught:
+        _begun(_snapshot(places=[place]))
+    assert caught.value.code is Code.DECODE_MALFORMED
+
+
+def test_what_programs_say_that_is_not_known_here_is_not_shown() -> None:
+    server, alice, bob = two()
+    newer = Unknown(1, 0x5F, msgspec.msgpack.encode((1, 0x5F, "new")))
+    bob.machine._sending.send_silently(alice.machine.account_id, newer, server.now)  # type: ignore[arg-type]
+    bob.settle()
+    alice.pull()
+    assert alice.texts() == ["hello to you"]
+    assert {message.state for message in alice.store.messages.values()} == {
+        MessageState.SENT,
+        MessageState.RECEIVED,
+    }
+
+
+def test_old_notices_are_trimmed() -> None:
+    server, alice, bob = two()
+    alice.machine._sending.send_silently(
+        bob.machine.account_id, ProfileKeyGiven(_KEY, 1), server.now
+    )
+    alice.settle()
+
+    def silent() -> list[Message]:
+        return [m for m in alice.store.messages.values() if m.state is MessageState.SILENT]
+
+    assert len(silent()) == 1
+    alice.wait(31 * 24 * 3_600_000)
+    assert not silent()
+
+
+def test_reprs_say_nothing_of_what_is_in_them() -> None:
+    _, alice, _ = two()
+    for sync in (
+        known(alice, "bob"),
+        SettingSync("colour", "secret", 1),
+        OwnProfileSync(b"secret" * 5 + b"!!", 1),
+        ProfileKeyGiven(b"secret" * 5 + b"!!", 1),
+    ):
+        assert "secret" not in repr(sync)
+    alice.machine.set_profile("secret")
+    assert "secret" not in repr(alice.machine.profile(alice.machine.account_id))
