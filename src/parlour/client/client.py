@@ -26,7 +26,7 @@ from parlour.client.devices import Devices
 from parlour.client.engine import Engine, again
 from parlour.client.feed import ClientEvent, Connected, Disconnected, Reader
 from parlour.client.home import Home
-from parlour.client.invites import Check, Invites
+from parlour.client.invites import Invites
 from parlour.client.link import Link
 from parlour.client.own_list import Room
 from parlour.client.passwords import Passwords
@@ -40,9 +40,6 @@ from parlour.conversation.content import Content, Text
 from parlour.conversation.events import MessageReceived
 from parlour.conversation.records import Records, read_own
 from parlour.errors import Code, ParlourError, TransportError, error
-from parlour.identity.device_list import DeviceListEntry
-from parlour.transparency import Party, SafetyNumber, safety_number
-from parlour.wire.directory import DeviceListPage, LookUp
 from parlour.transparency import SafetyNumber
 from parlour.wire.kinds import Kind
 from parlour.wire.login import LogOutEverywhere, RevokeSession, Session, Sessions
@@ -93,7 +90,7 @@ class Client:
         self.passwords = Passwords(home, room, self.devices.editor)
         self.recovery = RecoveryKeys(room, self.devices.editor)
         self.invites = Invites(room, records, self.contact)
-        self.people = People(room, self._until)
+        self.people = People(room, self._until, self.invites.check)
         self.settings = Settings(room)
         self._handed: list[Message] = []
         self._marking = asyncio.Lock()
@@ -263,36 +260,6 @@ class Client:
 
         Raises `INVITE_MISMATCH` for who has invited us, where the server shows another key.
         """
-        return await self._contact(name, self.invites.check)
-
-    async def _contact(self, name: str, check: Check = lambda _name, _key: None) -> Contact:
-        """The account of that name, if `check` lets its key pass: before anything is kept of it."""
-        local = self._local_name(name)
-        known = self._engine.machine.contact_named(local)
-        if known is not None:
-            check(local, known.key_to_verify())
-            return known
-        page = await self._ask(Kind.LOOK_UP, LookUp(name=local), DeviceListPage)
-        for entry in page.entries:
-            check(local, DeviceListEntry.decode(entry).account_key)
-        account_id = await self._engine.step(lambda machine, now: machine.found(page, local))
-        account_id = await self._engine.step(lambda machine, now: machine.found(page, now, local))
-        await self._until(lambda: self._is_known(account_id), 30.0, self._engine.changed)
-        return self._engine.machine.contacts[account_id]
-
-    def _is_known(self, account_id: bytes) -> bool:
-        """Whether a contact's device list has been read; raises why it can't be."""
-        reason = self._engine.blocked.get(account_id)
-        if reason is not None:
-            raise error(reason)
-        return account_id in self._engine.machine.contacts
-
-    def _local_name(self, name: str) -> str:
-        local, _, server = name.partition("@")
-        if server and server != self._link.account.server:
-            raise error(Code.ACCOUNT_NOT_HERE, name)
-        return local.casefold()
-        """The account of that name: known here, or found on the server by its exact name."""
         return await self.people.find(name)
 
     def contacts(self) -> list[Contact]:
@@ -301,41 +268,19 @@ class Client:
 
     async def safety_number(self, name: str) -> SafetyNumber:
         """The safety number with somebody: the same on both sides, when nobody is in between."""
-        contact = await self._contact(name)
-        machine = self._engine.machine
-        own = machine.contacts[machine.account_id]
-        return safety_number(
-            Party(own.account_id, own.key_to_verify()),
-            Party(contact.account_id, contact.key_to_verify()),
-        )
-
-    async def verify(self, name: str) -> None:
-        """Mark somebody as verified: a person compared the safety number."""
-        contact = await self._contact(name)
-        key = contact.key_to_verify()
-        await self._engine.step(lambda machine, now: machine.verify(contact.account_id, now, key))
-        self._engine.unblock(contact.account_id)
-        await self.invites.settle(contact.name)
-
-    async def accept(self, name: str) -> None:
-        """Go on with a changed key, or another one than an invite's, without comparing."""
-        contact = await self._contact(name)
-        key = contact.key_to_verify()
-        if contact.stopped or self.invites.inviter != contact.name:
-            await self._engine.step(
-                lambda machine, now: machine.accept(contact.account_id, now, key)
-            )
-        self._engine.unblock(contact.account_id)
-        await self.invites.settle(contact.name)
         return await self.people.safety_number(name)
 
     async def verify(self, name: str) -> None:
         """Mark somebody as verified: a person compared the safety number."""
-        await self.people.verify(name)
+        await self.invites.settle((await self.people.verify(name)).name)
 
     async def accept(self, name: str) -> None:
-        """Go on with a changed key without comparing safety numbers."""
-        await self.people.accept_key(name)
+        """Go on with a changed key, or another one than an invite's, without comparing."""
+        contact = await self.people.find_unchecked(name)
+        if contact.stopped or self.invites.inviter != contact.name:
+            await self.people.accept_key(name)
+        self._engine.unblock(contact.account_id)
+        await self.invites.settle(contact.name)
 
     # --- Messages ------------------------------------------------------------------------
 

@@ -123,6 +123,10 @@ class Invites:
             return None
         try:
             contact = await self._find(inviter.name)
+            # Whose invite one takes, one wants to hear.
+            await self._room.engine.step(
+                lambda machine, now: machine.accept_request(contact.account_id, now)
+            )
         except ParlourError as problem:
             if problem.code is Code.ACCOUNT_UNKNOWN:
                 raise error(Code.INVITE_MISMATCH, "it knows nobody of that name") from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
+from parlour.client.invites import Check
 from parlour.client.own_list import Room
 from parlour.client.signals import Signal
 from parlour.conversation.changes import Namespace
@@ -13,6 +14,7 @@ from parlour.conversation.machine import Machine
 from parlour.conversation.records import KnownProfile
 from parlour.conversation.standing import Standing
 from parlour.errors import Code, error
+from parlour.identity.device_list import DeviceListEntry
 from parlour.primitives.signature import Ed25519PublicKey
 from parlour.transparency import Party, SafetyNumber, safety_number
 from parlour.wire.directory import DeviceListPage, LookUp
@@ -35,8 +37,9 @@ class Until(Protocol):
 class People:
     """`Client.people`."""
 
-    def __init__(self, room: Room, until: Until) -> None:
+    def __init__(self, room: Room, until: Until, check: Check) -> None:
         self._room = room
+        self._check = check
         self._until = until
 
     @property
@@ -46,12 +49,26 @@ class People:
     # --- Who they are --------------------------------------------------------------------
 
     async def find(self, name: str) -> Contact:
-        """The account of that name: known here, or found on the server by its exact name."""
+        """The account of that name: known here, or found on the server by its exact name.
+
+        Raises `INVITE_MISMATCH` for who has invited us, where the server shows another key.
+        """
+        return await self._find(name, self._check)
+
+    async def find_unchecked(self, name: str) -> Contact:
+        """The same, also where its key is not the invite's: to show and compare that."""
+        return await self._find(name, lambda _name, _key: None)
+
+    async def _find(self, name: str, check: Check) -> Contact:
+        """Look for an account, and let `check` see its key before anything is kept of it."""
         local = self._local_name(name)
         known = self._machine.contact_named(local)
         if known is not None:
+            check(local, known.key_to_verify())
             return known
         page = await self._room.ask(Kind.LOOK_UP, LookUp(name=local), DeviceListPage)
+        for entry in page.entries:
+            check(local, DeviceListEntry.decode(entry).account_key)
         account_id = await self._room.engine.step(
             lambda machine, now: machine.found(page, now, local)
         )
@@ -81,16 +98,16 @@ class People:
 
     async def safety_number(self, name: str) -> SafetyNumber:
         """The safety number with somebody: the same on both sides, when nobody is in between."""
-        contact = await self.find(name)
+        contact = await self.find_unchecked(name)
         own = self._machine.contacts[self._machine.account_id]
         return safety_number(
             Party(own.account_id, own.key_to_verify()),
             Party(contact.account_id, contact.key_to_verify()),
         )
 
-    async def verify(self, name: str) -> None:
+    async def verify(self, name: str) -> Contact:
         """Mark somebody as verified: a person compared the safety number."""
-        await self._decide_on_key(name, Machine.verify)
+        return await self._decide_on_key(name, Machine.verify)
 
     async def accept_key(self, name: str) -> None:
         """Go on with a changed key without comparing safety numbers."""
@@ -98,13 +115,14 @@ class People:
 
     async def _decide_on_key(
         self, name: str, act: Callable[[Machine, bytes, int, Ed25519PublicKey], None]
-    ) -> None:
-        contact = await self.find(name)
+    ) -> Contact:
+        contact = await self.find_unchecked(name)
         key = contact.key_to_verify()
         await self._room.engine.step(
             lambda machine, now: act(machine, contact.account_id, now, key)
         )
         self._room.engine.unblock(contact.account_id)
+        return contact
 
     # --- Whether they are heard ----------------------------------------------------------
 
