@@ -17,9 +17,10 @@ from parlour.errors import AccessError, Code, LimitError, UsageError, error
 LIFETIME_MS: Final = 600_000
 # How long a request waits for the other side before it is asked again.
 WAIT_SECONDS: Final = 25.0
-# A household links one device at a time, and a neighbourhood a few.
+# New devices that show a code, behind one address: a neighbourhood's.
 MAX_BY_ADDRESS: Final = 8
-MAX_BY_ACCOUNT: Final = 4
+# Somebody who sets up all their devices in one evening; a code that was used counts to its end.
+MAX_BY_ACCOUNT: Final = 16
 MAX_MAILBOXES: Final = 4096
 # What all messages of one side may take together: strangers can't fill the room of accounts.
 MAX_BYTES: Final = 32 << 20

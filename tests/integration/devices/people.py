@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,7 @@ from parlour.client.address import Address
 from parlour.client.client import Client
 from parlour.client.linking import Comparison, Linked
 from parlour.client.login import Target
+from parlour.client.notices import Notice
 from parlour.client.tls import Pinned
 from parlour.errors import Code, ParlourError
 from parlour.server import Server
@@ -125,3 +126,14 @@ def device_ids(client: Client, name: str | None = None) -> list[bytes]:
     contact = machine.contacts[machine.account_id] if name is None else machine.contact_named(name)
     assert contact is not None
     return [device.device_id for device in contact.head.devices]
+
+
+async def notices_of(client: Client, count: int) -> Sequence[Notice]:
+    """The notices that wait, when there are so many."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            seen = client._engine.changed.count
+            notices = await client.devices.notices()
+            if len(notices) >= count:
+                return notices
+            await client._engine.changed.wait(seen)

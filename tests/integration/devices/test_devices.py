@@ -19,24 +19,13 @@ from parlour.identity.device_list import DeviceListEntry, next_entry
 from parlour.wire.directory import AppendDeviceList
 from parlour.wire.kinds import Kind
 from parlour.wire.server import Nothing
-from tests.town import PASSWORD, PATIENCE, Town, next_texts
+from tests.town import PASSWORD, Town, next_texts
 
-from .people import device_ids, link, refusal_of, until
+from .people import device_ids, link, notices_of, refusal_of, until
 
 
 def kinds(notices: Sequence[Notice]) -> list[NoticeKind]:
     return [notice.kind for notice in notices]
-
-
-async def notices_of(client: Client, count: int) -> Sequence[Notice]:
-    """The notices that wait, when there are so many."""
-    async with asyncio.timeout(PATIENCE):
-        while True:
-            seen = client._engine.changed.count
-            notices = await client.devices.notices()
-            if len(notices) >= count:
-                return notices
-            await client._engine.changed.wait(seen)
 
 
 # --- Names ---------------------------------------------------------------------------------

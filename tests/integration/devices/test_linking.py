@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from contextlib import AsyncExitStack
 from dataclasses import replace
 
 import pytest
@@ -12,6 +14,7 @@ from parlour.client.address import Address
 from parlour.client.client import Client
 from parlour.client.linking import Comparison
 from parlour.client.login import Target
+from parlour.client.recovery import place_at
 from parlour.client.tls import Pinned
 from parlour.errors import Code
 from parlour.identity.linking import LinkText
@@ -336,3 +339,60 @@ async def test_a_linking_survives_cuts_on_the_old_devices_side(
         await new_scans(town, "laptop", person, text)
         await taking_in
         assert len(await alice.devices.list()) == 2
+
+
+# --- Many ----------------------------------------------------------------------------------
+
+
+async def test_a_household_of_devices_hears_all_that_is_said(town: Town) -> None:
+    names = [f"device {number}" for number in range(5)]
+    async with town.serving(), town.open("alice") as alice, town.open("bob") as bob:
+        for name in names:
+            await link(town, alice, name, name)
+        async with AsyncExitStack() as stack:
+            others = [await stack.enter_async_context(town.open(name)) for name in names]
+            await bob.send("alice", "to all")
+            for device in (alice, *others):
+                assert await next_texts(device, 1) == ["to all"]
+            await others[-1].send("bob", "from the last")
+            assert await next_texts(bob, 1) == ["from the last"]
+        assert [each.name for each in await alice.devices.list()] == [None, *names]
+
+
+async def test_one_device_more_than_an_account_may_have_is_refused_before_any_code_is_used(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hosting, "MAX_DEVICES", 2)
+    person = Person()
+    async with town.serving(), town.open("alice") as alice:
+        await link(town, alice, "laptop")
+        assert await refusal_of(old_shows(alice, person)) == Code.LIMIT_COUNT
+        assert person.shown.empty()
+
+
+async def test_a_linking_takes_less_than_ten_seconds(town: Town) -> None:
+    async with town.serving(), town.open("alice") as alice:
+        began = time.monotonic()
+        await link(town, alice, "laptop")
+        async with town.open("laptop") as laptop:
+            await laptop.connected()
+        assert time.monotonic() - began < 10
+
+
+async def test_host_and_port_suffice_where_the_old_device_knows_the_servers_key(
+    town: Town,
+) -> None:
+    person = Person()
+    async with town.serving(), town.open("alice") as alice:
+        with cheap_homes():
+            joining = Client.link_new(
+                town.home("laptop"),
+                place_at(f"127.0.0.1:{town.port}"),
+                PASSWORD,
+                show=person.show,
+                compare=person.compare,
+            )
+            await both(joining, old_scans(alice, person))
+        async with town.open("laptop") as laptop:
+            await laptop.connected()
+            assert laptop._link.account.pins == alice._link.account.pins
