@@ -310,6 +310,19 @@ class Client:
         # The machine knows it before the disk does, and `history` reads the disk.
         await self._engine.current()
 
+    async def told(self, timeout: float = 10.0) -> bool:
+        """Wait until what was decided or set has left this device; whether it has in time.
+
+        What has not leaves the next time that this home is open.
+        """
+        with contextlib.suppress(TransportError):
+            await self.connected(timeout)
+            await self._until(
+                lambda: not self._engine.machine.telling, timeout, self._engine.changed
+            )
+            return True
+        return False
+
     async def _raise_for_stopped(self) -> None:
         """Raise if something waits for a person to accept a changed key."""
         for contact in self.contacts():

@@ -243,6 +243,13 @@ class Machine:
         return sum(1 for outgoing in outbox if not (outgoing.inbox or outgoing.silent))
 
     @property
+    def telling(self) -> bool:
+        """Whether something is still to leave that is no message: decisions, a profile."""
+        own = self._memory.profiles.get(self._memory.account_id)
+        silent = any(outgoing.silent for outgoing in self._memory.outbox.values())
+        return silent or (own is not None and own.unsent)
+
+    @property
     def caught_up(self) -> bool:
         """Whether all that the server had for us was taken in, with what reading it needs."""
         return self._online and not self._pending.wants(_READING)

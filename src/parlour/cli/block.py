@@ -1,0 +1,99 @@
+"""``parlour block``, ``parlour unblock`` and ``parlour forget``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from parlour.cli import asking
+from parlour.cli.options import HomeOptions
+from parlour.cli.safe_text import one_line
+from parlour.client.client import Client
+from parlour.errors import Code, UsageError
+
+
+async def block(
+    name: str,
+    /,
+    *,
+    options: HomeOptions = HomeOptions(),  # noqa: B008 - frozen
+) -> int:
+    """Hear nothing more of somebody, on all your devices. They are not told.
+
+    They see your profile no more once you change it, and what you said to them before they keep.
+
+    Parameters
+    ----------
+    name
+        Their exact name.
+    """
+    password = await options.password()
+    output = options.output()
+    async with Client.open(options.folder(), password) as client:
+        contact = await client.contact(name)
+        await client.people.block(contact.name)
+        await client.told()
+    output.document({"blocked": contact.name})
+    output.text(f"✓ You hear nothing more of {one_line(contact.name)}.")
+    output.text(f"  To let them ask again: parlour unblock {one_line(contact.name)}")
+    return 0
+
+
+async def unblock(
+    name: str,
+    /,
+    *,
+    options: HomeOptions = HomeOptions(),  # noqa: B008 - frozen
+) -> int:
+    """Let somebody whom you have blocked ask again.
+
+    Parameters
+    ----------
+    name
+        Their exact name.
+    """
+    password = await options.password()
+    output = options.output()
+    async with Client.open(options.folder(), password) as client:
+        contact = await client.contact(name)
+        await client.people.unblock(contact.name)
+        await client.told()
+    output.document({"unblocked": contact.name})
+    output.text(f"✓ {one_line(contact.name)} is a stranger again, who may ask.")
+    return 0
+
+
+async def forget(
+    name: str,
+    /,
+    *,
+    yes: Annotated[bool, Parameter(negative=())] = False,
+    options: HomeOptions = HomeOptions(),  # noqa: B008 - frozen
+) -> int:
+    """Delete somebody from all your devices, with everything that was said and that you compared.
+
+    It is also the way to meet whoever has that name now, if the account is another one.
+
+    Parameters
+    ----------
+    name
+        Their exact name.
+    yes
+        Don't ask.
+    """
+    password = await options.password()
+    output = options.output()
+    if not yes:
+        if options.json or not asking.somebody():
+            raise UsageError(Code.USAGE_STATE, "nobody is there to ask: give --yes")
+        question = f"Delete {one_line(name)}, and all messages, on all your devices?"
+        if not await asking.yes(question):
+            output.note("Nothing was changed.")
+            return 0
+    async with Client.open(options.folder(), password) as client:
+        await client.people.forget(name)
+        await client.told()
+    output.document({"forgotten": name})
+    output.text(f"✓ {one_line(name)} is forgotten. A backup file may still hold what was said.")
+    return 0
