@@ -73,6 +73,15 @@ class Terminal:
             self._seen = at + len(wanted)
         return self.text
 
+    def wait_for_match(self, wanted: re.Pattern[str]) -> re.Match[str]:
+        """Wait until something that matches was printed after what was waited for before."""
+        deadline = time.monotonic() + PATIENCE
+        while (found := wanted.search(self.text, self._seen)) is None:
+            if not self._read(deadline):
+                raise AssertionError(f"no {wanted.pattern!r} in:\n{self.text[self._seen :]}")
+        self._seen = found.end()
+        return found
+
     def end(self) -> int:
         """Read until the program ends; return its exit code."""
         deadline = time.monotonic() + PATIENCE

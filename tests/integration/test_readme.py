@@ -21,6 +21,8 @@ STEPS = dict(re.findall(r"<!-- run: (\w+, \w+) -->\n```sh\n(.*?)\n```", README, 
 ADDRESSES = {"first": "192.168.1.10", "second": "192.168.1.11"}
 PASSWORDS = {"first": "three lamps over the door", "second": "a quiet street in winter"}
 INVITE = re.compile(r"parlour:invite#[A-Za-z0-9_-]+")
+RECOVERY_KEY = re.compile(r"\b[0-9A-HJKMNP-TV-Z]{4}(-[0-9A-HJKMNP-TV-Z]{4}){6}\b")
+GROUP = re.compile(r"group (\d): ")
 
 
 def run(*command: str) -> subprocess.CompletedProcess[str]:
@@ -80,6 +82,7 @@ class Machines:
             terminal.press(PASSWORDS[machine] + "\n")
             terminal.wait_for("The same again: ")
             terminal.press(PASSWORDS[machine] + "\n")
+            write_down_the_key(terminal)
             terminal.wait_for("✓ You are ")
             assert terminal.end() == 0
             assert PASSWORDS[machine] not in terminal.text
@@ -91,6 +94,18 @@ class Machines:
         terminal.wait_for("/help")
         terminal.wait_for("● ", stay=True)
         return terminal
+
+
+def write_down_the_key(terminal: Terminal) -> None:
+    """Copy the recovery key from the screen to paper, and type from it what is asked for."""
+    terminal.wait_for("press Enter")
+    found = RECOVERY_KEY.search(terminal.text)
+    assert found is not None
+    paper = found[0].split("-")
+    terminal.press("\n")
+    for _ in range(2):
+        asked = terminal.wait_for_match(GROUP)
+        terminal.press(paper[int(asked[1]) - 1] + "\n")
 
 
 @pytest.fixture
