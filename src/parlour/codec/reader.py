@@ -6,6 +6,7 @@ length that it has not compared with the data.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from typing import Final, TypeVar
 
@@ -82,6 +83,29 @@ class Reader:
         if present > 1:
             raise DecodeError(Code.DECODE_MALFORMED, "presence byte")
         return read(self) if present else None
+
+    def uint16s(self, limit: int = MAX_ITEMS) -> tuple[int, ...]:
+        """`uint16 name<V>` of at most `limit` items, in one step."""
+        data = self.opaque(2 * limit)
+        if len(data) % 2:
+            raise DecodeError(Code.DECODE_TRUNCATED)
+        return struct.unpack(f">{len(data) // 2}H", data)
+
+    def uint32s(self, limit: int = MAX_ITEMS) -> tuple[int, ...]:
+        """`uint32 name<V>` of at most `limit` items, in one step."""
+        data = self.opaque(4 * limit)
+        if len(data) % 4:
+            raise DecodeError(Code.DECODE_TRUNCATED)
+        return struct.unpack(f">{len(data) // 4}I", data)
+
+    @property
+    def offset(self) -> int:
+        """How many bytes were taken."""
+        return self._offset
+
+    def since(self, offset: int) -> bytes:
+        """The bytes that were taken from `offset` on: a structure as it was spelled."""
+        return self._data[offset : self._offset]
 
     @property
     def at_end(self) -> bool:

@@ -14,6 +14,11 @@ from parlour.errors import Code, UsageError
 T = TypeVar("T")
 
 
+def encode_opaque(value: bytes) -> bytes:
+    """`opaque name<V>` alone: a length and that many bytes. For hot paths, past a `Writer`."""
+    return encode_varint(len(value)) + value
+
+
 class Writer:
     """Collect fields in order; every method returns the writer, so a struct reads as a chain."""
 

@@ -18,7 +18,8 @@ from typing import Final, Self
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -61,10 +62,19 @@ def _general_name(name: str) -> x509.GeneralName:
         return x509.DNSName(name)
 
 
+def _key_bytes(public_key: CertificatePublicKeyTypes) -> bytes:
+    """The octets of a key whose scheme signs here; of another kind there are none."""
+    if isinstance(public_key, ed25519.Ed25519PublicKey | ed448.Ed448PublicKey):
+        return public_key.public_bytes_raw()
+    if isinstance(public_key, ec.EllipticCurvePublicKey):
+        return public_key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+    return b""
+
+
 class Certificate:
     """One X.509 certificate. Parsing it proves nothing: compare its `spki_pin`."""
 
-    __slots__ = ("_bytes", "_certificate", "_spki")
+    __slots__ = ("_bytes", "_certificate", "_key", "_spki")
 
     def __init__(self, data: bytes) -> None:
         """Parse DER."""
@@ -73,6 +83,7 @@ class Certificate:
             public_key = self._certificate.public_key()
             self._spki = public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
             serial_number = self._certificate.serial_number
+            self._key = _key_bytes(public_key)
         except _PARSE_ERRORS as error:
             raise AuthenticationError(Code.CRYPTO_CERTIFICATE, "does not parse") from error
         if serial_number <= 0:
@@ -121,6 +132,11 @@ class Certificate:
     def spki_pin(self) -> bytes:
         """SHA-256 of the SubjectPublicKeyInfo, 32 bytes."""
         return sha256(self._spki)
+
+    @property
+    def subject_public_key(self) -> bytes:
+        """The key itself: an Edwards key's octets, an EC key's point, as in the certificate."""
+        return self._key
 
     @property
     def not_before(self) -> int:

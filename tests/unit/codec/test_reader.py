@@ -101,3 +101,21 @@ def test_later_changes_of_a_buffer_do_not_show() -> None:
     reader = Reader(cast("bytes", buffer))
     buffer[1:] = b"xx"
     assert reader.opaque() == b"ab"
+
+
+def test_vectors_of_integers_in_one_step() -> None:
+    assert Reader(b"\x04\x00\x01\x00\x02").uint16s() == (1, 2)
+    assert Reader(b"\x04\x00\x01\x00\x02").uint32s() == (0x00010002,)
+    assert Reader(b"\x00").uint16s() == Reader(b"\x00").uint32s() == ()
+    assert refusal(Reader(b"\x03abc").uint16s) == Code.DECODE_TRUNCATED
+    assert refusal(Reader(b"\x06abcdef").uint32s) == Code.DECODE_TRUNCATED
+    assert refusal(lambda: Reader(b"\x04abcd").uint16s(limit=1)) == Code.DECODE_OVERSIZED
+    assert refusal(lambda: Reader(b"\x08abcdefgh").uint32s(limit=1)) == Code.DECODE_OVERSIZED
+
+
+def test_a_structure_as_it_was_spelled() -> None:
+    reader = Reader(b"abcdef")
+    reader.fixed(1)
+    start = reader.offset
+    reader.uint16()
+    assert reader.since(start) == b"bc"

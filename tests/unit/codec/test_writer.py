@@ -5,7 +5,7 @@ from typing import cast
 
 import pytest
 
-from parlour.codec import Writer
+from parlour.codec import Writer, encode_opaque
 from parlour.errors import UsageError
 
 
@@ -57,3 +57,7 @@ def test_later_changes_of_a_buffer_do_not_show() -> None:
     writer = Writer().fixed(view, 2).opaque(view)
     buffer[:] = b"xx"
     assert writer.data() == b"ab\x02ab"
+
+
+def test_one_opaque_field_alone() -> None:
+    assert encode_opaque(b"abc") == Writer().opaque(b"abc").data()

@@ -9,6 +9,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 
 from parlour.errors import AuthenticationError, Code, ParlourError, UsageError
 from parlour.primitives.certificates import (
@@ -58,6 +59,31 @@ def test_serials_come_from_the_given_randomness_and_are_positive() -> None:
     serial = x509.load_der_x509_certificate(certificate.to_bytes()).serial_number
     assert serial == int.from_bytes(b"\x01" + b"\xff" * 16)
     assert made() != made()
+
+
+def signed_by_others(key: CertificateIssuerPrivateKeyTypes) -> bytes:
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "x")])
+    digest = None if isinstance(key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
+    return (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(datetime.fromtimestamp(NOW, UTC))
+        .not_valid_after(datetime.fromtimestamp(NOW + YEAR, UTC))
+        .sign(key, digest)
+        .public_bytes(serialization.Encoding.DER)
+    )
+
+
+def test_the_key_of_a_certificate() -> None:
+    assert made().subject_public_key == KEY.public_key.to_bytes()
+    edwards = ed25519.Ed25519PrivateKey.generate()
+    certificate = Certificate(signed_by_others(edwards))
+    assert certificate.subject_public_key == edwards.public_key().public_bytes_raw()
+    foreign = Certificate(signed_by_others(rsa.generate_private_key(65537, 2048)))
+    assert foreign.subject_public_key == b""
 
 
 def test_the_pin_is_of_the_key_and_survives_renewal() -> None:

@@ -146,6 +146,15 @@ def test_everything_that_is_bound_has_to_be_the_same() -> None:
         assert caught.value.code == Code.CRYPTO_TAG
 
 
+def test_a_long_info_is_hashed_once_for_many_messages() -> None:
+    suite = Suite(KemId.X25519, KdfId.HKDF_SHA256, AeadId.AES_128_GCM)
+    key = suite.kem.generate_key_pair()
+    info = bytes(100_000)
+    encapsulated, sealed = suite.seal(key.public_key, b"text", info=suite.hash_info(info))
+    assert suite.open(key, encapsulated, sealed, info=info) == b"text"
+    assert suite.open(key, encapsulated, sealed, info=suite.hash_info(info)) == b"text"
+
+
 def test_contexts_carry_messages_in_order() -> None:
     key = SUITE.kem.generate_key_pair()
     encapsulated, sender = SUITE.setup_sender(key.public_key, info=INFO, psk=PSK)

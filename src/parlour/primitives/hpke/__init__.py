@@ -5,13 +5,14 @@ Layout: `labels` (the KDF), `kem`, `context` (many messages, export), `suite` (w
 
 from parlour.primitives.hpke.context import RecipientContext, SenderContext
 from parlour.primitives.hpke.kem import HpkePrivateKey, HpkePublicKey, Kem, KemId
-from parlour.primitives.hpke.suite import PSK_MIN_SIZE, AeadId, KdfId, Psk, Suite
+from parlour.primitives.hpke.suite import PSK_MIN_SIZE, AeadId, InfoHash, KdfId, Psk, Suite
 
 __all__ = [
     "PSK_MIN_SIZE",
     "AeadId",
     "HpkePrivateKey",
     "HpkePublicKey",
+    "InfoHash",
     "KdfId",
     "Kem",
     "KemId",

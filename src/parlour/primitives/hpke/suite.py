@@ -65,6 +65,13 @@ class Psk:
             raise UsageError(Code.USAGE_INVALID, "a PSK has 16 bytes or more and an id")
 
 
+@dataclass(frozen=True, slots=True)
+class InfoHash:
+    """`info_hash` (§5.1), made by `Suite.hash_info` of the suite that it is given to."""
+
+    value: bytes
+
+
 class Suite:
     """One KEM, one KDF and one AEAD. Make it once and keep it: it holds no secrets.
 
@@ -89,7 +96,7 @@ class Suite:
         recipient: HpkePublicKey,
         plaintext: bytes,
         *,
-        info: bytes,
+        info: bytes | InfoHash,
         associated_data: bytes = b"",
         psk: Psk | None = None,
         sender: HpkePrivateKey | None = None,
@@ -107,7 +114,7 @@ class Suite:
         encapsulated: bytes,
         ciphertext: bytes,
         *,
-        info: bytes,
+        info: bytes | InfoHash,
         associated_data: bytes = b"",
         psk: Psk | None = None,
         sender: HpkePublicKey | None = None,
@@ -117,6 +124,10 @@ class Suite:
         secret, context = self._mix(shared_secret, info, psk, authenticated=sender is not None)
         aead, nonce = self._aead(secret, context)
         return aead.open(nonce, ciphertext, associated_data)
+
+    def hash_info(self, info: bytes) -> InfoHash:
+        """What the key schedule needs of `info`, for many messages under one long `info`."""
+        return InfoHash(self._kdf.extract(b"", b"info_hash", info))
 
     def setup_sender(
         self,
@@ -147,7 +158,12 @@ class Suite:
         return RecipientContext(self._kdf, *self._schedule(secret, context))
 
     def _mix(
-        self, shared_secret: bytes, info: bytes, psk: Psk | None, *, authenticated: bool
+        self,
+        shared_secret: bytes,
+        info: bytes | InfoHash,
+        psk: Psk | None,
+        *,
+        authenticated: bool,
     ) -> tuple[bytes, bytes]:
         """The first half of KeySchedule: `(secret, key_schedule_context)`."""
         mode = _MODE_AUTH if authenticated else 0
@@ -157,7 +173,7 @@ class Suite:
             mode |= _MODE_PSK
             psk_key = psk.key
             psk_id_hash = self._kdf.extract(b"", b"psk_id_hash", psk.key_id)
-        info_hash = self._kdf.extract(b"", b"info_hash", info)
+        info_hash = (info if isinstance(info, InfoHash) else self.hash_info(info)).value
         secret = self._kdf.extract(shared_secret, b"secret", psk_key)
         return secret, mode.to_bytes(1) + psk_id_hash + info_hash
 
