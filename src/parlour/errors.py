@@ -115,6 +115,10 @@ class Code(StrEnum):
     STREAM_INCARNATION = "stream.incarnation"
     CONVERSATION_UNKNOWN = "conversation.unknown"
     CONVERSATION_GENESIS = "conversation.genesis"
+    # groups
+    MLS_INVALID = "mls.invalid"
+    MLS_EPOCH = "mls.epoch"
+    MLS_PSK = "mls.psk"
     # limits
     LIMIT_RATE = "limit.rate"
     LIMIT_SIZE = "limit.size"
@@ -470,6 +474,13 @@ CODES: Final[dict[Code, Explanation]] = {
         SecurityStop,
         "The conversation's founding entry is not acceptable.",
         "Nothing was read or sent. Tell the operator.",
+    ),
+    Code.MLS_INVALID: Explanation(PeerError, "A message breaks the rules of its group.", _PEER),
+    Code.MLS_EPOCH: Explanation(
+        PeerError, "A message belongs to another state of its group.", "It is fetched in order."
+    ),
+    Code.MLS_PSK: Explanation(
+        PeerError, "A change of a group needs a key that is not here.", "Ask to be added again."
     ),
     Code.LIMIT_RATE: Explanation(LimitError, "Too many requests.", "Wait a moment."),
     Code.LIMIT_SIZE: Explanation(LimitError, "It is larger than allowed.", "Make it smaller."),

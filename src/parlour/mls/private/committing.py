@@ -1,0 +1,278 @@
+"""Making a commit: the message, the epoch after it, and the Welcome for who is added.
+
+Nothing here changes a state; the next epoch waits beside the message until the message has won.
+
+Spec: RFC 9420 §12.4.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from parlour.mls.private.epoch import Epoch
+from parlour.mls.private.identity import Identity
+from parlour.mls.private.key_schedule import (
+    Schedule,
+    confirmation_tag,
+    derive_joiner_secret,
+)
+from parlour.mls.private.psk import PskStore, derive_psk_secret
+from parlour.mls.private.secret_tree import SecretTree
+from parlour.mls.private.secrets import (
+    CommitSecret,
+    InitSecret,
+    JoinerSecret,
+    PathSecret,
+    PskSecret,
+    WelcomeSecret,
+)
+from parlour.mls.private.treekem import (
+    PathNode,
+    PrivateKeys,
+    current_keys,
+    derive_path,
+    seal_path,
+)
+from parlour.mls.public.changes import (
+    Changes,
+    apply_proposals,
+    check_support,
+    make_validator,
+)
+from parlour.mls.public.commit import Commit, ProposalOrRef, ProposalRef, UpdatePath
+from parlour.mls.public.framing.authentication import sign_content
+from parlour.mls.public.framing.content import (
+    NEW_MEMBER_COMMIT,
+    AuthData,
+    AuthenticatedContent,
+    FramedContent,
+    Sender,
+)
+from parlour.mls.public.leaf_node import LeafNode
+from parlour.mls.public.policy import Policy
+from parlour.mls.public.psk_id import PreSharedKeyId
+from parlour.mls.public.rules import Rule, RuleBroken
+from parlour.mls.public.state import PublicState, SentProposal
+from parlour.mls.public.suites import CipherSuite
+from parlour.mls.public.transcript import confirmed_transcript_hash, interim_transcript_hash
+from parlour.mls.public.tree import math
+from parlour.mls.public.tree.draft import TreeDraft
+from parlour.mls.public.tree.parent_hash import set_path
+from parlour.mls.public.tree.ratchet_tree import PathStep, RatchetTree
+from parlour.mls.public.types import (
+    LeafIndex,
+    LeafNodeSource,
+    NodeIndex,
+    ResumptionPskUsage,
+    WireFormat,
+)
+from parlour.mls.public.validation.signatures import Run, verify_signatures
+from parlour.primitives.hpke import HpkePrivateKey
+from parlour.primitives.random import Random
+from parlour.primitives.signature import SignaturePrivateKey
+
+
+@dataclass(frozen=True, slots=True)
+class CommitOptions:
+    """How a commit is made.
+
+    `path` forces an update path where none is required; `wire_format` says who can read the
+    commit; `identity` may bring a new signature key, credential or capabilities.
+    """
+
+    now: int
+    random: Random
+    path: bool = False
+    wire_format: WireFormat = WireFormat.PUBLIC_MESSAGE
+    authenticated_data: bytes = b""
+    identity: Identity | None = None
+    link: ResumptionPskUsage | None = None
+    run: Run = map
+
+
+@dataclass(frozen=True, slots=True)
+class NewPath:
+    """An update path that was made, and what the committer keeps of it."""
+
+    update_path: UpdatePath
+    steps: tuple[PathStep, ...]
+    nodes: tuple[PathNode, ...]
+    leaf_key: HpkePrivateKey = field(repr=False)
+    commit_secret: CommitSecret
+
+    def keys(self, leaf_index: LeafIndex) -> dict[NodeIndex, HpkePrivateKey]:
+        """The committer's private keys in the new tree."""
+        found = {step.node: node.key for step, node in zip(self.steps, self.nodes, strict=True)}
+        return {NodeIndex(2 * leaf_index): self.leaf_key, **found}
+
+    def secret_for(self, committer: LeafIndex, member: LeafIndex) -> PathSecret:
+        """The secret of the lowest node above both: where a new member's knowledge begins."""
+        ancestor = math.common_ancestor(2 * committer, 2 * member)
+        at = [step.node for step in self.steps].index(ancestor)
+        return self.nodes[at].secret
+
+
+@dataclass(frozen=True, slots=True)
+class NewCommit:
+    """A commit of our own before it has won: the signed content, and all that follows from it."""
+
+    authenticated: AuthenticatedContent
+    changes: Changes
+    path: NewPath | None
+    epoch: Epoch
+    secret_tree: SecretTree
+    joiner_secret: JoinerSecret
+    welcome_secret: WelcomeSecret
+
+
+@dataclass(frozen=True, slots=True)
+class Committer:
+    """Who commits: a member, or somebody who joins by it.
+
+    `signer` signs the message: a member's with the key that the group knows. `identity` is what
+    the new leaf says.
+    """
+
+    state: PublicState
+    sender: Sender
+    leaf_index: LeafIndex
+    signer: SignaturePrivateKey
+    identity: Identity
+    init_secret: InitSecret
+    keys: PrivateKeys = field(default_factory=dict, repr=False)
+
+
+def find_psks(suite: CipherSuite, store: PskStore, psks: Sequence[PreSharedKeyId]) -> PskSecret:
+    """The `psk_secret` of a commit."""
+    found = []
+    for psk_id in psks:
+        psk = store.find(psk_id)
+        # V1235 §12.4.2: "Verify that all PreSharedKey proposals in the `proposals` vector are
+        # available."
+        if psk is None:
+            raise RuleBroken(Rule.COMMIT_PSKS_KNOWN)
+        found.append((psk_id, psk))
+    return derive_psk_secret(suite, found)
+
+
+def make_commit(
+    epoch: Epoch,
+    policy: Policy,
+    psks: PskStore,
+    proposals: tuple[SentProposal, ...],
+    options: CommitOptions,
+) -> NewCommit:
+    """A member's commit; proposals that came in messages of their own go by reference."""
+    state = epoch.public
+    committer = Committer(
+        state,
+        Sender.member(epoch.leaf_index),
+        epoch.leaf_index,
+        epoch.identity.signer,
+        options.identity or epoch.identity,
+        epoch.secrets.init_secret,
+        epoch.keys,
+    )
+    validator = make_validator(state, policy, options.now, proposals)
+    draft, changes = apply_proposals(
+        state, validator, epoch.leaf_index, proposals, link=options.link
+    )
+    psk_secret = find_psks(state.suite, psks, changes.psks)
+    path = None
+    if options.path or changes.path_required or options.identity is not None:
+        path, tree = _make_path(committer, draft, changes, options.random)
+    else:
+        tree = draft.freeze()
+    check_support(tree.index.support, changes, validator)
+    verify_signatures(validator.signatures, options.run)
+    return _finish(committer, tree, changes, path, psk_secret, options)
+
+
+def make_external_commit(
+    state: PublicState,
+    init_secret: InitSecret,
+    identity: Identity,
+    policy: Policy,
+    psks: PskStore,
+    proposals: tuple[SentProposal, ...],
+    options: CommitOptions,
+) -> NewCommit:
+    """The commit by which somebody joins (§12.4.3.2)."""
+    validator = make_validator(state, policy, options.now, proposals)
+    draft, changes = apply_proposals(state, validator, None, proposals)
+    committer = Committer(
+        state, NEW_MEMBER_COMMIT, draft.blank_leaf(), identity.signer, identity, init_secret
+    )
+    psk_secret = find_psks(state.suite, psks, changes.psks)
+    path, tree = _make_path(committer, draft, changes, options.random)
+    check_support(tree.index.support, changes, validator)
+    return _finish(committer, tree, changes, path, psk_secret, options)
+
+
+def _make_path(
+    committer: Committer, draft: TreeDraft, changes: Changes, random: Random
+) -> tuple[NewPath, RatchetTree]:
+    """Fresh keys from the leaf to the root, sealed for everybody beside the path (§7.5)."""
+    suite, context = committer.state.suite, committer.state.group_context
+    leaf_index, identity = committer.leaf_index, committer.identity
+    steps = tuple(draft.filtered_direct_path(leaf_index))
+    leaf_key = suite.hpke.kem.generate_key_pair(random)
+    first = PathSecret(random(suite.hash_size))
+    nodes, commit_secret = derive_path(suite, first, len(steps))
+    public = [node.key.public_key.to_bytes() for node in nodes]
+    parent_hash = set_path(draft, leaf_index, list(steps), public)
+    content = identity.leaf_content(
+        leaf_key.public_key.to_bytes(), LeafNodeSource.COMMIT, parent_hash=parent_hash
+    )
+    leaf_node = LeafNode.sign(suite, identity.signer, content, context.group_id, leaf_index)
+    draft.set_node(2 * leaf_index, leaf_node)
+    tree = draft.freeze()
+    provisional = context.next(tree.tree_hash(), changes.extensions)
+    added = changes.added_positions
+    update_path = seal_path(tree, provisional, leaf_node, steps, nodes, added, random)
+    return NewPath(update_path, steps, tuple(nodes), leaf_key, commit_secret), tree
+
+
+def _reference(sent: SentProposal) -> ProposalOrRef:
+    return sent.proposal if sent.reference is None else ProposalRef(sent.reference)
+
+
+def _finish(
+    committer: Committer,
+    tree: RatchetTree,
+    changes: Changes,
+    path: NewPath | None,
+    psk_secret: PskSecret,
+    options: CommitOptions,
+) -> NewCommit:
+    """Sign the commit, and derive the epoch that it leads to."""
+    state, leaf_index = committer.state, committer.leaf_index
+    suite, context = state.suite, state.group_context
+    commit = Commit(
+        tuple(map(_reference, changes.proposals)), None if path is None else path.update_path
+    )
+    content = FramedContent.of(
+        context.group_id, context.epoch, committer.sender, options.authenticated_data, commit
+    )
+    signature = sign_content(suite, committer.signer, options.wire_format, content, context)
+    confirmed = confirmed_transcript_hash(
+        suite, state.interim_transcript_hash, options.wire_format, content, signature
+    )
+    after = context.next(tree.tree_hash(), changes.extensions).confirmed(confirmed)
+    commit_secret = CommitSecret(suite.zero) if path is None else path.commit_secret
+    joiner = derive_joiner_secret(suite, committer.init_secret, commit_secret, after)
+    schedule = Schedule.begin(suite, joiner, psk_secret)
+    secrets, encryption = schedule.epoch(after)
+    tag = confirmation_tag(suite, secrets.confirmation_key, after)
+    public = PublicState(suite, after, tree, interim_transcript_hash(suite, confirmed, tag))
+    keys = current_keys(tree, committer.keys) if path is None else path.keys(leaf_index)
+    return NewCommit(
+        AuthenticatedContent(options.wire_format, content, AuthData(signature, tag)),
+        changes,
+        path,
+        Epoch(public, secrets, leaf_index, committer.identity, keys, tag),
+        SecretTree(suite, tree.leaf_count, encryption),
+        joiner,
+        schedule.welcome_secret,
+    )

@@ -1,0 +1,53 @@
+"""What a group has to tell about a message that it read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from parlour.mls.private.committing import NewCommit
+from parlour.mls.private.processing import StagedCommit
+from parlour.mls.public.framing.content import Sender
+from parlour.mls.public.leaf_node import LeafNode
+from parlour.mls.public.proposals import Proposal
+from parlour.mls.public.types import LeafIndex
+
+
+@dataclass(frozen=True, slots=True)
+class ApplicationMessage:
+    """Something that a member said. `sender` is its leaf in the epoch of the message."""
+
+    sender: LeafIndex
+    leaf_node: LeafNode = field(repr=False)
+    epoch: int
+    data: bytes = field(repr=False)
+    authenticated_data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedProposal:
+    """A valid proposal, which the next commit may cover by its reference."""
+
+    reference: bytes
+    proposal: Proposal
+    sender: Sender
+    authenticated_data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PendingCommit:
+    """A commit of our own that waits to be accepted.
+
+    `commit`, `welcome` and `group_info` are MLSMessages; the Welcome is for the new members, once
+    the commit has won (§14: "the Welcome message corresponding to a Commit MUST NOT be delivered
+    to a new joiner until it's clear that the Commit has been accepted").
+    """
+
+    commit: bytes = field(repr=False)
+    welcome: bytes | None = field(repr=False)
+    group_info: bytes | None = field(repr=False)
+    new: NewCommit = field(repr=False)
+
+
+Received: TypeAlias = ApplicationMessage | ReceivedProposal | StagedCommit | PendingCommit
+"""`receive` gives our own pending commit back when it comes from the delivery service."""

@@ -1,0 +1,372 @@
+"""A group as its member's application holds it.
+
+Spec: RFC 9420 §11, §12, §15.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Self
+
+from parlour.errors import Code, DecodeError, UsageError
+from parlour.mls.private.committing import CommitOptions, NewCommit, make_commit
+from parlour.mls.private.epoch import Epoch, first_epoch
+from parlour.mls.private.events import ApplicationMessage, PendingCommit, Received
+from parlour.mls.private.external import ExternalJoin, join_by_commit
+from parlour.mls.private.identity import Identity, KeyPackageBundle
+from parlour.mls.private.joining import Origin, join_by_welcome
+from parlour.mls.private.member import Member
+from parlour.mls.private.processing import StagedCommit
+from parlour.mls.private.psk import PskStore
+from parlour.mls.private.receiving import receive_message
+from parlour.mls.private.secret_tree import SecretTree
+from parlour.mls.private.secrets import EpochAuthenticator
+from parlour.mls.private.selection import select_proposals
+from parlour.mls.private.sending import make_update, protect, send_application, send_proposal
+from parlour.mls.private.welcoming import make_welcome, open_welcome
+from parlour.mls.public.extensions import NO_EXTENSIONS, Extensions
+from parlour.mls.public.framing.content import Sender
+from parlour.mls.public.framing.messages import (
+    GroupInfoMessage,
+    MessageBody,
+    PublicMessage,
+    decode_message,
+    encode_message,
+)
+from parlour.mls.public.group_info import GroupInfo
+from parlour.mls.public.key_package import KeyPackage
+from parlour.mls.public.leaf_node import LeafNode
+from parlour.mls.public.policy import DEFAULT_POLICY, Policy
+from parlour.mls.public.proposals import Add, Proposal, Remove
+from parlour.mls.public.state import SentProposal
+from parlour.mls.public.tree.ratchet_tree import RatchetTree
+from parlour.mls.public.types import LeafIndex, ResumptionPskUsage, WireFormat
+from parlour.mls.public.validation.signatures import Run
+from parlour.mls.public.welcome import Welcome
+from parlour.primitives.random import Random, system_random
+
+
+class Group:
+    """One group, as one member sees it.
+
+    Times are seconds since the epoch. `run` may be the `map` of an executor: it verifies many
+    signatures at once. Store `to_bytes` (see `storage`) before a message leaves.
+    """
+
+    __slots__ = ("_member",)
+
+    def __init__(self, member: Member) -> None:
+        self._member = member
+
+    # --- Beginnings ---
+
+    @classmethod
+    def create(
+        cls,
+        identity: Identity,
+        group_id: bytes,
+        now: int,
+        *,
+        extensions: Extensions = NO_EXTENSIONS,
+        policy: Policy = DEFAULT_POLICY,
+        psks: PskStore | None = None,
+        random: Random = system_random,
+    ) -> Self:
+        """A group of its creator alone (§11)."""
+        epoch, tree = first_epoch(identity, group_id, extensions, now, random)
+        return cls(Member(epoch, tree, policy, psks or PskStore()))
+
+    @classmethod
+    def join(
+        cls,
+        welcome: bytes | Welcome,
+        bundles: Iterable[KeyPackageBundle],
+        now: int,
+        *,
+        policy: Policy = DEFAULT_POLICY,
+        psks: PskStore | None = None,
+        ratchet_tree: bytes | RatchetTree | None = None,
+        groups: Collection[bytes] = (),
+        origin: Group | None = None,
+        run: Run = map,
+    ) -> Self:
+        """Join by a Welcome to one of our key packages, which is to be erased then.
+
+        `groups` are the ids of the groups that we are in; `origin` is the group that this one
+        replaces or branches from.
+        """
+        message = decode_message(welcome) if isinstance(welcome, bytes) else welcome
+        if not isinstance(message, Welcome):
+            raise DecodeError(Code.DECODE_MALFORMED, "not a Welcome")
+        store = psks or PskStore()
+        opened = open_welcome(message, tuple(bundles), store)
+        epoch, tree = join_by_welcome(
+            opened,
+            now,
+            policy,
+            ratchet_tree=ratchet_tree,
+            groups=groups,
+            origin=None if origin is None else origin.as_origin(),
+            run=run,
+        )
+        return cls(Member(epoch, tree, policy, store))
+
+    @classmethod
+    def join_external(
+        cls,
+        group_info: bytes | GroupInfo,
+        identity: Identity,
+        now: int,
+        join: ExternalJoin | None = None,
+        *,
+        authenticated_data: bytes = b"",
+        run: Run = map,
+        random: Random = system_random,
+    ) -> tuple[Self, bytes]:
+        """Join by a commit of our own: the group as it is once the commit has won, and the commit.
+
+        If another commit wins, throw the group away and begin again.
+        """
+        if isinstance(group_info, bytes):
+            message = decode_message(group_info)
+            if not isinstance(message, GroupInfoMessage):
+                raise DecodeError(Code.DECODE_MALFORMED, "not a GroupInfo")
+            group_info = message.group_info
+        join = join or ExternalJoin()
+        options = CommitOptions(now, random, authenticated_data=authenticated_data, run=run)
+        new = join_by_commit(group_info, identity, join, options)
+        group = cls(Member(new.epoch, new.secret_tree, join.policy, join.psks))
+        message = PublicMessage(new.authenticated.content, new.authenticated.auth)
+        return group, encode_message(message)
+
+    # --- What it is ---
+
+    @property
+    def member(self) -> Member:
+        """What is kept, for `storage`."""
+        return self._member
+
+    @property
+    def current(self) -> Epoch:
+        """The current epoch. Immutable; keep it only as long as you need its secrets."""
+        return self._member.epoch
+
+    @property
+    def group_id(self) -> bytes:
+        """The group's id."""
+        return self.current.context.group_id
+
+    @property
+    def epoch(self) -> int:
+        """The number of the current epoch."""
+        return self.current.context.epoch
+
+    @property
+    def own_leaf(self) -> LeafIndex:
+        """Where we stand in the tree."""
+        return self.current.leaf_index
+
+    @property
+    def members(self) -> list[tuple[LeafIndex, LeafNode]]:
+        """All members, from the left."""
+        return list(self.current.tree.members())
+
+    @property
+    def extensions(self) -> Extensions:
+        """The group's extensions."""
+        return self.current.context.extensions
+
+    @property
+    def epoch_authenticator(self) -> EpochAuthenticator:
+        """Equal for all who see the group alike (§8.7)."""
+        return self.current.secrets.epoch_authenticator
+
+    @property
+    def is_active(self) -> bool:
+        """Whether we are a member, of a group that goes on."""
+        return not self._member.removed and self._member.reinit is None
+
+    @property
+    def pending(self) -> PendingCommit | None:
+        """Our own commit, if one waits to be accepted."""
+        return self._member.pending
+
+    @property
+    def proposals(self) -> list[SentProposal]:
+        """The proposals that wait for a commit."""
+        return list(self._member.proposals)
+
+    def as_origin(self) -> Origin:
+        """This group, for the checks of one that replaces it or branches from it."""
+        return Origin(self.current.public, self._member.reinit)
+
+    def export(self, label: bytes, context: bytes, length: int) -> bytes:
+        """MLS-Exporter (§8.5)."""
+        self._member.check_active()
+        return self.current.export(label, context, length)
+
+    def group_info(
+        self,
+        *,
+        ratchet_tree: bool = True,
+        external_pub: bool = True,
+        extensions: Extensions = NO_EXTENSIONS,
+    ) -> bytes:
+        """A GroupInfo as an MLSMessage: by its `external_pub` others can join (§12.4.3.2)."""
+        self._member.check_active()
+        info = self.current.group_info(
+            ratchet_tree=ratchet_tree, external_pub=external_pub, extensions=extensions
+        )
+        return encode_message(GroupInfoMessage(info))
+
+    # --- Messages ---
+
+    def encrypt(
+        self,
+        data: bytes,
+        authenticated_data: bytes = b"",
+        *,
+        pad_to: int = 1,
+        random: Random = system_random,
+    ) -> bytes:
+        """A private message; padded with zeros so that content and signature fill `pad_to`."""
+        return send_application(self._member, data, authenticated_data, pad_to, random)
+
+    def precompute(self, keys: int) -> None:
+        """Make the keys of the next `keys` messages of ours now, in idle time."""
+        self._member.secret_tree.precompute(self.own_leaf, keys)
+
+    def receive(self, message: bytes | MessageBody, now: int, run: Run = map) -> Received:
+        """Verify a message to this group. A commit is staged: look at it, then `merge` it."""
+        body = decode_message(message) if isinstance(message, bytes) else message
+        return receive_message(self._member, body, now, run)
+
+    def process(self, message: bytes | MessageBody, now: int, run: Run = map) -> Received:
+        """`receive`, and `merge` if it is a commit."""
+        received = self.receive(message, now, run)
+        if isinstance(received, StagedCommit | PendingCommit):
+            self.merge(received, now)
+        return received
+
+    def decrypt(self, message: bytes, now: int) -> ApplicationMessage:
+        """`receive` for who expects application data and nothing else."""
+        received = self.receive(message, now)
+        if not isinstance(received, ApplicationMessage):
+            raise DecodeError(Code.DECODE_MALFORMED, "not application data")
+        return received
+
+    # --- Proposals ---
+
+    def propose(
+        self,
+        proposal: Proposal,
+        now: int,
+        *,
+        authenticated_data: bytes = b"",
+        wire_format: WireFormat = WireFormat.PUBLIC_MESSAGE,
+        random: Random = system_random,
+    ) -> bytes:
+        """Ask for a change; somebody has to commit it."""
+        return send_proposal(self._member, proposal, authenticated_data, wire_format, now, random)
+
+    def propose_update(
+        self,
+        now: int,
+        identity: Identity | None = None,
+        *,
+        wire_format: WireFormat = WireFormat.PUBLIC_MESSAGE,
+        random: Random = system_random,
+    ) -> bytes:
+        """Ask for a fresh leaf of ours, perhaps with another signature key or credential."""
+        self._member.check_active()
+        update = make_update(self._member, identity, random)
+        return self.propose(update, now, wire_format=wire_format, random=random)
+
+    # --- Commits ---
+
+    def commit(
+        self,
+        now: int,
+        *,
+        adds: Iterable[KeyPackage] = (),
+        removes: Iterable[LeafIndex] = (),
+        proposals: Sequence[Proposal] = (),
+        pending: bool = True,
+        path: bool = False,
+        identity: Identity | None = None,
+        wire_format: WireFormat = WireFormat.PUBLIC_MESSAGE,
+        authenticated_data: bytes = b"",
+        ratchet_tree: bool = True,
+        external_pub: bool = False,
+        link: ResumptionPskUsage | None = None,
+        run: Run = map,
+        random: Random = system_random,
+    ) -> PendingCommit:
+        """Commit changes of our own and the proposals that were sent (`pending`).
+
+        The group stays as it is until the result is merged. `path` refreshes our keys also where
+        it is not required; with `identity` our leaf says something new. `ratchet_tree` and
+        `external_pub` are put into the GroupInfo of the Welcome.
+        """
+        member = self._member
+        member.check_active()
+        if member.pending is not None:
+            raise UsageError(Code.USAGE_STATE, "a commit is pending; merge or clear it first")
+        own = [*map(Add, adds), *map(Remove, removes), *proposals]
+        sender = Sender.member(self.own_leaf)
+        selected = select_proposals(
+            member.proposals if pending else (),
+            [SentProposal(proposal, sender) for proposal in own],
+            self.own_leaf,
+            self.current.tree,
+        )
+        options = CommitOptions(
+            now, random, path, wire_format, authenticated_data, identity, link, run
+        )
+        new = make_commit(self.current, member.policy, member.psks, selected, options)
+        member.pending = self._pack(
+            new, ratchet_tree=ratchet_tree, external_pub=external_pub, random=random
+        )
+        return member.pending
+
+    def _pack(
+        self, new: NewCommit, *, ratchet_tree: bool, external_pub: bool, random: Random
+    ) -> PendingCommit:
+        welcome = group_info = None
+        if new.changes.added:
+            info = new.epoch.group_info(ratchet_tree=ratchet_tree, external_pub=external_pub)
+            welcome = encode_message(make_welcome(new, info, random))
+        commit = protect(self._member, new.authenticated, 0, random)
+        return PendingCommit(commit, welcome, group_info, new)
+
+    def merge(self, staged: StagedCommit | PendingCommit, now: int) -> None:
+        """Go on to the epoch that a commit leads to."""
+        member = self._member
+        if isinstance(staged, PendingCommit):
+            if staged is not member.pending:
+                raise UsageError(Code.USAGE_STATE, "the commit is not pending any more")
+            new = staged.new
+            member.advance(new.epoch, new.secret_tree, new.changes.reinit, now)
+            return
+        if staged.base is not member.epoch:
+            raise UsageError(Code.USAGE_STATE, "the commit was staged in another epoch")
+        if staged.used_key is not None:
+            member.secret_tree.accept(staged.used_key)
+        reinit = staged.public.changes.reinit
+        member.advance(staged.epoch, staged.secret_tree, reinit, now)
+
+    def clear_pending(self) -> None:
+        """Give up our own commit: another one won."""
+        self._member.pending = None
+
+    def expire(self, now: int) -> None:
+        """Drop what is kept for late messages and has become too old."""
+        self._member.expire(now)
+
+    def __repr__(self) -> str:
+        return f"Group({self.group_id.hex()}, epoch={self.epoch}, leaf={self.own_leaf})"
+
+
+def new_group(epoch: Epoch, secret_tree: SecretTree, policy: Policy, psks: PskStore) -> Group:
+    """A group that begins with an epoch made elsewhere."""
+    return Group(Member(epoch, secret_tree, policy, psks))

@@ -1,0 +1,72 @@
+"""Pre-shared keys: where they are found, and how they enter the key schedule.
+
+Spec: RFC 9420 §8.4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, TypeAlias
+
+from parlour.mls.private.secrets import ExternalPsk, PskSecret, ResumptionPsk
+from parlour.mls.public.psk_id import ExternalPskId, PreSharedKeyId
+from parlour.mls.public.suites import CipherSuite
+
+# §8.6: "The application SHOULD specify an upper limit on the number of past epochs for which the
+# `resumption_psk` may be stored." As many as late messages may come from.
+MAX_RESUMPTION_EPOCHS: Final = 5
+
+
+Psk: TypeAlias = ExternalPsk | ResumptionPsk
+
+
+class PskStore:
+    """The pre-shared keys that an application holds. One store may serve many groups."""
+
+    __slots__ = ("_external", "_resumption")
+
+    def __init__(self) -> None:
+        self._external: dict[bytes, ExternalPsk] = {}
+        self._resumption: dict[bytes, dict[int, ResumptionPsk]] = {}
+
+    def add_external(self, psk_id: bytes, key: ExternalPsk) -> None:
+        """Know an external key by its name."""
+        self._external[psk_id] = key
+
+    def remove_external(self, psk_id: bytes) -> None:
+        """Forget it."""
+        self._external.pop(psk_id, None)
+
+    def add_resumption(
+        self, group_id: bytes, epoch: int, key: ResumptionPsk, keep: int = MAX_RESUMPTION_EPOCHS
+    ) -> None:
+        """Know the key of an epoch, and forget those of the same group beyond the last `keep`."""
+        epochs = self._resumption.setdefault(group_id, {})
+        epochs[epoch] = key
+        for old in sorted(epochs)[:-keep]:
+            del epochs[old]
+
+    def remove_group(self, group_id: bytes) -> None:
+        """Forget all resumption keys of a group."""
+        self._resumption.pop(group_id, None)
+
+    def find(self, psk: PreSharedKeyId) -> Psk | None:
+        """The key of that name."""
+        if isinstance(psk.key, ExternalPskId):
+            return self._external.get(psk.key.psk_id)
+        return self._resumption.get(psk.key.psk_group_id, {}).get(psk.key.psk_epoch)
+
+    def __repr__(self) -> str:
+        return f"PskStore({len(self._external)} external, {len(self._resumption)} groups)"
+
+
+def derive_psk_secret(suite: CipherSuite, psks: Sequence[tuple[PreSharedKeyId, Psk]]) -> PskSecret:
+    """`psk_secret` of all keys in order; zeros if there are none."""
+    secret = suite.zero
+    for index, (psk_id, psk) in enumerate(psks):
+        extracted = suite.extract(suite.zero, psk.reveal())
+        # PSKLabel: the id, the index, the count.
+        label = psk_id.encode() + index.to_bytes(2) + len(psks).to_bytes(2)
+        derived = suite.expand_with_label(extracted, b"derived psk", label, suite.hash_size)
+        secret = suite.extract(derived, secret)
+    return PskSecret(secret)

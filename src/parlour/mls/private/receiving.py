@@ -1,0 +1,142 @@
+"""Messages of others: decoded, verified, staged. What fails leaves the member as it was.
+
+Spec: RFC 9420 §6, §12.1, §12.4.2, §15.3.
+"""
+
+from __future__ import annotations
+
+from parlour.errors import Code, DecodeError, PeerError
+from parlour.mls.private.events import ApplicationMessage, Received, ReceivedProposal
+from parlour.mls.private.member import Member
+from parlour.mls.private.processing import process_commit
+from parlour.mls.private.protection import (
+    Unprotected,
+    check_membership,
+    unprotect_private,
+)
+from parlour.mls.private.secret_tree import MessageKey, SecretTree
+from parlour.mls.private.secrets import SenderDataSecret
+from parlour.mls.public.framing.authentication import VerifiedContent
+from parlour.mls.public.framing.messages import (
+    MessageBody,
+    PrivateMessage,
+    PublicMessage,
+    encode_message,
+)
+from parlour.mls.public.group import verify_proposal
+from parlour.mls.public.group_context import GroupContext
+from parlour.mls.public.rules import Rule, RuleBroken, require
+from parlour.mls.public.staging import stage_commit
+from parlour.mls.public.tree.ratchet_tree import RatchetTree
+from parlour.mls.public.types import ContentType
+from parlour.mls.public.validation.signatures import Run
+
+
+def receive_message(member: Member, message: MessageBody, now: int, run: Run) -> Received:
+    """What a message of this group says. Only an application message or a proposal changes us."""
+    if isinstance(message, PublicMessage):
+        return _receive_public(member, message, now, run)
+    if isinstance(message, PrivateMessage):
+        return _receive_private(member, message, now, run)
+    raise DecodeError(Code.DECODE_MALFORMED, "not a message to a group")
+
+
+def _echo(member: Member, message: PublicMessage | PrivateMessage) -> bool:
+    """Whether the delivery service sent our own pending commit back to us."""
+    return member.pending is not None and encode_message(message) == member.pending.commit
+
+
+def _receive_public(member: Member, message: PublicMessage, now: int, run: Run) -> Received:
+    member.check_active()
+    if _echo(member, message) and member.pending is not None:
+        return member.pending
+    epoch = member.epoch
+    # Which group and epoch it is for comes first: the tag of another epoch would never verify.
+    _check_epoch(epoch.context, message.content.group_id, message.content.epoch)
+    check_membership(epoch.suite, epoch.secrets.membership_key, epoch.context, message)
+    verified = VerifiedContent.verify(epoch.suite, epoch.context, epoch.tree, message.authenticated)
+    return _handshake(member, verified, now, run, None)
+
+
+def _check_epoch(context: GroupContext, group_id: bytes, epoch: int) -> None:
+    # V0613 §8.1: "The `group_id` field is constant."
+    require(group_id == context.group_id, Rule.GROUP_ID)
+    # V0614 §12.4.2: "Verify that the `epoch` field of the enclosing FramedContent is equal to the
+    # `epoch` field of the current GroupContext object."
+    require(epoch == context.epoch, Rule.EPOCH, f"{epoch}, not {context.epoch}")
+
+
+def _receive_private(member: Member, message: PrivateMessage, now: int, run: Run) -> Received:
+    if _echo(member, message) and member.pending is not None:
+        return member.pending
+    member.expire(now)
+    if message.content_type is ContentType.APPLICATION:
+        return _application(member, message)
+    member.check_active()
+    epoch = member.epoch
+    _check_epoch(epoch.context, message.group_id, message.epoch)
+    unprotected, verified = _open(
+        epoch.secrets.sender_data_secret, member.secret_tree, epoch.context, epoch.tree, message
+    )
+    return _handshake(member, verified, now, run, unprotected.key)
+
+
+def _application(member: Member, message: PrivateMessage) -> ApplicationMessage:
+    context, tree, secret, keys = _epoch_of(member, message)
+    unprotected, verified = _open(secret, keys, context, tree, message)
+    keys.accept(unprotected.key)
+    content = verified.content
+    leaf = tree.leaf(content.sender.index)
+    if leaf is None or not isinstance(content.body, bytes):
+        raise DecodeError(Code.DECODE_MALFORMED, "not application data")
+    return ApplicationMessage(
+        unprotected.key.leaf_index,
+        leaf,
+        content.epoch,
+        content.body,
+        content.authenticated_data,
+    )
+
+
+def _epoch_of(
+    member: Member, message: PrivateMessage
+) -> tuple[GroupContext, RatchetTree, SenderDataSecret, SecretTree]:
+    """The epoch of an application message: the current one, or one that is still kept."""
+    epoch = member.epoch
+    if not member.removed and message.epoch == epoch.context.epoch:
+        require(message.group_id == epoch.context.group_id, Rule.GROUP_ID)
+        secret = epoch.secrets.sender_data_secret
+        return epoch.context, epoch.tree, secret, member.secret_tree
+    for past in member.past:
+        if (past.context.group_id, past.context.epoch) == (message.group_id, message.epoch):
+            return past.context, past.tree, past.sender_data_secret, past.secret_tree
+    raise RuleBroken(Rule.EPOCH, f"{message.epoch}, not {epoch.context.epoch}")
+
+
+def _open(
+    secret: SenderDataSecret,
+    keys: SecretTree,
+    context: GroupContext,
+    tree: RatchetTree,
+    message: PrivateMessage,
+) -> tuple[Unprotected, VerifiedContent]:
+    unprotected = unprotect_private(tree.suite, secret, keys, tree, message)
+    verified = VerifiedContent.verify(tree.suite, context, tree, unprotected.authenticated)
+    return unprotected, verified
+
+
+def _handshake(
+    member: Member, verified: VerifiedContent, now: int, run: Run, key: MessageKey | None
+) -> Received:
+    epoch = member.epoch
+    if verified.content.content_type is ContentType.COMMIT:
+        if verified.sender.leaf_index == epoch.leaf_index:
+            raise PeerError(Code.MLS_EPOCH, "a commit of our own that is not pending")
+        staged = stage_commit(epoch.public, verified, member.proposals, now, member.policy, run)
+        return process_commit(epoch, staged, member.psks, member.updates, key)
+    reference, sent = verify_proposal(epoch.public, verified, now, member.policy, run)
+    member.proposals = member.proposals.with_(reference, sent)
+    if key is not None:
+        member.secret_tree.accept(key)
+    data = verified.content.authenticated_data
+    return ReceivedProposal(reference, sent.proposal, verified.sender, data)

@@ -1,0 +1,231 @@
+"""The secret tree and the ratchets at its leaves: one key for each message.
+
+Nothing is derived before it is needed. `find` computes a key on the side; `accept` makes the
+change, when the message under the key has proved genuine.
+
+Spec: RFC 9420 §9, §9.1, §9.2.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Final
+
+from parlour.errors import Code, LimitError, UsageError, error
+from parlour.mls.private.limits import (
+    MAX_GENERATION,
+    MAX_JUMP,
+    MAX_PRECOMPUTED,
+    MAX_SKIPPED,
+    MAX_SKIPPED_IN_EPOCH,
+)
+from parlour.mls.private.secrets import EncryptionSecret
+from parlour.mls.public.suites import AEAD_NONCE_SIZE, CipherSuite
+from parlour.mls.public.tree import math
+from parlour.mls.public.types import ContentType, LeafIndex
+from parlour.primitives.aead import Aead
+
+_HANDSHAKE: Final = 0
+_APPLICATION: Final = 1
+_LABELS: Final = (b"handshake", b"application")
+
+
+def ratchet_kind(content_type: ContentType) -> int:
+    """Which of a sender's two ratchets serves this content."""
+    return _APPLICATION if content_type is ContentType.APPLICATION else _HANDSHAKE
+
+
+@dataclass(slots=True)
+class Ratchet:
+    """One sender's ratchet: the secret of the next generation, and keys that were skipped."""
+
+    secret: bytes = field(repr=False)
+    generation: int = 0
+    skipped: dict[int, tuple[bytes, bytes]] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class MessageKey:
+    """The key and nonce of one message, and what `accept` has to change."""
+
+    leaf_index: LeafIndex
+    kind: int
+    generation: int
+    key: bytes = field(repr=False)
+    nonce: bytes = field(repr=False)
+    expansion: dict[int, bytes] | None = field(default=None, repr=False)
+    basis: int = 0
+    secret: bytes | None = field(default=None, repr=False)
+    skipped: tuple[tuple[int, tuple[bytes, bytes]], ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SendingKey:
+    """A key of our own, ready to be used once."""
+
+    generation: int
+    cipher: Aead
+    nonce: bytes = field(repr=False)
+    key: bytes = field(repr=False)
+
+
+class SecretTree:
+    """The message keys of one epoch."""
+
+    __slots__ = ("_leaf_count", "_nodes", "_prepared", "_ratchets", "_version", "suite")
+
+    def __init__(self, suite: CipherSuite, leaf_count: int, root: EncryptionSecret | None) -> None:
+        self.suite = suite
+        self._leaf_count = leaf_count
+        self._nodes: dict[int, bytes] = {}
+        if root is not None:
+            self._nodes[math.root(leaf_count)] = root.reveal()
+        self._ratchets: dict[tuple[int, int], Ratchet] = {}
+        self._prepared: deque[SendingKey] = deque()
+        self._version = 0
+
+    # --- Receiving ---
+
+    def find(self, leaf_index: LeafIndex, kind: int, generation: int) -> MessageKey:
+        """The key of a sender's message; nothing is changed."""
+        ratchet = self._ratchets.get((leaf_index, kind))
+        expansion = None
+        if ratchet is None:
+            expansion = self._expand(leaf_index)
+            secret = self._ratchet_secret(expansion, leaf_index, kind)
+            at = 0
+            skipped: dict[int, tuple[bytes, bytes]] = {}
+        else:
+            secret, at, skipped = ratchet.secret, ratchet.generation, ratchet.skipped
+        if generation < at:
+            if generation not in skipped:
+                raise error(Code.SESSION_REPLAYED, f"generation {generation}")
+            key, nonce = skipped[generation]
+            return MessageKey(leaf_index, kind, generation, key, nonce)
+        if generation - at > MAX_JUMP:
+            raise LimitError(Code.SESSION_JUMP, f"from generation {at} to {generation}")
+        passed = []
+        while at < generation:
+            passed.append((at, self._keys(secret, at)))
+            secret = self._step(secret, at)
+            at += 1
+        key, nonce = self._keys(secret, at)
+        after = self._step(secret, at)
+        return MessageKey(
+            leaf_index,
+            kind,
+            generation,
+            key,
+            nonce,
+            expansion,
+            self._version,
+            after,
+            tuple(passed),
+        )
+
+    def accept(self, used: MessageKey) -> None:
+        """Forget a key that opened its message, and whatever it came from (§9.2)."""
+        place = (used.leaf_index, used.kind)
+        if used.expansion is not None and place not in self._ratchets:
+            # What was found before another leaf was expanded holds secrets that are gone by now.
+            current = used.basis == self._version
+            expansion = used.expansion if current else self._expand(used.leaf_index)
+            self._apply(expansion, used.leaf_index)
+        ratchet = self._ratchets[place]
+        if used.secret is None:
+            ratchet.skipped.pop(used.generation, None)
+            return
+        if used.generation < ratchet.generation:
+            # Two keys were found before the first of them was accepted.
+            ratchet.skipped.pop(used.generation, None)
+            return
+        known = ratchet.generation
+        ratchet.skipped.update(entry for entry in used.skipped if entry[0] >= known)
+        ratchet.secret, ratchet.generation = used.secret, used.generation + 1
+        self._bound(ratchet)
+
+    def _bound(self, ratchet: Ratchet) -> None:
+        while len(ratchet.skipped) > MAX_SKIPPED:
+            del ratchet.skipped[min(ratchet.skipped)]
+        total = sum(len(other.skipped) for other in self._ratchets.values())
+        while total > MAX_SKIPPED_IN_EPOCH:
+            fullest = max(self._ratchets.values(), key=lambda other: len(other.skipped))
+            del fullest.skipped[min(fullest.skipped)]
+            total -= 1
+
+    # --- Sending ---
+
+    def next_key(self, leaf_index: LeafIndex, kind: int) -> SendingKey:
+        """The next key of our own, which is thereby used."""
+        if kind == _APPLICATION and self._prepared:
+            return self._prepared.popleft()
+        return self._make_key(leaf_index, kind)
+
+    def precompute(self, leaf_index: LeafIndex, keys: int) -> None:
+        """Have `keys` keys for application messages ready, at most `MAX_PRECOMPUTED`."""
+        if keys > MAX_PRECOMPUTED:
+            raise UsageError(Code.USAGE_INVALID, f"at most {MAX_PRECOMPUTED} keys are made ahead")
+        while len(self._prepared) < keys:
+            self._prepared.append(self._make_key(leaf_index, _APPLICATION))
+
+    def _make_key(self, leaf_index: LeafIndex, kind: int) -> SendingKey:
+        ratchet = self._ratchets.get((leaf_index, kind))
+        if ratchet is None:
+            self._apply(self._expand(leaf_index), leaf_index)
+            ratchet = self._ratchets[leaf_index, kind]
+        generation = ratchet.generation
+        if generation > MAX_GENERATION:
+            raise LimitError(Code.LIMIT_COUNT, "the epoch has no keys left; commit first")
+        key, nonce = self._keys(ratchet.secret, generation)
+        ratchet.secret = self._step(ratchet.secret, generation)
+        ratchet.generation = generation + 1
+        return SendingKey(generation, self.suite.cipher(key), nonce, key)
+
+    # --- Derivation ---
+
+    def _expand(self, leaf_index: LeafIndex) -> dict[int, bytes]:
+        """The secrets on the way from the lowest known node down to a leaf, and beside it."""
+        leaf = 2 * leaf_index
+        path = [leaf, *math.direct_path(leaf, self._leaf_count)]
+        known = next((i for i, node in enumerate(path) if node in self._nodes), None)
+        if known is None:
+            raise error(Code.SESSION_REPLAYED, f"leaf {leaf_index}")
+        found: dict[int, bytes] = {path[known]: self._nodes[path[known]]}
+        size = self.suite.hash_size
+        for node in reversed(path[1 : known + 1]):
+            secret = found.pop(node)
+            expand = self.suite.expand_with_label
+            found[math.left(node)] = expand(secret, b"tree", b"left", size)
+            found[math.right(node)] = expand(secret, b"tree", b"right", size)
+        return found
+
+    def _apply(self, expansion: dict[int, bytes], leaf_index: LeafIndex) -> None:
+        """Take over an expansion: ancestors go, siblings stay, the leaf becomes two ratchets."""
+        self._version += 1
+        leaf = 2 * leaf_index
+        for node in (leaf, *math.direct_path(leaf, self._leaf_count)):
+            self._nodes.pop(node, None)
+        for kind in (_HANDSHAKE, _APPLICATION):
+            secret = self._ratchet_secret(expansion, leaf_index, kind)
+            self._ratchets.setdefault((leaf_index, kind), Ratchet(secret))
+        for node, secret in expansion.items():
+            if node != leaf:
+                self._nodes[node] = secret
+
+    def _ratchet_secret(
+        self, expansion: dict[int, bytes], leaf_index: LeafIndex, kind: int
+    ) -> bytes:
+        size = self.suite.hash_size
+        return self.suite.expand_with_label(expansion[2 * leaf_index], _LABELS[kind], b"", size)
+
+    def _keys(self, secret: bytes, generation: int) -> tuple[bytes, bytes]:
+        suite = self.suite
+        key = suite.derive_tree_secret(secret, b"key", generation, suite.key_size)
+        return key, suite.derive_tree_secret(secret, b"nonce", generation, AEAD_NONCE_SIZE)
+
+    def _step(self, secret: bytes, generation: int) -> bytes:
+        return self.suite.derive_tree_secret(secret, b"secret", generation, self.suite.hash_size)
+
+    def __repr__(self) -> str:
+        return f"SecretTree({self._leaf_count} leaves, [secret])"

@@ -1,0 +1,78 @@
+"""How a tree travels: the nodes from left to right, without the blank ones at the end.
+
+Spec: RFC 9420 §12.4.3.3.
+"""
+
+from __future__ import annotations
+
+from parlour.codec import Reader, encode_opaque
+from parlour.errors import Code, DecodeError
+from parlour.mls.public.extensions import Extension
+from parlour.mls.public.leaf_node import LeafNode
+from parlour.mls.public.limits import MAX_NODES
+from parlour.mls.public.rules import Rule, require
+from parlour.mls.public.suites import CipherSuite
+from parlour.mls.public.tree.nodes import Node, ParentNode
+from parlour.mls.public.tree.ratchet_tree import RatchetTree
+from parlour.mls.public.types import ExtensionType, NodeType
+
+_BLANK = b"\x00"
+_LEAF = b"\x01" + NodeType.LEAF.to_bytes(1)
+_PARENT = b"\x01" + NodeType.PARENT.to_bytes(1)
+
+
+def _read_node(reader: Reader) -> Node:
+    present = reader.uint8()
+    if not present:
+        return None
+    kind = reader.uint8()
+    if present != 1 or kind not in (NodeType.LEAF, NodeType.PARENT):
+        raise DecodeError(Code.DECODE_MALFORMED, "optional<Node>")
+    return LeafNode.read(reader) if kind == NodeType.LEAF else ParentNode.read(reader)
+
+
+def read_nodes(data: bytes) -> list[Node]:
+    """Decode `optional<Node> ratchet_tree<V>`, and fill the tree up with blank nodes."""
+    outer = Reader(data)
+    reader = Reader(outer.opaque())
+    outer.finish()
+    nodes: list[Node] = []
+    while not reader.at_end:
+        if len(nodes) >= MAX_NODES:
+            raise DecodeError(Code.DECODE_OVERSIZED, f"more than {MAX_NODES} nodes")
+        node = _read_node(reader)
+        # V1268 §12.4.3.3: "The leaves of the tree are stored in even-numbered entries in the array"
+        is_leaf = len(nodes) % 2 == 0
+        kind = LeafNode if is_leaf else ParentNode
+        require(node is None or isinstance(node, kind), Rule.TREE_NODE_TYPES)
+        nodes.append(node)
+    # V1266 §12.4.3.3: "The receiver MUST check that the last node in `ratchet_tree` is non-blank"
+    require(bool(nodes) and nodes[-1] is not None, Rule.TREE_LAST_NODE)
+    width = (1 << len(nodes).bit_length()) - 1
+    nodes.extend([None] * (width - len(nodes)))
+    return nodes
+
+
+def read_tree(suite: CipherSuite, data: bytes) -> RatchetTree:
+    """Decode a tree; keys that stand twice are refused, nothing else is checked yet."""
+    return RatchetTree.of_nodes(suite, read_nodes(data))
+
+
+def encode_tree(tree: RatchetTree) -> bytes:
+    """Encode a tree."""
+    parts: list[bytes] = []
+    used = 0
+    for position in range(2 * tree.leaf_count - 1):
+        node = tree.node(position)
+        if node is None:
+            parts.append(_BLANK)
+            continue
+        parts.append(_LEAF if isinstance(node, LeafNode) else _PARENT)
+        parts.append(node.encoded)
+        used = len(parts)
+    return encode_opaque(b"".join(parts[:used]))
+
+
+def ratchet_tree_extension(tree: RatchetTree) -> Extension:
+    """The extension of a GroupInfo that carries the tree."""
+    return Extension(ExtensionType.RATCHET_TREE, encode_tree(tree))

@@ -1,0 +1,213 @@
+"""The ratchet tree of one epoch: immutable, with hashes and resolutions that are kept.
+
+A change makes a `TreeDraft`, which copies three arrays of references and shares every node, hash
+and resolution that stays: copying costs 10 µs at 1,500 members, and a commit hashes only the nodes
+above what it changed.
+
+Spec: RFC 9420 §4.1 (resolution, paths), §7.8 (tree hashes).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from parlour.codec import encode_opaque
+from parlour.mls.public.leaf_node import LeafNode
+from parlour.mls.public.suites import CipherSuite
+from parlour.mls.public.tree import math
+from parlour.mls.public.tree.index import TreeIndex
+from parlour.mls.public.tree.nodes import Node, ParentNode
+from parlour.mls.public.types import LeafIndex, NodeIndex, NodeType
+
+_LEAF = NodeType.LEAF.to_bytes(1)
+_PARENT = NodeType.PARENT.to_bytes(1)
+_ABSENT, _PRESENT = b"\x00", b"\x01"
+
+
+@dataclass(frozen=True, slots=True)
+class PathStep:
+    """A node of a filtered direct path, its child beside the path, and that child's resolution."""
+
+    node: NodeIndex
+    copath_child: NodeIndex
+    resolution: tuple[NodeIndex, ...]
+
+
+class TreeView:
+    """What can be asked of a tree, whether it is whole (`RatchetTree`) or a `TreeDraft`."""
+
+    __slots__ = ("_hashes", "_nodes", "_resolutions", "suite")
+
+    suite: CipherSuite
+    _nodes: list[Node]
+    _hashes: list[bytes | None]
+    _resolutions: list[tuple[NodeIndex, ...] | None]
+
+    # --- Nodes ---
+
+    @property
+    def leaf_count(self) -> int:
+        """How many leaves the tree has room for: a power of two."""
+        return (len(self._nodes) + 1) // 2
+
+    @property
+    def root(self) -> NodeIndex:
+        """The position of the root."""
+        return math.root(self.leaf_count)
+
+    def node(self, position: int) -> Node:
+        """What stands at a position."""
+        return self._nodes[position]
+
+    def leaf(self, leaf_index: int) -> LeafNode | None:
+        """The leaf node at an index; None where it is blank or beyond the tree."""
+        position = 2 * leaf_index
+        node = self._nodes[position] if 0 <= position < len(self._nodes) else None
+        return node if isinstance(node, LeafNode) else None
+
+    def parent(self, position: int) -> ParentNode | None:
+        """The parent node at a position; None where it is blank."""
+        node = self._nodes[position]
+        return node if isinstance(node, ParentNode) else None
+
+    def members(self) -> Iterator[tuple[LeafIndex, LeafNode]]:
+        """The leaves that are not blank, from the left."""
+        for index, node in enumerate(self._nodes[::2]):
+            if isinstance(node, LeafNode):
+                yield LeafIndex(index), node
+
+    def parents(self) -> Iterator[tuple[NodeIndex, ParentNode]]:
+        """The parent nodes that are not blank, from the left."""
+        for index, node in enumerate(self._nodes[1::2]):
+            if isinstance(node, ParentNode):
+                yield NodeIndex(2 * index + 1), node
+
+    # --- Resolutions and paths (§4.1) ---
+
+    def resolution(self, position: int) -> tuple[NodeIndex, ...]:
+        """The nodes that together reach everybody below a position."""
+        known = self._resolutions[position]
+        if known is not None:
+            return known
+        node = self._nodes[position]
+        if isinstance(node, ParentNode):
+            unmerged = (NodeIndex(2 * leaf) for leaf in node.unmerged_leaves)
+            found = (NodeIndex(position), *unmerged)
+        elif node is not None:
+            found = (NodeIndex(position),)
+        elif position % 2 == 0:
+            found = ()
+        else:
+            found = self.resolution(math.left(position)) + self.resolution(math.right(position))
+        self._resolutions[position] = found
+        return found
+
+    def direct_path(self, leaf_index: int) -> list[NodeIndex]:
+        """The positions above a leaf, the root last."""
+        return math.direct_path(2 * leaf_index, self.leaf_count)
+
+    def filtered_direct_path(self, leaf_index: int) -> list[PathStep]:
+        """The direct path without the nodes whose other child reaches nobody."""
+        steps = []
+        child = NodeIndex(2 * leaf_index)
+        for node in self.direct_path(leaf_index):
+            copath_child = math.sibling(child)
+            resolution = self.resolution(copath_child)
+            if resolution:
+                steps.append(PathStep(node, copath_child, resolution))
+            child = node
+        return steps
+
+    # --- Tree hashes (§7.8) ---
+
+    def tree_hash(self, position: int | None = None) -> bytes:
+        """The tree hash of a node, by default of the whole tree."""
+        position = self.root if position is None else position
+        known = self._hashes[position]
+        if known is None:
+            known = self._hashes[position] = self._compute_hash(position)
+        return known
+
+    def _compute_hash(self, position: int) -> bytes:
+        node = self._nodes[position]
+        value = _ABSENT if node is None else _PRESENT + node.encoded
+        if position % 2 == 0:
+            return self.suite.hash(_LEAF + (position // 2).to_bytes(4) + value)
+        below = encode_opaque(self.tree_hash(math.left(position)))
+        below += encode_opaque(self.tree_hash(math.right(position)))
+        return self.suite.hash(_PARENT + value + below)
+
+    def hash_without(self, position: int, removed: frozenset[LeafIndex]) -> bytes:
+        """The tree hash of a node as if some leaves were blank and merged nowhere (§7.9)."""
+        first, last = math.subtree_leaves(position)
+        removed = frozenset(leaf for leaf in removed if first <= leaf < last)
+        if not removed:
+            return self.tree_hash(position)
+        if position % 2 == 0:
+            return self.suite.hash(_LEAF + (position // 2).to_bytes(4) + _ABSENT)
+        node = self.parent(position)
+        value = _ABSENT
+        if node is not None:
+            kept = tuple(leaf for leaf in node.unmerged_leaves if leaf not in removed)
+            value = _PRESENT + ParentNode(node.encryption_key, node.parent_hash, kept).encoded
+        below = encode_opaque(self.hash_without(math.left(position), removed))
+        below += encode_opaque(self.hash_without(math.right(position), removed))
+        return self.suite.hash(_PARENT + value + below)
+
+
+class RatchetTree(TreeView):
+    """A tree that does not change any more. Its hashes and resolutions are filled in when asked."""
+
+    __slots__ = ("_index",)
+
+    def __init__(
+        self,
+        suite: CipherSuite,
+        nodes: list[Node],
+        hashes: list[bytes | None],
+        resolutions: list[tuple[NodeIndex, ...] | None],
+        index: TreeIndex,
+    ) -> None:
+        self.suite = suite
+        self._nodes = nodes
+        self._hashes = hashes
+        self._resolutions = resolutions
+        self._index = index
+
+    @classmethod
+    def of_nodes(cls, suite: CipherSuite, nodes: list[Node]) -> RatchetTree:
+        """A tree of `2^(d+1) - 1` nodes; keys that stand twice are refused."""
+        index = TreeIndex()
+        index.replace((NodeIndex(i), None, node) for i, node in enumerate(nodes))
+        return cls(suite, nodes, [None] * len(nodes), [None] * len(nodes), index)
+
+    @classmethod
+    def of_one(cls, suite: CipherSuite, leaf_node: LeafNode) -> RatchetTree:
+        """The tree of a group's creator."""
+        return cls.of_nodes(suite, [leaf_node])
+
+    @property
+    def index(self) -> TreeIndex:
+        """The keys and capabilities in use. Not to be changed."""
+        return self._index
+
+    @property
+    def member_count(self) -> int:
+        """How many leaves are not blank."""
+        return self._index.support.leaves
+
+    def arrays(
+        self,
+    ) -> tuple[list[Node], list[bytes | None], list[tuple[NodeIndex, ...] | None]]:
+        """Copies of nodes, hashes and resolutions, for a draft."""
+        return self._nodes.copy(), self._hashes.copy(), self._resolutions.copy()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, RatchetTree) and self._nodes == other._nodes
+
+    def __hash__(self) -> int:
+        return hash(self.tree_hash())
+
+    def __repr__(self) -> str:
+        return f"RatchetTree({self.member_count} members, {self.leaf_count} leaves)"
