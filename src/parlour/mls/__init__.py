@@ -12,7 +12,9 @@ import importlib
 _PLACES = {
     "ApplicationMessage": "private.events",
     "BasicCredential": "public.credentials",
+    "Capabilities": "public.capabilities",
     "CipherSuiteId": "public.suites",
+    "CommitOptions": "private.committing",
     "ExternalJoin": "private.external",
     "ExternalPsk": "private.secrets",
     "Extension": "public.extensions",
@@ -28,12 +30,13 @@ _PLACES = {
     "Rule": "public.rules",
     "RuleBroken": "public.rules",
     "StagedCommit": "private.processing",
+    "WelcomeJoin": "private.joining",
     "X509Credential": "public.credentials",
     "decode_message": "public.framing.messages",
     "find_suite": "public.suites",
 }
 
-__all__ = [*_PLACES]
+__all__ = list(_PLACES)
 
 
 def __getattr__(name: str) -> object:

@@ -1,4 +1,5 @@
 # What type checkers see of `__init__.py`, which imports each name only when it is asked for.
+from parlour.mls.private.committing import CommitOptions as CommitOptions
 from parlour.mls.private.events import ApplicationMessage as ApplicationMessage
 from parlour.mls.private.events import PendingCommit as PendingCommit
 from parlour.mls.private.events import ReceivedProposal as ReceivedProposal
@@ -6,9 +7,11 @@ from parlour.mls.private.external import ExternalJoin as ExternalJoin
 from parlour.mls.private.group import Group as Group
 from parlour.mls.private.identity import Identity as Identity
 from parlour.mls.private.identity import KeyPackageBundle as KeyPackageBundle
+from parlour.mls.private.joining import WelcomeJoin as WelcomeJoin
 from parlour.mls.private.processing import StagedCommit as StagedCommit
 from parlour.mls.private.psk import PskStore as PskStore
 from parlour.mls.private.secrets import ExternalPsk as ExternalPsk
+from parlour.mls.public.capabilities import Capabilities as Capabilities
 from parlour.mls.public.credentials import BasicCredential as BasicCredential
 from parlour.mls.public.credentials import X509Credential as X509Credential
 from parlour.mls.public.extensions import Extension as Extension
@@ -24,7 +27,9 @@ from parlour.mls.public.suites import find_suite as find_suite
 __all__ = [
     "ApplicationMessage",
     "BasicCredential",
+    "Capabilities",
     "CipherSuiteId",
+    "CommitOptions",
     "Extension",
     "Extensions",
     "ExternalJoin",
@@ -40,6 +45,7 @@ __all__ = [
     "Rule",
     "RuleBroken",
     "StagedCommit",
+    "WelcomeJoin",
     "X509Credential",
     "decode_message",
     "find_suite",

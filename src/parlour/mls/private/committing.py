@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from parlour.mls.private.epoch import Epoch
 from parlour.mls.private.identity import Identity
@@ -69,7 +70,7 @@ from parlour.mls.public.types import (
 )
 from parlour.mls.public.validation.signatures import Run, verify_signatures
 from parlour.primitives.hpke import HpkePrivateKey
-from parlour.primitives.random import Random
+from parlour.primitives.random import Random, system_random
 from parlour.primitives.signature import SignaturePrivateKey
 
 
@@ -77,17 +78,31 @@ from parlour.primitives.signature import SignaturePrivateKey
 class CommitOptions:
     """How a commit is made.
 
-    `path` forces an update path where none is required; `wire_format` says who can read the
-    commit; `identity` may bring a new signature key, credential or capabilities.
+    `path` refreshes our keys also where it is not required; `identity` may bring a new signature
+    key, credential or capabilities; `pending` covers what others proposed; `wire_format` says who
+    can read the commit. `ratchet_tree` and `external_pub` go into the GroupInfo of the Welcome.
+    `link` is for the first commit of a group that continues another.
     """
 
-    now: int
-    random: Random
     path: bool = False
+    identity: Identity | None = None
+    pending: bool = True
     wire_format: WireFormat = WireFormat.PUBLIC_MESSAGE
     authenticated_data: bytes = b""
-    identity: Identity | None = None
+    ratchet_tree: bool = True
+    external_pub: bool = False
     link: ResumptionPskUsage | None = None
+
+
+DEFAULT_OPTIONS: Final = CommitOptions()
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a computation gets from outside: time, randomness, and who runs batches."""
+
+    now: int
+    random: Random = system_random
     run: Run = map
 
 
@@ -162,6 +177,7 @@ def make_commit(
     psks: PskStore,
     proposals: tuple[SentProposal, ...],
     options: CommitOptions,
+    setting: Setting,
 ) -> NewCommit:
     """A member's commit; proposals that came in messages of their own go by reference."""
     state = epoch.public
@@ -174,18 +190,18 @@ def make_commit(
         epoch.secrets.init_secret,
         epoch.keys,
     )
-    validator = make_validator(state, policy, options.now, proposals)
+    validator = make_validator(state, policy, setting.now, proposals)
     draft, changes = apply_proposals(
         state, validator, epoch.leaf_index, proposals, link=options.link
     )
     psk_secret = find_psks(state.suite, psks, changes.psks)
     path = None
     if options.path or changes.path_required or options.identity is not None:
-        path, tree = _make_path(committer, draft, changes, options.random)
+        path, tree = _make_path(committer, draft, changes, setting.random)
     else:
         tree = draft.freeze()
     check_support(tree.index.support, changes, validator)
-    verify_signatures(validator.signatures, options.run)
+    verify_signatures(validator.signatures, setting.run)
     return _finish(committer, tree, changes, path, psk_secret, options)
 
 
@@ -196,16 +212,18 @@ def make_external_commit(
     policy: Policy,
     psks: PskStore,
     proposals: tuple[SentProposal, ...],
-    options: CommitOptions,
+    authenticated_data: bytes,
+    setting: Setting,
 ) -> NewCommit:
     """The commit by which somebody joins (§12.4.3.2)."""
-    validator = make_validator(state, policy, options.now, proposals)
+    validator = make_validator(state, policy, setting.now, proposals)
     draft, changes = apply_proposals(state, validator, None, proposals)
     committer = Committer(
         state, NEW_MEMBER_COMMIT, draft.blank_leaf(), identity.signer, identity, init_secret
     )
     psk_secret = find_psks(state.suite, psks, changes.psks)
-    path, tree = _make_path(committer, draft, changes, options.random)
+    options = CommitOptions(authenticated_data=authenticated_data)
+    path, tree = _make_path(committer, draft, changes, setting.random)
     check_support(tree.index.support, changes, validator)
     return _finish(committer, tree, changes, path, psk_secret, options)
 

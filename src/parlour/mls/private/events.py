@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from parlour.mls.private.committing import NewCommit
+from parlour.mls.private.epoch import Epoch
 from parlour.mls.private.processing import StagedCommit
+from parlour.mls.private.secret_tree import SecretTree
+from parlour.mls.public.changes import Changes
 from parlour.mls.public.framing.content import Sender
 from parlour.mls.public.leaf_node import LeafNode
 from parlour.mls.public.proposals import Proposal
@@ -38,15 +40,16 @@ class ReceivedProposal:
 class PendingCommit:
     """A commit of our own that waits to be accepted.
 
-    `commit`, `welcome` and `group_info` are MLSMessages; the Welcome is for the new members, once
+    `commit` and `welcome` are MLSMessages; the Welcome is for the new members, once
     the commit has won (§14: "the Welcome message corresponding to a Commit MUST NOT be delivered
     to a new joiner until it's clear that the Commit has been accepted").
     """
 
     commit: bytes = field(repr=False)
     welcome: bytes | None = field(repr=False)
-    group_info: bytes | None = field(repr=False)
-    new: NewCommit = field(repr=False)
+    changes: Changes = field(repr=False)
+    epoch: Epoch = field(repr=False)
+    secret_tree: SecretTree = field(repr=False)
 
 
 Received: TypeAlias = ApplicationMessage | ReceivedProposal | StagedCommit | PendingCommit

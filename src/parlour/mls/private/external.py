@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from parlour.mls.private.committing import CommitOptions, NewCommit, make_external_commit
+from parlour.mls.private.committing import NewCommit, Setting, make_external_commit
 from parlour.mls.private.identity import Identity, KeyPackageBundle
 from parlour.mls.private.key_schedule import seal_init_secret
 from parlour.mls.private.psk import PskStore
@@ -44,27 +44,30 @@ class ExternalJoin:
     psk_ids: tuple[PreSharedKeyId, ...] = ()
     resync: LeafIndex | None = None
     ratchet_tree: bytes | None = None
+    authenticated_data: bytes = b""
 
 
 def join_by_commit(
-    group_info: GroupInfo, identity: Identity, join: ExternalJoin, options: CommitOptions
+    group_info: GroupInfo, identity: Identity, join: ExternalJoin, setting: Setting
 ) -> NewCommit:
     """Verify a GroupInfo, and make the commit that adds us."""
     policy = join.policy
-    state = open_group_info(group_info, options.now, policy, join.ratchet_tree, options.run)
+    state = open_group_info(group_info, setting.now, policy, join.ratchet_tree, setting.run)
     check_supported(state, identity.capabilities)
     key = external_pub(group_info.extensions)
     # V1267 §12.4.3.2: "to join a group via an external Commit, a new member needs a GroupInfo with
     # an `external_pub` extension present in its `extensions` field"
     if key is None:
         raise RuleBroken(Rule.EXTERNAL_PUB_PRESENT)
-    kem_output, init_secret = seal_init_secret(state.suite, key, options.random)
+    kem_output, init_secret = seal_init_secret(state.suite, key, setting.random)
     proposals: list[Proposal] = [ExternalInit(kem_output)]
     if join.resync is not None:
         proposals.append(Remove(join.resync))
     proposals += [PreSharedKey(psk) for psk in join.psk_ids]
     sent = tuple(SentProposal(proposal, NEW_MEMBER_COMMIT) for proposal in proposals)
-    return make_external_commit(state, init_secret, identity, policy, join.psks, sent, options)
+    return make_external_commit(
+        state, init_secret, identity, policy, join.psks, sent, join.authenticated_data, setting
+    )
 
 
 def _propose(

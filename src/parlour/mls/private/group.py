@@ -5,21 +5,25 @@ Spec: RFC 9420 §11, §12, §15.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Self
 
 from parlour.errors import Code, DecodeError, UsageError
-from parlour.mls.private.committing import CommitOptions, NewCommit, make_commit
+from parlour.mls.private.committing import (
+    DEFAULT_OPTIONS,
+    CommitOptions,
+    Setting,
+    make_commit,
+)
 from parlour.mls.private.epoch import Epoch, first_epoch
 from parlour.mls.private.events import ApplicationMessage, PendingCommit, Received
 from parlour.mls.private.external import ExternalJoin, join_by_commit
 from parlour.mls.private.identity import Identity, KeyPackageBundle
-from parlour.mls.private.joining import Origin, join_by_welcome
+from parlour.mls.private.joining import Origin, WelcomeJoin, join_by_welcome
 from parlour.mls.private.member import Member
 from parlour.mls.private.processing import StagedCommit
 from parlour.mls.private.psk import PskStore
 from parlour.mls.private.receiving import receive_message
-from parlour.mls.private.secret_tree import SecretTree
 from parlour.mls.private.secrets import EpochAuthenticator
 from parlour.mls.private.selection import select_proposals
 from parlour.mls.private.sending import make_update, protect, send_application, send_proposal
@@ -39,8 +43,7 @@ from parlour.mls.public.leaf_node import LeafNode
 from parlour.mls.public.policy import DEFAULT_POLICY, Policy
 from parlour.mls.public.proposals import Add, Proposal, Remove
 from parlour.mls.public.state import SentProposal
-from parlour.mls.public.tree.ratchet_tree import RatchetTree
-from parlour.mls.public.types import LeafIndex, ResumptionPskUsage, WireFormat
+from parlour.mls.public.types import LeafIndex, WireFormat
 from parlour.mls.public.validation.signatures import Run
 from parlour.mls.public.welcome import Welcome
 from parlour.primitives.random import Random, system_random
@@ -82,34 +85,18 @@ class Group:
         welcome: bytes | Welcome,
         bundles: Iterable[KeyPackageBundle],
         now: int,
+        join: WelcomeJoin | None = None,
         *,
-        policy: Policy = DEFAULT_POLICY,
-        psks: PskStore | None = None,
-        ratchet_tree: bytes | RatchetTree | None = None,
-        groups: Collection[bytes] = (),
-        origin: Group | None = None,
         run: Run = map,
     ) -> Self:
-        """Join by a Welcome to one of our key packages, which is to be erased then.
-
-        `groups` are the ids of the groups that we are in; `origin` is the group that this one
-        replaces or branches from.
-        """
+        """Join by a Welcome to one of our key packages, which is to be erased then."""
         message = decode_message(welcome) if isinstance(welcome, bytes) else welcome
         if not isinstance(message, Welcome):
             raise DecodeError(Code.DECODE_MALFORMED, "not a Welcome")
-        store = psks or PskStore()
-        opened = open_welcome(message, tuple(bundles), store)
-        epoch, tree = join_by_welcome(
-            opened,
-            now,
-            policy,
-            ratchet_tree=ratchet_tree,
-            groups=groups,
-            origin=None if origin is None else origin.as_origin(),
-            run=run,
-        )
-        return cls(Member(epoch, tree, policy, store))
+        join = join or WelcomeJoin()
+        opened = open_welcome(message, tuple(bundles), join.psks)
+        epoch, tree = join_by_welcome(opened, join, now, run)
+        return cls(Member(epoch, tree, join.policy, join.psks))
 
     @classmethod
     def join_external(
@@ -119,7 +106,6 @@ class Group:
         now: int,
         join: ExternalJoin | None = None,
         *,
-        authenticated_data: bytes = b"",
         run: Run = map,
         random: Random = system_random,
     ) -> tuple[Self, bytes]:
@@ -133,11 +119,10 @@ class Group:
                 raise DecodeError(Code.DECODE_MALFORMED, "not a GroupInfo")
             group_info = message.group_info
         join = join or ExternalJoin()
-        options = CommitOptions(now, random, authenticated_data=authenticated_data, run=run)
-        new = join_by_commit(group_info, identity, join, options)
+        new = join_by_commit(group_info, identity, join, Setting(now, random, run))
         group = cls(Member(new.epoch, new.secret_tree, join.policy, join.psks))
-        message = PublicMessage(new.authenticated.content, new.authenticated.auth)
-        return group, encode_message(message)
+        commit = PublicMessage(new.authenticated.content, new.authenticated.auth)
+        return group, encode_message(commit)
 
     # --- What it is ---
 
@@ -291,53 +276,39 @@ class Group:
         adds: Iterable[KeyPackage] = (),
         removes: Iterable[LeafIndex] = (),
         proposals: Sequence[Proposal] = (),
-        pending: bool = True,
-        path: bool = False,
-        identity: Identity | None = None,
-        wire_format: WireFormat = WireFormat.PUBLIC_MESSAGE,
-        authenticated_data: bytes = b"",
-        ratchet_tree: bool = True,
-        external_pub: bool = False,
-        link: ResumptionPskUsage | None = None,
+        options: CommitOptions = DEFAULT_OPTIONS,
         run: Run = map,
         random: Random = system_random,
     ) -> PendingCommit:
-        """Commit changes of our own and the proposals that were sent (`pending`).
+        """Commit changes of our own, and what others proposed.
 
-        The group stays as it is until the result is merged. `path` refreshes our keys also where
-        it is not required; with `identity` our leaf says something new. `ratchet_tree` and
-        `external_pub` are put into the GroupInfo of the Welcome.
+        The group stays as it is until the result is merged.
         """
         member = self._member
         member.check_active()
         if member.pending is not None:
             raise UsageError(Code.USAGE_STATE, "a commit is pending; merge or clear it first")
-        own = [*map(Add, adds), *map(Remove, removes), *proposals]
         sender = Sender.member(self.own_leaf)
         selected = select_proposals(
-            member.proposals if pending else (),
-            [SentProposal(proposal, sender) for proposal in own],
+            member.proposals if options.pending else (),
+            [
+                SentProposal(proposal, sender)
+                for proposal in (*map(Add, adds), *map(Remove, removes), *proposals)
+            ],
             self.own_leaf,
             self.current.tree,
         )
-        options = CommitOptions(
-            now, random, path, wire_format, authenticated_data, identity, link, run
-        )
-        new = make_commit(self.current, member.policy, member.psks, selected, options)
-        member.pending = self._pack(
-            new, ratchet_tree=ratchet_tree, external_pub=external_pub, random=random
-        )
-        return member.pending
-
-    def _pack(
-        self, new: NewCommit, *, ratchet_tree: bool, external_pub: bool, random: Random
-    ) -> PendingCommit:
-        welcome = group_info = None
+        setting = Setting(now, random, run)
+        new = make_commit(self.current, member.policy, member.psks, selected, options, setting)
+        welcome = None
         if new.changes.added:
-            info = new.epoch.group_info(ratchet_tree=ratchet_tree, external_pub=external_pub)
+            info = new.epoch.group_info(
+                ratchet_tree=options.ratchet_tree, external_pub=options.external_pub
+            )
             welcome = encode_message(make_welcome(new, info, random))
-        commit = protect(self._member, new.authenticated, 0, random)
-        return PendingCommit(commit, welcome, group_info, new)
+        commit = protect(member, new.authenticated, 0, random)
+        member.pending = PendingCommit(commit, welcome, new.changes, new.epoch, new.secret_tree)
+        return member.pending
 
     def merge(self, staged: StagedCommit | PendingCommit, now: int) -> None:
         """Go on to the epoch that a commit leads to."""
@@ -345,8 +316,7 @@ class Group:
         if isinstance(staged, PendingCommit):
             if staged is not member.pending:
                 raise UsageError(Code.USAGE_STATE, "the commit is not pending any more")
-            new = staged.new
-            member.advance(new.epoch, new.secret_tree, new.changes.reinit, now)
+            member.advance(staged.epoch, staged.secret_tree, staged.changes.reinit, now)
             return
         if staged.base is not member.epoch:
             raise UsageError(Code.USAGE_STATE, "the commit was staged in another epoch")
@@ -365,8 +335,3 @@ class Group:
 
     def __repr__(self) -> str:
         return f"Group({self.group_id.hex()}, epoch={self.epoch}, leaf={self.own_leaf})"
-
-
-def new_group(epoch: Epoch, secret_tree: SecretTree, policy: Policy, psks: PskStore) -> Group:
-    """A group that begins with an epoch made elsewhere."""
-    return Group(Member(epoch, secret_tree, policy, psks))

@@ -5,11 +5,12 @@ Spec: RFC 9420 §12.4.3.1, §11.2, §11.3.
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from parlour.mls.private.epoch import Epoch
 from parlour.mls.private.key_schedule import confirmation_tag
+from parlour.mls.private.psk import PskStore
 from parlour.mls.private.secret_tree import SecretTree
 from parlour.mls.private.secrets import PathSecret
 from parlour.mls.private.treekem import derive_path
@@ -36,26 +37,30 @@ class Origin:
     reinit: ReInit | None = None
 
 
-def join_by_welcome(
-    opened: OpenedWelcome,
-    now: int,
-    policy: Policy = DEFAULT_POLICY,
-    *,
-    ratchet_tree: bytes | RatchetTree | None = None,
-    groups: Collection[bytes] = (),
-    origin: Origin | None = None,
-    run: Run = map,
-) -> tuple[Epoch, SecretTree]:
-    """Verify everything that a Welcome says, and make the epoch that it leads into.
+@dataclass(frozen=True, slots=True)
+class WelcomeJoin:
+    """How a Welcome is taken.
 
-    `groups` are the ids of the groups that the client is in.
+    `ratchet_tree` is the tree if it does not travel in the Welcome. `groups` are the groups that
+    the client is in, by id; of those that the new one may continue, their origins.
     """
+
+    policy: Policy = DEFAULT_POLICY
+    psks: PskStore = field(default_factory=PskStore)
+    ratchet_tree: bytes | RatchetTree | None = None
+    groups: Mapping[bytes, Origin | None] = field(default_factory=dict)
+
+
+def join_by_welcome(
+    opened: OpenedWelcome, join: WelcomeJoin, now: int, run: Run = map
+) -> tuple[Epoch, SecretTree]:
+    """Verify everything that a Welcome says, and make the epoch that it leads into."""
     group_info, bundle = opened.group_info, opened.bundle
     context = group_info.group_context
     # V1252 §12.4.3: "New members MUST verify that `group_id` is unique among the groups they are
     # currently participating in."
-    require(context.group_id not in groups, Rule.GROUP_ID_UNIQUE)
-    state = open_group_info(group_info, now, policy, ratchet_tree, run)
+    require(context.group_id not in join.groups, Rule.GROUP_ID_UNIQUE)
+    state = open_group_info(group_info, now, join.policy, join.ratchet_tree, run)
     check_supported(state, bundle.identity.capabilities)
     leaf_index = _find_leaf(state.tree, opened)
     keys = {NodeIndex(2 * leaf_index): bundle.leaf_key}
@@ -68,7 +73,8 @@ def join_by_welcome(
     genuine = state.suite.equal(tag, group_info.confirmation_tag)
     require(genuine, Rule.WELCOME_CONFIRMATION_TAG)
     if opened.link is not None:
-        check_link(opened.link, state, origin, policy.credentials)
+        origin = join.groups.get(opened.link.psk_group_id)
+        check_link(opened.link, state, origin, join.policy.credentials)
     epoch = Epoch(state, secrets, leaf_index, bundle.identity, keys, tag)
     return epoch, SecretTree(state.suite, state.tree.leaf_count, encryption)
 

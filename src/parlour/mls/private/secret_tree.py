@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Self
 
+from parlour.codec import Reader, Writer
 from parlour.errors import Code, LimitError, UsageError, error
 from parlour.mls.private.limits import (
     MAX_GENERATION,
@@ -21,6 +22,7 @@ from parlour.mls.private.limits import (
     MAX_SKIPPED_IN_EPOCH,
 )
 from parlour.mls.private.secrets import EncryptionSecret
+from parlour.mls.public.limits import MAX_NODES
 from parlour.mls.public.suites import AEAD_NONCE_SIZE, CipherSuite
 from parlour.mls.public.tree import math
 from parlour.mls.public.types import ContentType, LeafIndex
@@ -70,6 +72,18 @@ class SendingKey:
     key: bytes = field(repr=False)
 
 
+def _read_key(reader: Reader) -> tuple[int, bytes, bytes]:
+    return reader.uint32(), reader.opaque(), reader.opaque()
+
+
+def _read_ratchet(reader: Reader) -> tuple[tuple[int, int], Ratchet]:
+    place = (reader.uint32(), reader.uint8())
+    ratchet = Ratchet(reader.opaque(), reader.uint64())
+    for generation, key, nonce in reader.vector(_read_key):
+        ratchet.skipped[generation] = (key, nonce)
+    return place, ratchet
+
+
 class SecretTree:
     """The message keys of one epoch."""
 
@@ -84,6 +98,41 @@ class SecretTree:
         self._ratchets: dict[tuple[int, int], Ratchet] = {}
         self._prepared: deque[SendingKey] = deque()
         self._version = 0
+
+    # --- Storage ---
+
+    def write(self, writer: Writer) -> None:
+        """Put everything into a record, in a fixed order."""
+        writer.uint32(self._leaf_count)
+        writer.vector(
+            sorted(self._nodes.items()), lambda w, entry: w.uint32(entry[0]).opaque(entry[1])
+        )
+        writer.vector(sorted(self._ratchets), self._write_ratchet)
+        writer.vector(
+            self._prepared,
+            lambda w, sending: (
+                w.uint32(sending.generation).opaque(sending.key).opaque(sending.nonce)
+            ),
+        )
+
+    def _write_ratchet(self, writer: Writer, place: tuple[int, int]) -> None:
+        ratchet = self._ratchets[place]
+        writer.uint32(place[0]).uint8(place[1]).opaque(ratchet.secret).uint64(ratchet.generation)
+        writer.vector(
+            sorted(ratchet.skipped.items()),
+            lambda w, entry: w.uint32(entry[0]).opaque(entry[1][0]).opaque(entry[1][1]),
+        )
+
+    @classmethod
+    def read(cls, suite: CipherSuite, reader: Reader) -> Self:
+        """Read what `write` wrote."""
+        tree = cls(suite, reader.uint32(), None)
+        tree._nodes = dict(reader.vector(lambda r: (r.uint32(), r.opaque()), MAX_NODES))
+        for place, ratchet in reader.vector(_read_ratchet, MAX_NODES):
+            tree._ratchets[place] = ratchet
+        for generation, key, nonce in reader.vector(_read_key):
+            tree._prepared.append(SendingKey(generation, suite.cipher(key), nonce, key))
+        return tree
 
     # --- Receiving ---
 

@@ -29,6 +29,8 @@ class Policy:
     credentials: CredentialValidator = TRUST_EVERYONE
     lifetimes: LifetimeCheck = LifetimeCheck.ADDS
     max_lifetime: int | None = MAX_LIFETIME
+    listed_suites: bool = True
+    """Whether leaves have to list the group's suite. Some clients fill the list carelessly."""
     external_commits: bool = True
     resync: bool = True
     """Whether an external commit may remove the joiner's former leaf."""

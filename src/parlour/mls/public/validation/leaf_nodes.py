@@ -89,8 +89,8 @@ class LeafValidator:
         capabilities = leaf.capabilities
         # V0722 §11.1: "At a minimum, all members of the group need to support the cipher suite and
         # protocol version in use."
-        versions, suites = capabilities.versions, capabilities.cipher_suites
-        require(MLS10 in versions and self.suite.id in suites, Rule.LEAF_CIPHER_SUITE)
+        listed = MLS10 in capabilities.versions and self.suite.id in capabilities.cipher_suites
+        require(listed or not self.policy.listed_suites, Rule.LEAF_CIPHER_SUITE)
         # V0702 §7.3: "Verify that the extensions in the LeafNode are supported by checking that the
         # ID for each extension in the `extensions` field is listed in the `capabilities.extensions`
         # field of the LeafNode."
