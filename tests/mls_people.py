@@ -17,6 +17,7 @@ from parlour.mls import (
 )
 from parlour.mls.private.joining import WelcomeJoin
 from parlour.mls.private.psk import PskStore
+from parlour.mls.public.extensions import NO_EXTENSIONS, Extensions
 from parlour.mls.public.suites import DEFAULT_SUITE, CipherSuite
 from parlour.mls.public.tree.extension import encode_tree, read_tree
 from parlour.mls.public.types import WireFormat
@@ -54,11 +55,12 @@ class Person:
             self.identity, NOW, last_resort=last_resort, random=self.random
         )
 
-    def create(self, group_id: bytes = b"group") -> Group:
+    def create(self, group_id: bytes = b"group", extensions: Extensions = NO_EXTENSIONS) -> Group:
         self.group = Group.create(
             self.identity,
             group_id,
             NOW,
+            extensions=extensions,
             policy=self.policy,
             psks=self.psks,
             random=self.random,

@@ -52,8 +52,8 @@ def join_by_commit(
 ) -> NewCommit:
     """Verify a GroupInfo, and make the commit that adds us."""
     policy = join.policy
+    check_supported(group_info.group_context, identity.capabilities)
     state = open_group_info(group_info, setting.now, policy, join.ratchet_tree, setting.run)
-    check_supported(state, identity.capabilities)
     key = external_pub(group_info.extensions)
     # V1267 §12.4.3.2: "to join a group via an external Commit, a new member needs a GroupInfo with
     # an `external_pub` extension present in its `extensions` field"

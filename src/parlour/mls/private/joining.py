@@ -60,8 +60,8 @@ def join_by_welcome(
     # V1252 §12.4.3: "New members MUST verify that `group_id` is unique among the groups they are
     # currently participating in."
     require(context.group_id not in join.groups, Rule.GROUP_ID_UNIQUE)
+    check_supported(context, bundle.identity.capabilities)
     state = open_group_info(group_info, now, join.policy, join.ratchet_tree, run)
-    check_supported(state, bundle.identity.capabilities)
     leaf_index = _find_leaf(state.tree, opened)
     keys = {NodeIndex(2 * leaf_index): bundle.leaf_key}
     if opened.secrets.path_secret is not None:

@@ -225,10 +225,12 @@ def _read_delta(reader: Reader, base: RatchetTree, step: int) -> RatchetTree:
     for position, data in reader.vector(_read_changed, MAX_NODES):
         if position >= len(nodes):
             raise DecodeError(Code.DECODE_MALFORMED, "a node outside its tree")
-        node: Node = None
-        if data is not None:
-            node = decode(data, ParentNode.read if position % 2 else LeafNode.read)
-        nodes[position] = node
+        if data is None:
+            nodes[position] = None
+        elif position % 2:
+            nodes[position] = decode(data, ParentNode.read)
+        else:
+            nodes[position] = decode(data, LeafNode.read)
     return RatchetTree.of_nodes(base.suite, nodes)
 
 

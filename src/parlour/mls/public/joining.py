@@ -8,6 +8,7 @@ from __future__ import annotations
 from parlour.errors import AuthenticationError
 from parlour.mls.public.capabilities import Capabilities
 from parlour.mls.public.changes import make_validator
+from parlour.mls.public.group_context import GroupContext
 from parlour.mls.public.group_info import GroupInfo
 from parlour.mls.public.policy import DEFAULT_POLICY, Policy
 from parlour.mls.public.rules import Rule, RuleBroken, require
@@ -72,11 +73,11 @@ def _verify_signature(suite: CipherSuite, group_info: GroupInfo, tree: RatchetTr
         raise RuleBroken(Rule.GROUP_INFO_SIGNATURE) from error
 
 
-def check_supported(state: PublicState, capabilities: Capabilities) -> None:
+def check_supported(context: GroupContext, capabilities: Capabilities) -> None:
     """That a joiner with these capabilities understands the group."""
     # V1251 §13.4: "A client joining a group MUST verify that it supports every extension in the
     # GroupContext for the group."
     # Our leaf lists values of GREASE, of which we know nothing (§13.5).
-    types = state.group_context.extensions.types
+    types = context.extensions.types
     supported = all(capabilities.supports_extension(t) and t not in GREASE for t in types)
     require(supported, Rule.GROUP_INFO_EXTENSIONS)
