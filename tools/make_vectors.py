@@ -3,6 +3,7 @@
 - `labels.json`: every label of every `labels` module of the package.
 - `double_ratchet.json`: whole pairwise sessions, with all inputs and every message.
 - `identity.json`: recovery keys, vaults, device lists, linkings, profiles.
+- `mls.json`: groups as a passive client sees them, in the upstream form.
 
 Everything is made again from fixed seeds; only what ML-KEM draws inside its library is taken from
 the file that is there. `--check` writes nothing and fails if a file is not what would be written.
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import parlour
-from tools.vectors import double_ratchet, identity
+from tools.vectors import double_ratchet, identity, mls
 
 FOLDER: Final = Path(__file__).resolve().parent.parent / "vectors" / "parlour-1"
 
@@ -50,6 +51,7 @@ MAKERS: Final[dict[str, Callable[[Any], Any]]] = {
     "labels.json": _labels,
     "double_ratchet.json": double_ratchet.make,
     "identity.json": identity.make,
+    "mls.json": mls.make,
 }
 
 

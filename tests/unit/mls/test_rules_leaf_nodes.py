@@ -20,6 +20,7 @@ from parlour.mls.public.capabilities import Capabilities, RequiredCapabilities
 from parlour.mls.public.commit import Commit, HpkeCiphertexts, UpdatePathNode
 from parlour.mls.public.credentials import Credential, OtherCredential, TrustEveryone
 from parlour.mls.public.extensions import Extension, Extensions
+from parlour.mls.public.framing.content import NEW_MEMBER_PROPOSAL
 from parlour.mls.public.framing.messages import KeyPackageMessage, encode_message
 from parlour.mls.public.leaf_node import LeafNode, Lifetime
 from parlour.mls.public.policy import LifetimeCheck
@@ -268,6 +269,9 @@ def test_v0721_keys_of_no_scheme(name: str) -> None:
     ada, bea, cid = people()
     changes: dict[str, Any] = {name: b"short"}
     refuses_leaf(Rule.LEAF_KEY_VALID, leaf_node(cid, **changes), ada, bea, cid)
+    cid.group = ada.group
+    add = Add(key_package(cid, leaf_node(cid, signature_key=b"short")))
+    refused(bea.group, Rule.LEAF_KEY_VALID, message(cid, add, sender=NEW_MEMBER_PROPOSAL))
 
 
 def test_v0722_a_leaf_without_the_groups_suite() -> None:

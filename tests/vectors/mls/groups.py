@@ -64,7 +64,7 @@ def passive_client(case: Case) -> None:
     )
     assert identity.signer.public_key.to_bytes() == leaf.signature_key
     assert leaf_key.public_key.to_bytes() == leaf.encryption_key
-    psks = PskStore()
+    psks = PskStore(resumption_epochs=1_000)
     for psk in case["external_psks"]:
         psks.add_external(raw(psk, "psk_id"), ExternalPsk(raw(psk, "psk")))
     tree = case.get("ratchet_tree")

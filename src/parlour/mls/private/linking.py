@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from parlour.errors import Code, InternalError, UsageError
+from parlour.errors import Code, UsageError
 from parlour.mls.private.committing import CommitOptions
 from parlour.mls.private.group import Group
 from parlour.mls.private.identity import Identity
@@ -118,5 +118,5 @@ def _begin(
     )
     group.merge(pending, now)
     if pending.welcome is None:
-        raise InternalError(Code.INTERNAL_BUG, "a Welcome for nobody")
+        raise UsageError(Code.USAGE_INVALID, "a group of ourselves alone continues nothing")
     return group, pending.welcome

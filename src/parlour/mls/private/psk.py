@@ -23,9 +23,10 @@ Psk: TypeAlias = ExternalPsk | ResumptionPsk
 class PskStore:
     """The pre-shared keys that an application holds. One store may serve many groups."""
 
-    __slots__ = ("_external", "_resumption")
+    __slots__ = ("_external", "_keep", "_resumption")
 
-    def __init__(self) -> None:
+    def __init__(self, resumption_epochs: int = MAX_RESUMPTION_EPOCHS) -> None:
+        self._keep = resumption_epochs
         self._external: dict[bytes, ExternalPsk] = {}
         self._resumption: dict[bytes, dict[int, ResumptionPsk]] = {}
 
@@ -37,13 +38,11 @@ class PskStore:
         """Forget it."""
         self._external.pop(psk_id, None)
 
-    def add_resumption(
-        self, group_id: bytes, epoch: int, key: ResumptionPsk, keep: int = MAX_RESUMPTION_EPOCHS
-    ) -> None:
-        """Know the key of an epoch, and forget those of the same group beyond the last `keep`."""
+    def add_resumption(self, group_id: bytes, epoch: int, key: ResumptionPsk) -> None:
+        """Know the key of an epoch, and forget the oldest of the group beyond those to keep."""
         epochs = self._resumption.setdefault(group_id, {})
         epochs[epoch] = key
-        for old in sorted(epochs)[:-keep]:
+        for old in sorted(epochs)[: -self._keep]:
             del epochs[old]
 
     def remove_group(self, group_id: bytes) -> None:

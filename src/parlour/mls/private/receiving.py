@@ -5,6 +5,8 @@ Spec: RFC 9420 §6, §12.1, §12.4.2, §15.3.
 
 from __future__ import annotations
 
+from typing import cast
+
 from parlour.errors import Code, DecodeError, PeerError
 from parlour.mls.private.events import ApplicationMessage, Received, ReceivedProposal
 from parlour.mls.private.member import Member
@@ -25,6 +27,7 @@ from parlour.mls.public.framing.messages import (
 )
 from parlour.mls.public.group import verify_proposal
 from parlour.mls.public.group_context import GroupContext
+from parlour.mls.public.leaf_node import LeafNode
 from parlour.mls.public.rules import Rule, RuleBroken, require
 from parlour.mls.public.staging import stage_commit
 from parlour.mls.public.tree.ratchet_tree import RatchetTree
@@ -86,14 +89,14 @@ def _application(member: Member, message: PrivateMessage) -> ApplicationMessage:
     unprotected, verified = _open(secret, keys, context, tree, message)
     keys.accept(unprotected.key)
     content = verified.content
-    leaf = tree.leaf(content.sender.index)
-    if leaf is None or not isinstance(content.body, bytes):
-        raise DecodeError(Code.DECODE_MALFORMED, "not application data")
+    # A member's, or it would not have verified; and the content type says what the body is.
+    leaf = cast(LeafNode, tree.leaf(content.sender.index))
+    data = cast(bytes, content.body)
     return ApplicationMessage(
         unprotected.key.leaf_index,
         leaf,
         content.epoch,
-        content.body,
+        data,
         content.authenticated_data,
     )
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 from parlour.errors import AuthenticationError
 from parlour.mls.private.secrets import CommitSecret, PathSecret
@@ -83,11 +83,10 @@ def seal_path(
         for position in step.resolution:
             if position in added:
                 continue
-            recipient = tree.node(position)
-            if isinstance(recipient, LeafNode | ParentNode):
-                key = recipient.hpke_key(suite)
-                pair = suite.encrypt_with_label(key, info, secret, random)
-                ciphertexts.append(HpkeCiphertext(*pair))
+            # A resolution names nodes that are not blank.
+            recipient = cast(LeafNode | ParentNode, tree.node(position))
+            key = recipient.hpke_key(suite)
+            ciphertexts.append(HpkeCiphertext(*suite.encrypt_with_label(key, info, secret, random)))
         public = node.key.public_key.to_bytes()
         sealed.append(UpdatePathNode(public, HpkeCiphertexts.of(ciphertexts)))
     return UpdatePath(leaf_node, tuple(sealed))

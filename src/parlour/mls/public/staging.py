@@ -8,6 +8,7 @@ Spec: RFC 9420 §7.5 (merging a path), §12.4.2 (processing a commit), §12.4.3.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 from parlour.mls.public.changes import (
     Changes,
@@ -26,6 +27,7 @@ from parlour.mls.public.rules import Rule, RuleBroken, require
 from parlour.mls.public.state import ProposalStore, PublicState
 from parlour.mls.public.transcript import confirmed_transcript_hash, interim_transcript_hash
 from parlour.mls.public.tree.draft import TreeDraft
+from parlour.mls.public.tree.nodes import ParentNode
 from parlour.mls.public.tree.parent_hash import set_path
 from parlour.mls.public.tree.ratchet_tree import PathStep
 from parlour.mls.public.types import LeafIndex, LeafNodeSource, SenderType
@@ -161,7 +163,5 @@ def merge_path(
     require(path.leaf_node.parent_hash == parent_hash, Rule.PATH_PARENT_HASH)
     draft.set_node(2 * leaf_index, path.leaf_node)
     for step in steps:
-        parent = draft.parent(step.node)
-        if parent is not None:
-            check_parent_key(draft.suite, parent)
+        check_parent_key(draft.suite, cast(ParentNode, draft.parent(step.node)))
     return steps

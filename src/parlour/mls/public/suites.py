@@ -214,9 +214,6 @@ class CipherSuite:
     def __repr__(self) -> str:
         return f"CipherSuite({self.id.name})"
 
-    def __reduce__(self) -> tuple[Callable[[int], CipherSuite], tuple[int]]:
-        return find_suite, (int(self.id),)
-
 
 _Id = CipherSuiteId
 _SUITES: Final[dict[int, CipherSuite]] = {

@@ -6,7 +6,7 @@ Spec: RFC 9420 §6.1.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Final, Self, assert_never
 
 from parlour.codec import Writer
 from parlour.errors import AuthenticationError
@@ -117,7 +117,11 @@ def _signer(
                 if not isinstance(body, Add) or kind is not ContentType.PROPOSAL:
                     raise RuleBroken(Rule.NEW_MEMBER_PROPOSAL_CONTENT)
                 return body.key_package.leaf_node.verifying_key(suite)
+            case unknown:
+                assert_never(unknown)
     except AuthenticationError as error:
+        # V0721 §10: "the `leaf_node` field MUST be valid for the cipher suite, including both the
+        # `encryption_key` and `signature_key` fields"
         raise RuleBroken(Rule.LEAF_KEY_VALID) from error
 
 

@@ -6,7 +6,7 @@ Spec: RFC 9420 §6.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Self, TypeAlias
+from typing import Self, TypeAlias, assert_never
 
 from parlour.codec import Reader, Writer, encode_opaque
 from parlour.errors import Code, DecodeError
@@ -87,6 +87,8 @@ def read_body(reader: Reader, content_type: ContentType) -> Body:
             return read_proposal(reader)
         case ContentType.COMMIT:
             return Commit.read(reader)
+        case unknown:
+            assert_never(unknown)
 
 
 def _encode_body(body: Body) -> bytes:

@@ -95,9 +95,7 @@ class TreeDraft(TreeView):
             if any(node is not None for node in self._nodes[half + 1 :: 2]):
                 return
             for position in range(half, len(self._nodes)):
-                old = self._nodes[position]
-                if old is not None:
-                    self._originals.setdefault(NodeIndex(position), old)
+                self._originals.setdefault(NodeIndex(position), self._nodes[position])
             del self._nodes[half:]
             del self._hashes[half:]
             del self._resolutions[half:]

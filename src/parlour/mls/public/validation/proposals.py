@@ -5,6 +5,8 @@ Spec: RFC 9420 §12.1.
 
 from __future__ import annotations
 
+from typing import assert_never
+
 from parlour.mls.public.capabilities import RequiredCapabilities
 from parlour.mls.public.credentials import check_credential, check_successor
 from parlour.mls.public.extensions import Extensions
@@ -71,6 +73,8 @@ def check_proposal(
             check_group_extensions(validator, extensions)
         case ExternalInit() | OtherProposal():
             pass
+        case unknown:
+            assert_never(unknown)
 
 
 def _check_update(

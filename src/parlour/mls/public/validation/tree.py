@@ -51,9 +51,8 @@ def check_unmerged_leaves(tree: RatchetTree) -> None:
             # V1260 §12.4.3.1: "Verify that the entry represents a non-blank leaf node that is a
             # descendant of the parent node."
             require(below and tree.leaf(leaf_index) is not None, Rule.UNMERGED_IS_LEAF)
-            for between in tree.direct_path(leaf_index):
-                if between == position:
-                    break
+            path = tree.direct_path(leaf_index)
+            for between in path[: path.index(position)]:
                 other = tree.parent(between)
                 # V1261 §12.4.3.1: "Verify that every non-blank intermediate node between the leaf
                 # node and the parent node also has an entry for the leaf node in its

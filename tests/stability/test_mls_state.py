@@ -1,0 +1,79 @@
+"""Records of groups as earlier versions wrote them still load, and the groups go on.
+
+`python -m tests.stability.test_mls_state` writes a record for a new version. A record that is there
+is never written again.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from parlour.mls import ApplicationMessage, ExternalPsk, KeyPackageBundle, PskStore, StagedCommit
+from parlour.mls.private.storage import VERSION, dump_group, load_group
+from tests.mls_people import NOW, Person, group_of, merge_everywhere, refresh
+
+FOLDER = Path(__file__).parent / "mls"
+
+
+def make() -> dict[str, Any]:
+    """Bea, with past epochs, skipped keys, a pending commit and an update that nobody committed."""
+    ada, bea, cid = group_of("ada", "bea", "cid")
+    past = ada.group.encrypt(b"past", random=ada.random)
+    refresh([ada, bea, cid])
+    late = [ada.group.encrypt(str(n).encode(), random=ada.random) for n in range(3)]
+    bea.group.decrypt(late[2], NOW)
+    bea.group.precompute(2)
+    bundle = Person("dan").key_package()
+    update = bea.group.propose_update(NOW, random=bea.random)
+    pending = bea.group.commit(NOW, adds=[bundle.key_package], random=bea.random)
+    for person in (ada, cid):
+        person.group.process(update, NOW)
+    winner = ada.group.commit(NOW, random=ada.random)
+    record = dump_group(bea.group)
+    merge_everywhere(ada, winner, [cid])
+    return {
+        "version": VERSION,
+        "group": record.hex(),
+        "authenticator": bea.group.epoch_authenticator.reveal().hex(),
+        "past": past.hex(),
+        "late": late[0].hex(),
+        "pending": pending.commit.hex(),
+        "winner": winner.commit.hex(),
+        "authenticator_after": ada.group.epoch_authenticator.reveal().hex(),
+        "key_package": bundle.to_bytes().hex(),
+    }
+
+
+RECORDS = sorted(FOLDER.glob("*.json"))
+
+
+def test_this_version_has_a_record() -> None:
+    assert FOLDER / f"group_v{VERSION}.json" in RECORDS
+
+
+@pytest.mark.parametrize("file", RECORDS, ids=lambda file: file.stem)
+def test_a_record_loads_and_the_group_goes_on(file: Path) -> None:
+    record = json.loads(file.read_text(encoding="utf-8"))
+    psks = PskStore()
+    psks.add_external(b"unused", ExternalPsk(b"k"))
+    group = load_group(bytes.fromhex(record["group"]), psks=psks)
+    assert group.epoch_authenticator.reveal().hex() == record["authenticator"]
+    for name in ("past", "late"):
+        assert isinstance(group.receive(bytes.fromhex(record[name]), NOW), ApplicationMessage)
+    assert group.pending is not None
+    assert group.pending.commit.hex() == record["pending"]
+    assert isinstance(group.process(bytes.fromhex(record["winner"]), NOW), StagedCommit)
+    assert group.epoch_authenticator.reveal().hex() == record["authenticator_after"]
+    bundle = KeyPackageBundle.from_bytes(bytes.fromhex(record["key_package"]))
+    assert bundle.to_bytes().hex() == record["key_package"]
+
+
+if __name__ == "__main__":
+    target = FOLDER / f"group_v{VERSION}.json"
+    if target.exists():
+        raise SystemExit(f"{target.name} is there already")
+    target.write_text(json.dumps(make(), indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,188 @@
+"""Groups as bytes and back, in every state that they can be in."""
+
+from __future__ import annotations
+
+import pytest
+
+from parlour.codec import Reader, Writer
+from parlour.errors import Code, DecodeError
+from parlour.mls import ApplicationMessage, ExternalPsk, Group, KeyPackageBundle, StagedCommit
+from parlour.mls.private.storage import (
+    _read_delta,
+    _write_node,
+    dump_group,
+    dump_private,
+    dump_public,
+    load_group,
+    load_parts,
+)
+from parlour.mls.public.extensions import Extensions
+from parlour.mls.public.proposals import PreSharedKey, ReInit, Remove
+from parlour.mls.public.psk_id import ExternalPskId, PreSharedKeyId
+from parlour.mls.public.types import LeafIndex
+from tests.mls_people import NOW, Person, check_agreement, group_of, merge_everywhere, refresh
+
+
+def reloaded(group: Group) -> Group:
+    """The group after a restart; the record of the copy is the same."""
+    data = dump_group(group)
+    again = load_group(data, group.member.policy, group.member.psks)
+    assert dump_group(again) == data
+    assert again.epoch_authenticator == group.epoch_authenticator
+    return again
+
+
+def test_a_fresh_group_and_its_parts() -> None:
+    ada, bea = group_of("ada", "bea")
+    before = dump_public(ada.group)
+    private = dump_private(ada.group)
+    message = ada.group.encrypt(b"hello")
+    assert dump_public(ada.group) == before
+    assert dump_private(ada.group) != private
+    assert load_parts(before, private).epoch == 1
+    bea.group = reloaded(bea.group)
+    assert bea.group.decrypt(message, NOW).data == b"hello"
+    assert b"hello" not in dump_group(bea.group)
+
+
+def test_late_messages_after_a_restart() -> None:
+    people = group_of("ada", "bea", "cid", "dan", "eve")
+    ada, bea = people[:2]
+    late = [ada.group.encrypt(str(n).encode()) for n in range(4)]
+    assert bea.group.decrypt(late[2], NOW).data == b"2"
+    cid = people[2]
+    old = cid.group.encrypt(b"from one who left")
+    pending = ada.group.commit(NOW, removes=[cid.group.own_leaf, people[4].group.own_leaf])
+    merge_everywhere(ada, pending, [bea, people[3]])
+    refresh([ada, bea, people[3]])
+    bea.group = reloaded(reloaded(bea.group))
+    for n in (3, 0, 1):
+        assert bea.group.decrypt(late[n], NOW).data == str(n).encode()
+    said = bea.group.decrypt(old, NOW)
+    assert said.leaf_node.credential == cid.identity.credential
+    bea.group.expire(NOW + 3_601)
+    assert reloaded(bea.group).member.past == ()
+
+
+def test_a_tree_that_grows_while_a_commit_is_pending() -> None:
+    ada, bea = group_of("ada", "bea")
+    ada.psks.add_external(b"id", ExternalPsk(b"k"))
+    bea.psks.add_external(b"id", ExternalPsk(b"k"))
+    newcomers = [Person(name) for name in ("cid", "dan", "eve")]
+    bundles = [person.key_package() for person in newcomers]
+    psk = PreSharedKey(PreSharedKeyId(ExternalPskId(b"id"), b"n" * 32))
+    pending = ada.group.commit(
+        NOW, adds=[bundle.key_package for bundle in bundles], proposals=[psk]
+    )
+    ada.group = reloaded(ada.group)
+    assert ada.group.pending is not None
+    assert ada.group.pending.changes == pending.changes
+    ada.group.process(pending.commit, NOW)
+    bea.group.process(pending.commit, NOW)
+    for person, bundle in zip(newcomers, bundles, strict=True):
+        person.psks.add_external(b"id", ExternalPsk(b"k"))
+        person.join(pending.welcome, bundle)
+    check_agreement([ada, bea, *newcomers])
+    # And one that shrinks it again.
+    shrink = ada.group.commit(NOW, removes=[p.group.own_leaf for p in newcomers])
+    ada.group = reloaded(ada.group)
+    assert ada.group.pending is not None
+    merge_everywhere(ada, ada.group.pending, [bea])
+    assert shrink.commit
+    check_agreement([ada, bea])
+    assert ada.group.current.tree.leaf_count == 2
+    # Past epochs have more leaves than the current one.
+    assert len(reloaded(ada.group).member.past) == 3
+
+
+def test_proposals_and_updates_that_wait() -> None:
+    ada, bea, cid = group_of("ada", "bea", "cid")
+    update = bea.group.propose_update(NOW)
+    remove = bea.group.propose(Remove(cid.group.own_leaf), NOW)
+    for person in (ada, cid):
+        person.group.process(update, NOW)
+        person.group.process(remove, NOW)
+    bea.group = reloaded(bea.group)
+    assert [type(sent.proposal).__name__ for sent in bea.group.proposals] == ["Update", "Remove"]
+    pending = ada.group.commit(NOW)
+    merge_everywhere(ada, pending, [bea])
+    check_agreement([ada, bea])
+    cid.group.process(pending.commit, NOW)
+    gone = reloaded(cid.group)
+    assert not gone.is_active
+
+
+def test_an_ended_group_and_keys_made_ahead() -> None:
+    ada, bea = group_of("ada", "bea")
+    ada.group.precompute(4)
+    ada.group.encrypt(b"0")
+    ada.group = reloaded(ada.group)
+    assert bea.group.decrypt(ada.group.encrypt(b"1"), NOW).data == b"1"
+    end = ReInit(b"next", 1, 1, Extensions())
+    merge_everywhere(ada, ada.group.commit(NOW, proposals=[end]), [bea])
+    again = reloaded(ada.group)
+    assert again.member.reinit == end
+    assert not again.is_active
+
+
+def test_records_that_are_not_ours() -> None:
+    (ada,) = group_of("ada")
+    data = dump_group(ada.group)
+    with pytest.raises(DecodeError) as caught:
+        load_group(b"\x02" + data[1:])
+    assert caught.value.code is Code.DECODE_VERSION
+    for size in range(0, len(data), 37):
+        with pytest.raises(DecodeError):
+            load_group(data[:size])
+
+
+def test_a_past_tree_in_which_somebody_was_not_yet() -> None:
+    ada, bea, cid = group_of("ada", "bea", "cid")
+    late = ada.group.encrypt(b"before")
+    pending = ada.group.commit(NOW, adds=[Person("dan").key_package().key_package])
+    merge_everywhere(ada, pending, [bea, cid])
+    bea.group = reloaded(bea.group)
+    assert bea.group.member.past[-1].tree.leaf(3) is None
+    assert bea.group.decrypt(late, NOW).data == b"before"
+
+
+def test_a_node_outside_its_tree() -> None:
+    ada, _ = group_of("ada", "bea")
+    tree = ada.group.current.tree
+    smaller = Writer().uint32(1).vector([(2, None)], _write_node).data()
+    with pytest.raises(DecodeError):
+        _read_delta(Reader(smaller), tree, 1)
+
+
+def test_key_packages() -> None:
+    ada = Person("ada")
+    ada.create()
+    bea = Person("bea")
+    bundle = KeyPackageBundle.from_bytes(bea.key_package(last_resort=True).to_bytes())
+    assert bundle.key_package.is_last_resort
+    pending = ada.group.commit(NOW, adds=[bundle.key_package])
+    bea.join(pending.welcome, bundle)
+    with pytest.raises(DecodeError) as caught:
+        KeyPackageBundle.from_bytes(b"\x02" + bundle.to_bytes()[1:])
+    assert caught.value.code is Code.DECODE_VERSION
+    plain = KeyPackageBundle.create(bea.identity, NOW, grease=False)
+    assert not plain.key_package.is_last_resort
+    assert len(plain.key_package.extensions) == 0
+
+
+def test_nothing_shows_a_secret() -> None:
+    ada, bea = group_of("ada", "bea")
+    pending = ada.group.commit(NOW, adds=[Person("cid").key_package().key_package])
+    staged = bea.group.receive(pending.commit, NOW)
+    assert isinstance(staged, StagedCommit)
+    message = bea.group.receive(ada.group.encrypt(b"hello"), NOW)
+    assert isinstance(message, ApplicationMessage)
+    shown = " ".join(
+        map(repr, (ada.group, ada.group.member, pending, staged, message, ada.key_package()))
+    )
+    secrets = ada.group.current.secrets
+    for name in secrets.__slots__:
+        assert getattr(secrets, name).reveal().hex() not in shown
+        assert repr(getattr(secrets, name).reveal())[2:-1] not in shown
+    assert "hello" not in shown
+    assert LeafIndex(0) == ada.group.own_leaf
