@@ -140,7 +140,13 @@ class People:
 
     def call(self, name: str, *arguments: str, said: str = "") -> str:
         """Run a command as one of them; return what it prints."""
-        done = subprocess.run(
+        done = self.run(name, *arguments, said=said)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def run(self, name: str, *arguments: str, said: str = "") -> subprocess.CompletedProcess[str]:
+        """Run a command as one of them."""
+        return subprocess.run(
             [*COMMAND, *arguments],
             input=said,
             env=self.environment(name),
@@ -149,8 +155,6 @@ class People:
             timeout=60,
             check=False,
         )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
 
 
 @contextmanager

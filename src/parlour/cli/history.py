@@ -10,6 +10,7 @@ from rich.text import Text
 from parlour.cli.options import HomeOptions
 from parlour.cli.shown import People, day, message_document, message_rows
 from parlour.client.client import Client
+from parlour.errors import Code, error
 
 
 async def history(
@@ -33,6 +34,8 @@ async def history(
     async with Client.open(options.folder(), password, connect=False) as client:
         people = People.of(client)
         shown = ""
+        if client.people.known_as(name) is None:
+            raise error(Code.ACCOUNT_UNKNOWN, "on this device; to look on the server: parlour chat")
         for said in await client.history(name, limit=last):
             output.document(message_document(said, name))
             if day(said.at) != shown:

@@ -14,7 +14,7 @@ from parlour.cli.shown import MARKS
 from parlour.client.client import Client
 from parlour.client.files import read_bounded
 from parlour.client.workers import run_slow
-from parlour.errors import Code, ParlourError, UsageError
+from parlour.errors import Code, ParlourError, UsageError, error
 from parlour.identity.profile import MAX_PICTURE
 
 profile = App(name="profile", help="Show profiles, or change yours.")
@@ -47,7 +47,10 @@ async def show(
             account, mark, style = client.name, "", ""
             known = client.people.own_profile
         else:
-            contact = await client.contact(name)
+            known_here = client.people.known_as(name)
+            if known_here is None:
+                raise error(Code.ACCOUNT_UNKNOWN, "on this device")
+            contact = known_here
             account, (mark, style) = contact.name, MARKS[contact.verification]
             known = client.people.profile(contact)
     output.document(

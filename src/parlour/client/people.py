@@ -94,6 +94,10 @@ class People:
         known = (each for each in self._machine.contacts.values() if each.account_id != own)
         return sorted(known, key=lambda contact: contact.name)
 
+    def known_as(self, name: str) -> Contact | None:
+        """The account of that name, if it is known here; asks nobody."""
+        return self._machine.contact_named(self._local_name(name))
+
     # --- Whose key it is -----------------------------------------------------------------
 
     async def safety_number(self, name: str) -> SafetyNumber:
