@@ -13,18 +13,45 @@ from typing import Any
 import pytest
 
 from parlour.errors import ParlourError
+from parlour.mls import Rule, RuleBroken
 from tests.vectors.mls.groups import passive_client
 from tools import make_vectors
 
-CASES: list[dict[str, Any]] = json.loads(
-    (make_vectors.FOLDER / "mls.json").read_text(encoding="utf-8")
-)["passive_client"]
+OWN = json.loads((make_vectors.FOLDER / "mls.json").read_text(encoding="utf-8"))
+CASES: list[dict[str, Any]] = OWN["passive_client"]
+STORIES: list[dict[str, Any]] = OWN["interop_passive"]
 
 
 @pytest.mark.parametrize("case", CASES, ids=[f"suite-{c['cipher_suite']}" for c in CASES])
 def test_a_passive_client_follows(case: dict[str, Any]) -> None:
     assert len(case["epochs"]) == 8
     passive_client(case)
+
+
+@pytest.mark.parametrize("case", STORIES, ids=[c["name"] for c in STORIES])
+def test_a_passive_client_follows_what_others_make(case: dict[str, Any]) -> None:
+    assert case["epochs"]
+    passive_client(case)
+
+
+def test_a_welcome_from_a_group_whose_key_is_not_given() -> None:
+    case = copy.deepcopy(next(c for c in STORIES if c["name"] == "reinit"))
+    case["external_psks"].pop()
+    with pytest.raises(ParlourError) as caught:
+        passive_client(case)
+    assert isinstance(caught.value, RuleBroken)
+    assert caught.value.rule is Rule.WELCOME_PSKS_KNOWN
+
+
+def test_a_proposal_that_is_refused_spoils_the_commit_that_covers_it() -> None:
+    case = copy.deepcopy(next(c for c in STORIES if c["name"] == "external proposals"))
+    message = bytearray.fromhex(case["epochs"][1]["proposals"][1])
+    message[-1] ^= 1
+    case["epochs"][1]["proposals"][1] = message.hex()
+    with pytest.raises(ParlourError) as caught:
+        passive_client(case)
+    assert isinstance(caught.value, RuleBroken)
+    assert caught.value.rule is Rule.PROPOSAL_KNOWN
 
 
 def test_another_authenticator_is_noticed() -> None:
@@ -64,12 +91,12 @@ def test_the_runner_takes_what_lies_in_the_folder(tmp_path: Path) -> None:
     two = json.dumps(CASES[:2])
     for name in ("welcome", "handling-commit", "random"):
         (tmp_path / "mls" / f"passive-client-{name}.json").write_text(two, encoding="utf-8")
-    (interop / "suite-1.json").write_text(json.dumps(CASES[:1]), encoding="utf-8")
+    (interop / "stories.json").write_text(json.dumps(STORIES), encoding="utf-8")
     (tmp_path / "mls" / "something-else.json").write_text("[]", encoding="utf-8")
     code, output = run(tmp_path)
     assert code == 0, output
     assert "passive-client-random: 2 cases" in output
-    assert "interop-passive: 1 cases (suite-1.json)" in output
+    assert f"interop-passive: {len(STORIES)} cases (stories.json)" in output
 
 
 def test_the_runner_fails_where_a_kind_yields_nothing(tmp_path: Path) -> None:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from parlour.mls import RuleBroken
 from parlour.mls.private.events import ReceivedProposal
 from parlour.mls.private.group import Group
 from parlour.mls.private.identity import Identity, KeyPackageBundle
-from parlour.mls.private.joining import WelcomeJoin
+from parlour.mls.private.joining import Origin, WelcomeJoin
 from parlour.mls.private.key_schedule import confirmation_tag
 from parlour.mls.private.processing import StagedCommit
-from parlour.mls.private.psk import PskStore
+from parlour.mls.private.psk import Psk, PskStore
 from parlour.mls.private.secrets import ExternalPsk
-from parlour.mls.private.welcoming import open_welcome
+from parlour.mls.private.welcoming import OpenedWelcome, open_welcome
+from parlour.mls.public.credentials import Credential, TrustEveryone
 from parlour.mls.public.framing.messages import KeyPackageMessage, decode_message
+from parlour.mls.public.joining import open_group_info
 from parlour.mls.public.key_package import KeyPackage
+from parlour.mls.public.proposals import ReInit
+from parlour.mls.public.psk_id import ExternalPskId, PreSharedKeyId
 from parlour.mls.public.suites import find_suite
 from parlour.mls.public.welcome import Welcome
 from tests.vectors.mls.crypto import Case, raw, signing_key
@@ -46,6 +53,53 @@ def welcome(case: Case) -> None:
     assert tag == info.confirmation_tag
 
 
+class ForeignPsks(PskStore):
+    """The keys of a case: by their name, and those of other groups by how they are called.
+
+    The form has no field for the resumption keys of the group that a new one replaces or branches
+    from. Whoever gives them can only put them among the external ones, under the group's id or
+    under the encoded PreSharedKeyID, with its nonce or without.
+    """
+
+    def __init__(self, case: Case) -> None:
+        super().__init__(resumption_epochs=1_000)
+        self.named = {raw(psk, "psk_id"): raw(psk, "psk") for psk in case["external_psks"] or ()}
+        for psk_id, psk in self.named.items():
+            self.add_external(psk_id, ExternalPsk(psk))
+
+    def find(self, psk: PreSharedKeyId) -> Psk | None:
+        found = super().find(psk)
+        if found is not None or isinstance(psk.key, ExternalPskId):
+            return found
+        names = (psk.encode(), PreSharedKeyId(psk.key, b"").encode(), psk.key.psk_group_id)
+        return next((ExternalPsk(self.named[n]) for n in names if n in self.named), None)
+
+
+class Anybody(TrustEveryone):
+    """Foreign groups hold credentials of every kind, and change them at will."""
+
+    def accepts(self, credential: Credential, signature_key: bytes) -> bool:
+        return True
+
+    def succeeds(self, old: Credential, new: Credential) -> bool:
+        return True
+
+
+ANYBODY = replace(LENIENT, credentials=Anybody())
+
+
+def _origin(opened: OpenedWelcome, tree: bytes | None) -> dict[bytes, Origin | None]:
+    """The group that the new one continues, which nobody shows us, as the new one says it was."""
+    link = opened.link
+    if link is None:
+        return {}
+    state = open_group_info(opened.group_info, NOW, ANYBODY, tree)
+    context = state.group_context
+    reinit = ReInit(context.group_id, 1, context.cipher_suite, context.extensions)
+    old = replace(context, group_id=link.psk_group_id, epoch=link.psk_epoch)
+    return {old.group_id: Origin(replace(state, group_context=old), reinit)}
+
+
 def passive_client(case: Case) -> None:
     """Join by the Welcome, then follow every epoch, and agree with the authenticators."""
     suite = find_suite(case["cipher_suite"])
@@ -63,20 +117,26 @@ def passive_client(case: Case) -> None:
         leaf.content.extensions,
     )
     assert identity.signer.public_key.to_bytes() == leaf.signature_key
+    assert init_key.public_key.to_bytes() == key_package.init_key
     assert leaf_key.public_key.to_bytes() == leaf.encryption_key
-    psks = PskStore(resumption_epochs=1_000)
-    for psk in case["external_psks"]:
-        psks.add_external(raw(psk, "psk_id"), ExternalPsk(raw(psk, "psk")))
-    tree = case.get("ratchet_tree")
-    group = Group.join(
-        raw(case, "welcome"),
-        [KeyPackageBundle(key_package, init_key, leaf_key, identity)],
-        NOW,
-        WelcomeJoin(LENIENT, psks, None if tree is None else bytes.fromhex(tree)),
-    )
+    bundle = KeyPackageBundle(key_package, init_key, leaf_key, identity)
+    psks = ForeignPsks(case)
+    tree = bytes.fromhex(case.get("ratchet_tree") or "") or None
+    welcome = decode_message(raw(case, "welcome"))
+    assert isinstance(welcome, Welcome)
+    origin = _origin(open_welcome(welcome, (bundle,), psks), tree)
+    group = Group.join(welcome, [bundle], NOW, WelcomeJoin(ANYBODY, psks, tree, origin))
     assert group.epoch_authenticator.reveal() == raw(case, "initial_epoch_authenticator")
     for epoch in case["epochs"]:
         for proposal in epoch["proposals"]:
-            assert isinstance(group.process(bytes.fromhex(proposal), NOW), ReceivedProposal)
+            _receive(group, bytes.fromhex(proposal))
         assert isinstance(group.process(raw(epoch, "commit"), NOW), StagedCommit)
         assert group.epoch_authenticator.reveal() == raw(epoch, "epoch_authenticator")
+
+
+def _receive(group: Group, message: bytes) -> None:
+    """One that breaks a rule is dropped: the commit that covers it fails, and no other."""
+    try:
+        assert isinstance(group.process(message, NOW), ReceivedProposal)
+    except RuleBroken as error:
+        print(f"dropped a proposal: {error}")

@@ -119,9 +119,11 @@ def check_link(
     # or `branch`, verify that the `epoch` field in the GroupInfo is equal to 1."
     require(context.epoch == 1, Rule.REINIT_EPOCH)
     old = None if origin is None else origin.state.group_context
-    known = old is not None and (link.psk_group_id, link.psk_epoch) == (old.group_id, old.epoch)
+    known = old is not None and link.psk_group_id == old.group_id
     if link.usage is ResumptionPskUsage.REINIT:
-        reinit = origin.reinit if origin is not None and known else None
+        # The old group ended with the epoch whose key is named; one that branches may have gone on.
+        ended = known and old is not None and link.psk_epoch == old.epoch
+        reinit = origin.reinit if origin is not None and ended else None
         # V1102 §12.4.3.1: "verify that the last Commit to the referenced group contains a ReInit
         # proposal and that the `group_id`, `version`, `cipher_suite`, and
         # `group_context.extensions` fields of the GroupInfo match the ReInit proposal"
