@@ -6,8 +6,8 @@ from cyclopts import App
 from rich.text import Text
 
 from parlour.cli.options import HomeOptions
+from parlour.cli.reading import show_unread
 from parlour.cli.safe_text import one_line
-from parlour.cli.shown import People, message_document, message_rows
 from parlour.client.client import Client
 from parlour.conversation.contact import Contact
 
@@ -52,12 +52,8 @@ async def accept(
         await client.caught_up()
         contact = await client.contact(name)
         await client.people.accept(contact.name)
-        people = People.of(client)
         output.text(f"✓ You hear {one_line(contact.name)} from now on.")
-        for said in await client.unread():
-            output.document(message_document(said, said.sender))
-            for shown in message_rows(said, people):
-                output.text(shown)
+        await show_unread(client, output)
     output.document({"accepted": contact.name})
     output.note(f"Whose key it is you know when you have compared: parlour verify {contact.name}")
     return 0

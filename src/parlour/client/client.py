@@ -62,7 +62,10 @@ PAGE: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A message as people see it: who, when (milliseconds), what, and where it is."""
+    """A message as people see it: who, when (milliseconds), what, and where it is.
+
+    `seq` is its number in the conversation, once the server has it (`People.mark_read`).
+    """
 
     message_id: bytes
     sender: str
@@ -71,6 +74,7 @@ class Said:
     state: MessageState
     content: Content | None
     reason: str = ""
+    seq: int | None = None
 
     @property
     def text(self) -> str:
@@ -338,13 +342,15 @@ class Client:
         return [self.said(message) for message in page]
 
     async def unread(self, *, limit: int = 1000) -> list[Said]:
-        """Messages that no program has been given yet; they count as given from now on.
+        """Messages that no program has been given yet.
 
-        What the person has seen on another device is left out.
+        They count as given when more are asked for, or when the client is closed: a program that
+        is killed while it shows them is given them again. What the person has seen on another
+        device is left out.
         """
         await self._mark_handed()
         page = await self._home.store.undelivered(limit)
-        await self._home.store.mark_delivered(page)
+        self._handed += page
         return [self.said(message) for message in page if not self._is_read(message)]
 
     def _is_read(self, message: Message) -> bool:
@@ -363,6 +369,7 @@ class Client:
             state=message.state,
             content=contents.decode(message.content) if readable else None,
             reason=message.reason,
+            seq=message.seq,
         )
 
     async def events(self) -> AsyncGenerator[ClientEvent, None]:

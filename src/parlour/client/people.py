@@ -199,9 +199,18 @@ class People:
 
     # --- How far we have read ------------------------------------------------------------
 
-    async def mark_read(self, name: str) -> None:
-        """A person has seen the conversation with somebody, as far as it is here."""
-        await self._step((await self.find(name)).account_id, Machine.mark_all_read)
+    async def mark_read(self, name: str, up_to: int | None = None) -> None:
+        """A person has seen the conversation with a contact: to a number, or all that is here."""
+
+        def mark(machine: Machine, account_id: bytes, now: int) -> None:
+            if up_to is None:
+                machine.mark_all_read(account_id, now)
+            else:
+                machine.mark_read(account_id, up_to, now)
+
+        contact = self.known_as(name)
+        if contact is not None:
+            await self._step(contact.account_id, mark)
 
     def read_up_to(self, contact: Contact) -> int:
         """The number of the last message that was seen, on whichever device."""

@@ -379,3 +379,31 @@ async def test_a_change_whose_answer_was_lost_is_made_once(town: Town) -> None:
         assert len(sent) == 1
         assert len(device_ids(alice)) == 1
         assert DeviceListEntry.decode(sent[0]).hash() == alice.devices._room.contact.head.hash()
+
+
+# --- What follows the person ---------------------------------------------------------------
+
+
+async def test_how_far_was_read_and_settings_follow_within_a_second(town: Town) -> None:
+    async with town.serving(), town.open("alice") as alice, town.open("bob") as bob:
+        await link(town, alice, "laptop", "laptop")
+        async with town.open("laptop") as laptop:
+            await laptop.connected()
+            for number in range(3):
+                await bob.send("alice", str(number))
+            assert await next_texts(alice, 3) == ["0", "1", "2"]
+            contact = await laptop.contact("bob")
+            (last,) = [said.seq for said in await alice.history("bob", limit=1)]
+            began = time.monotonic()
+            await alice.people.mark_read("bob", last)
+            await alice.settings.set("theme", "dark")
+            await until(laptop, lambda: laptop.settings.get("theme") == "dark")
+            await until(laptop, lambda: laptop.people.read_up_to(contact) == last)
+            assert time.monotonic() - began < 1
+            assert await laptop.unread() == [], "what was seen there is not new here"
+            # And back: what is seen here is known there.
+            await bob.send("alice", "3")
+            assert await next_texts(laptop, 1) == ["3"]
+            await laptop.people.mark_read("bob")
+            await until(alice, lambda: alice.people.read_up_to(contact) > (last or 0))
+            await laptop.people.mark_read("nobody")

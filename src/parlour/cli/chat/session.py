@@ -48,6 +48,8 @@ class ChatSession:
         self._face = face
         self._state = ChatState(client.name, peer, People.of(client))
         self._shown: set[tuple[bytes, MessageState]] = set()
+        # How far the person has seen the conversation: the number of a message.
+        self._seen = Seen()
         self._settled = asyncio.Event()
         self._settled.set()
 
@@ -58,7 +60,7 @@ class ChatSession:
         for said in await self._client.history(self._state.peer, limit=earlier):
             self._show(said, self._state.peer)
         try:
-            return await _first(self._follow(), self._listen())
+            return await _first(self._follow(), self._listen(), self._tell_how_far())
         finally:
             self._face.closed()
 
@@ -83,6 +85,14 @@ class ChatSession:
                     self._face.event(event, self._state)
         return int(ExitCode.FINE)
 
+    async def _tell_how_far(self) -> int:
+        """Tell our other devices what was seen here; many messages at once are told once."""
+        told = 0
+        while True:
+            told = await self._seen.beyond(told)
+            with contextlib.suppress(ParlourError):
+                await self._client.people.mark_read(self._state.peer, told)
+
     async def _tell_of_devices(self) -> None:
         """What other devices did to our own list of them."""
         waiting = await self._client.devices.notices()
@@ -104,6 +114,8 @@ class ChatSession:
             self._state.waiting[said.message_id] = said
             self._settled.clear()
         self._face.message(said, peer, self._state)
+        if not said.mine and peer == self._state.peer:
+            self._seen.up_to(said.seq)
 
     # --- What the person does ------------------------------------------------------------
 
@@ -167,6 +179,26 @@ class ChatSession:
 
     def _notice(self, text: str, style: str) -> None:
         self._face.notice(Text(text, style=style), self._state)
+
+
+class Seen:
+    """The number of the last message that a person has seen, and a wait for a later one."""
+
+    def __init__(self) -> None:
+        self._seq = 0
+        self._grown = asyncio.Event()
+
+    def up_to(self, seq: int | None) -> None:
+        """A message was shown."""
+        self._seq = max(self._seq, seq or 0)
+        self._grown.set()
+
+    async def beyond(self, seq: int) -> int:
+        """Wait until more was seen than `seq`; up to where."""
+        while self._seq <= seq:
+            self._grown.clear()
+            await self._grown.wait()
+        return self._seq
 
 
 async def _first(*works: Coroutine[Any, Any, int]) -> int:
