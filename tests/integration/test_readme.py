@@ -17,9 +17,18 @@ from tests.integration.terminals import Terminal
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
-STEPS = dict(re.findall(r"<!-- run: (\w+, \w+) -->\n```sh\n(.*?)\n```", README, re.S))
+STEPS = dict(re.findall(r"<!-- run: (\w+, [\w-]+) -->\n```sh\n(.*?)\n```", README, re.S))
 ADDRESSES = {"first": "192.168.1.10", "second": "192.168.1.11"}
-PASSWORDS = {"first": "three lamps over the door", "second": "a quiet street in winter"}
+# The network namespace of each machine; those of one namespace have homes of their own.
+PLACES = {"first": "first", "second": "second", "laptop": "second"}
+PASSWORDS = {
+    "first": "three lamps over the door",
+    "second": "a quiet street in winter",
+    "laptop": "a bag under the window seat",
+}
+NEW_PASSWORD = "nobody on the train knows it"
+CODE = re.compile(r"parlour:link#[A-Za-z0-9_-]+")
+DIGITS = re.compile(r"^ {4}(\d{3} ?\d{3})\b", re.M)
 INVITE = re.compile(r"parlour:invite#[A-Za-z0-9_-]+")
 RECOVERY_KEY = re.compile(r"\b[0-9A-HJKMNP-TV-Z]{4}(-[0-9A-HJKMNP-TV-Z]{4}){6}\b")
 GROUP = re.compile(r"group (\d): ")
@@ -53,6 +62,7 @@ class Machines:
             address = f"{ADDRESSES[machine]}/24"
             run("ip", "-n", name, "address", "add", address, "dev", "wire")
             run("ip", "-n", name, "link", "set", "wire", "up")
+        for machine in PLACES:
             (self.folder / machine).mkdir(mode=0o700)
 
     def disconnect(self) -> None:
@@ -63,7 +73,7 @@ class Machines:
         """Type a command of the README on a machine."""
         command = STEPS[f"{machine}, {step}"]
         return Terminal(
-            ["ip", "netns", "exec", self.names[machine], "sh", "-c", command],
+            ["ip", "netns", "exec", self.names[PLACES[machine]], "sh", "-c", command],
             environment={
                 "HOME": str(self.folder / machine),
                 "PATH": self._path,
@@ -73,6 +83,13 @@ class Machines:
             },
             folder=str(self.folder / machine),
         )
+
+    def invite(self) -> str:
+        with self.terminal("first", "invite") as inviting:
+            assert inviting.end() == 0
+            found = INVITE.search(inviting.text)
+        assert found is not None
+        return found[0]
 
     def register(self, machine: str, invite: str) -> None:
         with self.terminal(machine, "register") as terminal:
@@ -125,22 +142,18 @@ def machines(tmp_path: Path) -> Iterator[Machines]:
 
 
 def test_steps_are_marked() -> None:
-    steps = ["server", "invite", "register", "chat"]
-    assert sorted(STEPS) == sorted(
-        [*(f"first, {step}" for step in steps), "second, register", "second, chat"]
-    )
+    steps = ["server", "invite", "register", "chat", "link", "lost-device"]
+    others = ["second, register", "second, chat", "laptop, join"]
+    assert sorted(STEPS) == sorted([*(f"first, {step}" for step in steps), *others])
 
 
 @pytest.mark.timeout(240)
 def test_five_minutes(machines: Machines) -> None:
     with machines.terminal("first", "server") as server:
         server.wait_for("Next, in another terminal: parlour admin invite")
-        with machines.terminal("first", "invite") as inviting:
-            assert inviting.end() == 0
-            found = INVITE.search(inviting.text)
-        assert found is not None
-        machines.register("first", found[0])
-        machines.register("second", found[0])
+        invite = machines.invite()
+        machines.register("first", invite)
+        machines.register("second", invite)
         talk(machines)
 
 
@@ -164,6 +177,54 @@ def talk(machines: Machines) -> None:
             assert bob.end() == 0
         alice.press("/quit\r")
         assert alice.end() == 0
+
+
+@pytest.mark.timeout(240)
+def test_a_new_laptop_and_a_lost_phone(machines: Machines) -> None:
+    with machines.terminal("first", "server") as server:
+        server.wait_for("Next, in another terminal: parlour admin invite")
+        machines.register("first", machines.invite())
+        join_the_laptop(machines)
+        lose_the_phone(machines)
+
+
+def join_the_laptop(machines: Machines) -> None:
+    with machines.terminal("first", "link") as old, machines.terminal("laptop", "join") as new:
+        old.wait_for("Password for ")
+        old.press(PASSWORDS["first"] + "\n")
+        old.wait_for("A name for the new device")
+        old.press("phone\n")
+        code = old.wait_for_match(CODE)[0]
+        new.wait_for("Paste the code")
+        new.press(code + "\n")
+        new.wait_for("Choose a password")
+        new.press(PASSWORDS["laptop"] + "\n")
+        new.wait_for("The same again: ")
+        new.press(PASSWORDS["laptop"] + "\n")
+        digits = [device.wait_for_match(DIGITS)[1] for device in (old, new)]
+        assert digits[0] == digits[1]
+        for device in (old, new):
+            device.wait_for("the same?")
+            device.press("y\n")
+        old.wait_for("✓ phone is one of your devices now")
+        new.wait_for("✓ This is a device of alice@")
+        assert (old.end(), new.end()) == (0, 0)
+
+
+def lose_the_phone(machines: Machines) -> None:
+    with machines.terminal("first", "lost-device") as device:
+        device.wait_for("Password for ")
+        device.press(PASSWORDS["first"] + "\n")
+        device.wait_for("Which one is lost?")
+        device.press("phone\n")
+        device.wait_for("Go on?")
+        device.press("y\n")
+        for question in ("new password", "The same again: "):
+            device.wait_for(question)
+            device.press(NEW_PASSWORD + "\n")
+        device.wait_for("is out of your account")
+        assert device.end() == 0
+        assert NEW_PASSWORD not in device.text
 
 
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
