@@ -30,7 +30,7 @@ from parlour.errors import Code, ParlourError
 from parlour.identity.device_list import MAX_DEVICES
 from parlour.testing.device import MemoryDevice
 from parlour.testing.memory_server import MemoryServer
-from tests.scenario.people import heard, two
+from tests.scenario.people import heard, strangers, two
 
 E = TypeVar("E", bound=Event)
 
@@ -132,6 +132,42 @@ def test_of_read_positions_only_the_last_one_waits() -> None:
         phone.settle()
     assert len(phone.machine._memory.outbox) == 1
     assert not phone.machine.waiting
+    assert phone.machine.telling
+    assert not phone.machine.caught_up
+
+
+def test_a_read_position_drops_nothing_that_is_on_its_way() -> None:
+    server, phone, laptop, bob = three()
+    for number in range(3):
+        bob.say("alice", str(number))
+    settle(phone, laptop)
+    assert phone.machine.caught_up
+    bob_id = bob.machine.account_id
+    phone.machine.mark_read(bob_id, 3, server.now)
+    phone.machine.outgoing(server.now)  # sealed, and not yet answered
+    phone.machine.set_setting("colour", "red", server.now)
+    phone.machine.mark_read(bob_id, 4, server.now)
+    phone.machine.mark_read(bob_id, 5, server.now)
+    assert len(phone.machine._memory.outbox) == 3
+    phone.connect()
+    settle(phone, laptop)
+    assert not phone.machine.telling
+    assert laptop.machine.read_up_to(bob_id) == 5
+    assert laptop.machine.settings["colour"] == "red"
+
+
+def test_a_linked_device_reads_on_where_the_old_one_has_only_read() -> None:
+    _, alice, bob = strangers()
+    alice.say("bob", "before")
+    bob.pull()
+    bob.machine.accept_request(alice.machine.account_id, bob.server.now)
+    bob.settle()
+    laptop = laptop_of(bob)
+    alice.connect()
+    alice.say("bob", "to both")
+    settle(alice, bob, laptop)
+    assert laptop.texts() == ["to both"]
+    assert not trouble(bob, laptop)
 
 
 def test_of_two_decisions_the_later_counts_on_all_devices() -> None:
@@ -381,6 +417,14 @@ def test_what_is_lost_between_devices_is_asked_for_as_a_whole() -> None:
     laptop.connect()
     settle(phone, laptop)
     assert laptop.machine.settings == {"language": "en", "colour": "red", "size": "large"}
+
+
+def test_a_repeated_sync_is_not_shown() -> None:
+    server, phone, laptop, _bob = three()
+    own = laptop.machine._memory.conversations[phone.machine.account_id]
+    (first, *_) = server.entries_for(laptop.machine.device_id, own.stream, 0)
+    laptop.machine._repairing.repeated(first, own)
+    assert laptop.machine.changes() == []
 
 
 def test_unreadable_syncs_are_not_shown_and_repaired() -> None:

@@ -185,6 +185,28 @@ def test_forgetting_leaves_nothing_and_lets_the_name_come_again() -> None:
     assert standing(bob, "alice") is Standing.ACCEPTED
 
 
+def test_somebody_whom_one_never_talked_with_is_forgotten_with_their_profile() -> None:
+    server, alice, bob = asked()
+    decide(bob, "accept_request", alice)
+    alice.machine.set_profile("Alice")
+    alice.settle()
+    bob.pull()
+    assert bob.store.records[Namespace.PROFILE].keys() >= {alice.machine.account_id}
+    carol = MemoryDevice(server, "carol")
+    carol.connect()
+    carol.say("bob", "to stay")
+    bob.pull()
+    decide(bob, "forget", alice)
+    assert alice.machine.account_id not in bob.store.records[Namespace.PROFILE]
+    assert standing(bob, "carol") is Standing.REQUESTED
+    # Who was only looked up has no conversation that would have to go.
+    met = alice.meet("carol")
+    alice.settle()
+    alice.machine.forget(met, server.now)
+    alice.settle()
+    assert alice.machine.contact_named("carol") is None
+
+
 def test_profiles_go_to_those_whom_one_talks_with() -> None:
     _server, alice, bob = asked()
     alice.machine.set_profile("Alice", "at sea", b"picture")
@@ -255,7 +277,11 @@ def test_what_a_stranger_is_held_for_goes_when_they_are_blocked() -> None:
     decide(bob, "accept_request", alice)
     server.deliver = lambda entry, device_id: [replace(entry, part=None)]
     alice.say("bob", "unreadable")
+    carol = MemoryDevice(server, "carol")
+    carol.connect()
+    carol.say("bob", "unreadable too")
     bob.pull()
-    assert bob.machine._memory.held
+    assert len(bob.machine._memory.held) == 2
     decide(bob, "block", alice)
-    assert not bob.machine._memory.held
+    (held,) = bob.machine._memory.held.values()
+    assert held.entry.sender_account == carol.machine.account_id

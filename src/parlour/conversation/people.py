@@ -98,8 +98,8 @@ class People:
             case Standing.BLOCKED:
                 self._declined(account_id, conversation)
                 self._memory.drop_waiting(account_id)
-            case Standing.STRANGER | Standing.REQUESTED:
-                pass
+            case _:
+                pass  # a stranger, or one who waits: nothing was decided
 
     def _decided_elsewhere(self, after: Contact) -> None:
         self._settle(after)
@@ -145,7 +145,8 @@ class People:
                 return False
             case Standing.DECLINED if contact.standing_at <= now < contact.standing_at + QUIET:
                 return False
-            case Standing.STRANGER | Standing.DECLINED:
+            case _:
+                # A stranger, or one whose no was long ago: they may ask, if anybody may.
                 setting = self._memory.settings.get(REQUESTS)
                 return setting is None or setting.value != NOBODY
 

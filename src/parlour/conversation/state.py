@@ -225,8 +225,8 @@ class Memory:
 
     def delete_sync(self, account_id: bytes) -> None:
         """It has been taken in."""
-        if self.syncs.pop(account_id, None) is not None:
-            self._delete(Namespace.SYNC, account_id)
+        del self.syncs[account_id]
+        self._delete(Namespace.SYNC, account_id)
 
     def put_asked_for_sync(self) -> None:
         """Remember that our other devices were asked for everything."""
@@ -234,10 +234,8 @@ class Memory:
         self._put(Namespace.SERVER, ASKED_FOR_SYNC, lambda: b"1")
 
     def forget(self, account_id: bytes) -> None:
-        """Drop everything about an account but how far its conversation was read."""
-        contact = self.contacts.pop(account_id, None)
-        if contact is None:
-            return
+        """Drop everything about a contact but how far its conversation was read."""
+        contact = self.contacts.pop(account_id)
         self._delete(Namespace.CONTACT, account_id)
         for identity in contact.identities():
             self.delete_sessions(identity.device_id)

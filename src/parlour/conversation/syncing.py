@@ -154,12 +154,15 @@ class Syncing:
                 self._take_setting(sync)
             case OwnProfileSync():
                 self._profiles.synced(sync)
-            case SyncRequest():
-                for item in self.everything():
-                    self.tell(item, now)
-                for conversation in self._memory.conversations.values():
-                    if conversation.read:
-                        self.tell(ReadUpTo(conversation.peer, conversation.read), now)
+            case _:
+                self._take_request(sync, now)
+
+    def _take_request(self, _request: SyncRequest, now: int) -> None:
+        for item in self.everything():
+            self.tell(item, now)
+        for conversation in self._memory.conversations.values():
+            if conversation.read:
+                self.tell(ReadUpTo(conversation.peer, conversation.read), now)
 
     def _take_read(self, account_id: bytes, seq: int) -> None:
         conversation = self._memory.conversations.get(account_id)
