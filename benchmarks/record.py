@@ -42,7 +42,7 @@ def write_json(path: Path, records: Iterable[Record]) -> None:
     path.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
 
 
-def _place(subject: str) -> int:
+def by_place(subject: str) -> int:
     """Ours first, then its variants, then the floor, then the peers in their order."""
     if subject == OURS:
         return 0
@@ -54,7 +54,7 @@ def table(records: Sequence[Record]) -> str:
 
     A ratio above 1 says how many times more than ours a subject takes (of a rate: gets).
     """
-    subjects = sorted(dict.fromkeys(record.subject for record in records), key=_place)
+    subjects = sorted(dict.fromkeys(record.subject for record in records), key=by_place)
     rows = list(dict.fromkeys((record.op, record.n, record.unit) for record in records))
     found = {(record.op, record.n, record.subject): record.value for record in records}
     lines = [["operation", "n", "unit", *subjects]]

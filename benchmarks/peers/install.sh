@@ -3,17 +3,18 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
-absent() { printf 'absent: %s (%s)\n' "$1" "$2"; }
+peers=(@signalapp/libsignal-client ts-mls @wireapp/core-crypto)
 
-libsignal='@signalapp/libsignal-client'
+absent() { printf "absent: %s ($1)\n" "${peers[@]}"; }
+
 if ! command -v node >/dev/null || ! command -v npm >/dev/null; then
-  absent "$libsignal" 'Node.js is not installed'
+  absent 'Node.js is not installed'
 elif ! [ node_modules/.package-lock.json -nt package-lock.json ] &&
   ! npm ci --no-audit --no-fund --loglevel=error; then
-  absent "$libsignal" 'npm could not install it'
+  absent 'npm could not install it'
 else
-  node -e "
-    const name = '$libsignal';
-    console.log('installed: ' + name + ' ' + require(name + '/package.json').version);
-  "
+  for peer in "${peers[@]}"; do
+    node -p "'installed: $peer ' + JSON.parse(fs.readFileSync(
+      'node_modules/$peer/package.json')).version"
+  done
 fi

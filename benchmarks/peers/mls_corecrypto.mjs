@@ -96,8 +96,14 @@ const operations = {
   async update({ client }) {
     return committed(clients.get(client), (context, group) => context.updateKeyingMaterial(group));
   },
-  async remove({ client, removed }) {
-    const { id } = clients.get(removed);
+  async remove({ client, removed, user, device }) {
+    const id = removed
+      ? clients.get(removed).id
+      : new core.ClientId(
+          new core.Uuid(user),
+          new core.DeviceId(BigInt(device)),
+          "parlour.example",
+        );
     return committed(clients.get(client), (context, group) =>
       context.removeClientsFromConversation(group, [id]),
     );

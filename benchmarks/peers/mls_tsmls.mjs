@@ -168,6 +168,34 @@ const operations = {
       epoch: Number(state.groupContext.epoch),
     };
   },
+  // What a group occupies: that of one joiner, several times. Wants node --expose-gc.
+  async held({ client, welcome, copies }) {
+    const { own } = clients.get(client);
+    const occupied = () => {
+      globalThis.gc();
+      globalThis.gc();
+      const { heapUsed, external } = process.memoryUsage();
+      return heapUsed + external;
+    };
+    const states = [];
+    let before;
+    for (let i = 0; i <= copies; i += 1) {
+      states.push(
+        await mls.joinGroup(
+          decode(welcome).welcome,
+          own.publicPackage,
+          own.privatePackage,
+          mls.emptyPskIndex,
+          suite,
+          undefined,
+          undefined,
+          config,
+        ),
+      );
+      if (i === 0) before = occupied();
+    }
+    return { bytes: (occupied() - before) / copies, states: states.length };
+  },
   async private_handshakes({ client }) {
     clients.get(client).public = false;
     return {};
