@@ -30,6 +30,8 @@ import parlour.client.connection as connections
 from parlour.client import backoff, login, vault_file
 from parlour.client.change_password import change_password
 from parlour.client.client import Client
+from parlour.client.joining import join_by_passphrase
+from parlour.client.passwords import opens
 from parlour.client.recovery import drill, place_at
 from parlour.client.recovery import recover as recover_home
 from parlour.client.store import LocalStore
@@ -40,11 +42,13 @@ from parlour.login import stretch
 from parlour.primitives import aead
 from parlour.server import Server
 from parlour.server.store.sqlite.writer import Writer
+from tests.entries import note_entries
 from tests.town import CHEAP, PASSWORD, Town, cheap_homes, texts
 
 SAID = ["one", "two", "three"]
 NEW_PASSWORD = "a new password"
 PAPER = RecoveryKey(bytes(range(16)))
+PASSPHRASE = "abacus abdomen abdominal abide abiding ability"
 MAX_STEPS = 400
 # Seconds; a child needs less than one, on a busy machine a few.
 HANGS = 60
@@ -56,9 +60,9 @@ def main() -> None:
     for number in range(first, MAX_STEPS, stride):
         place = folder / f"run-{number}"
         shutil.copytree(folder / "town", place)
-        for name in ("returned", "shown", "nonces"):
+        for name in ("returned", "shown", "nonces", "entries"):
             (place / name).touch()
-        town = Town(place, port)
+        town = Town(place, port, lone_vaults="yes" if story == "join" else "no")
         killed = RUNS[story](town, number)
         report(place, number, killed=killed)
         shutil.rmtree(place)
@@ -110,6 +114,7 @@ def report(place: Path, number: int, *, killed: bool) -> None:
         "killed": killed,
         "returned": (place / "returned").read_text().splitlines(),
         "shown": (place / "shown").read_text().splitlines(),
+        "entries": (place / "entries").read_text().splitlines(),
         "encrypted": len(pairs),
         "different": len(set(pairs)),
     }
@@ -300,6 +305,29 @@ async def password(town: Town, number: int) -> None:
         await change_password(town.home("dora"), PASSWORD, NEW_PASSWORD)
 
 
+async def theft(town: Town, number: int) -> None:
+    """Dora's other device was stolen: it leaves the list, and the password changes."""
+    quick()
+    killer(number)
+    note_entries(town.folder / "entries")
+    home = town.home("dora")
+    first = PASSWORD if await opens(home, PASSWORD) else NEW_PASSWORD
+    with cheap_homes():
+        async with Client.open(home, first) as dora:
+            await dora.connected()
+            machine = dora._engine.machine
+            others = {
+                device.device_id for device in (await dora.devices.editor.newest()).devices
+            } - {machine.device_id}
+            await dora.passwords.change(PASSWORD, NEW_PASSWORD, end_sessions=True, remove=others)
+
+
+async def theft_again(town: Town) -> None:
+    """Dora does the same again, and the stolen device is out."""
+    await theft(town, 0)
+    await say_hello(town, "dora", NEW_PASSWORD)
+
+
 async def password_again(town: Town) -> None:
     """Dora does the same again, and everything is one again."""
     await password(town, 0)
@@ -310,6 +338,7 @@ async def recover(town: Town, number: int) -> None:
     """Dora's house has burnt down."""
     quick()
     killer(number)
+    note_entries(town.folder / "entries")
     place = place_at(f"127.0.0.1:{town.port}")
     with cheap_homes():
         await recover_home(town.home("new"), place, "dora", PAPER, NEW_PASSWORD, remove_others=True)
@@ -324,6 +353,27 @@ async def recover_again(town: Town) -> None:
         if problem.code is not Code.HOME_EXISTS:
             raise
     await say_hello(town, "new", NEW_PASSWORD)
+
+
+async def join(town: Town, number: int) -> None:
+    """Dora has a passphrase and a new device."""
+    quick()
+    killer(number)
+    note_entries(town.folder / "entries")
+    place = place_at(f"127.0.0.1:{town.port}")
+    with cheap_homes():
+        await join_by_passphrase(town.home("new"), place, "dora", PASSPHRASE)
+
+
+async def join_again(town: Town) -> None:
+    """Dora does the same again, and her new home works."""
+    try:
+        await join(town, 0)
+    except ParlourError as problem:
+        # Only where the first one had come to its end.
+        if problem.code is not Code.HOME_EXISTS:
+            raise
+    await say_hello(town, "new", PASSPHRASE)
 
 
 async def say_hello(town: Town, home: str, password: str) -> None:
@@ -357,19 +407,25 @@ STORIES: dict[str, Callable[[Town, int], Coroutine[Any, Any, None]]] = {
     "receive": receive,
     "register": register,
     "password": password,
+    "theft": theft,
     "recover": recover,
+    "join": join,
 }
 AFTER: dict[str, Callable[[Town], Coroutine[Any, Any, None]]] = {
     "register": register_again,
     "password": password_again,
+    "theft": theft_again,
     "recover": recover_again,
+    "join": join_again,
 }
 RUNS = {
     "send": kill_client,
     "receive": kill_client,
     "register": kill_client,
     "password": kill_client,
+    "theft": kill_client,
     "recover": kill_client,
+    "join": kill_client,
     "server": kill_server,
 }
 

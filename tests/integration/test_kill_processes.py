@@ -5,13 +5,17 @@ import json
 import os
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from parlour.identity.recovery import RecoveryKey
-from tests.town import Town, quick_passwords
+from parlour.client.recovery import place_at, recover
+from parlour.identity.passphrase import Passphrase
+from tests.entries import signed_once
+from tests.integration.kill_steps import PAPER, PASSPHRASE
+from tests.town import PASSWORD, Town, cheap_homes, quick_passwords
 
 SCRIPT = Path(__file__).with_name("kill_steps.py")
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -117,11 +121,12 @@ async def test_a_server_killed_while_it_stores_loses_nothing_that_it_acknowledge
         assert run["encrypted"] == run["different"] > 0, run
 
 
-async def found_dora(town: Town) -> None:
+async def found_dora(town: Town, password: str | Passphrase = PASSWORD) -> None:
     """Dora registers with a recovery key; her password is stretched cheaply from now on."""
-    async with town.serving():
+    lone = isinstance(password, Passphrase)
+    async with replace(town, lone_vaults="yes").serving():
         with quick_passwords():
-            await town.register("dora", recovery=RecoveryKey(bytes(range(16))))
+            await town.register("dora", password=password, lone=lone, recovery=PAPER)
 
 
 @posix
@@ -152,3 +157,41 @@ async def test_a_recovery_killed_between_any_two_steps_is_finished_by_the_same_c
         assert run["alice"] == ["hello"], run
         assert run["devices"] == [1, 1], run
         assert run["vaults"] == 1, run
+        # What left before the kill may be in a server's hands, whatever it showed of it.
+        assert signed_once(run["entries"]), run
+
+
+@posix
+@pytest.mark.timeout(300)
+async def test_a_theft_killed_between_any_two_steps_is_finished_by_the_same_call(
+    town: Town, tmp_path: Path
+) -> None:
+    await found_dora(town)
+    async with town.serving():
+        with quick_passwords(), cheap_homes():
+            place = place_at(f"127.0.0.1:{town.port}")
+            await recover(town.home("stolen"), place, "dora", PAPER, PASSWORD)
+    runs = await run_steps("theft", town, tmp_path / "runs", 1)
+    assert len(runs) * STRIDE > 20
+    assert not runs[-1]["killed"]
+    for run in runs:
+        assert run["alice"] == ["hello"], run
+        assert run["devices"] == [1, 1], run
+        assert run["vaults"] == 2, run
+        assert signed_once(run["entries"]), run
+
+
+@posix
+@pytest.mark.timeout(300)
+async def test_a_join_by_passphrase_killed_between_any_two_steps_is_finished_by_the_same_call(
+    town: Town, tmp_path: Path
+) -> None:
+    await found_dora(town, Passphrase(tuple(PASSPHRASE.split())))
+    runs = await run_steps("join", town, tmp_path / "runs", 2)
+    assert len(runs) * STRIDE > 12
+    assert not runs[-1]["killed"]
+    for run in runs:
+        assert run["alice"] == ["hello"], run
+        assert run["devices"] == [2, 2], run
+        assert run["vaults"] == 0, run
+        assert signed_once(run["entries"]), run

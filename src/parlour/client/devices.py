@@ -25,6 +25,7 @@ from parlour.client.hosting import Host, PendingAnswer
 from parlour.client.linking import Compare, Show
 from parlour.client.notices import Notice, NoticeBoard
 from parlour.client.own_list import Draft, ListEditor, Room
+from parlour.client.signed_entry import SignedEntry
 from parlour.conversation.changes import Namespace
 from parlour.errors import Code, NotFoundError, ParlourError, TransportError, UsageError, error
 from parlour.identity.device_list import Device, DeviceListEntry, DeviceListState, next_entry
@@ -71,7 +72,7 @@ class Devices:
     def __init__(self, room: Room, records: Mapping[Namespace, Mapping[bytes, bytes]]) -> None:
         self._room = room
         self._board = NoticeBoard(records)
-        self.editor = ListEditor(room, self._board.ours)
+        self.editor = ListEditor(room, self._board.ours, SignedEntry.load(records))
         self._host = Host(room, self.editor, PendingAnswer.load(records))
         self._noting = asyncio.Lock()
 

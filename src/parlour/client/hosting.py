@@ -1,8 +1,8 @@
 """An old device takes a new one into its account; the new one's half is `linking`.
 
 The answer, which holds what the new device needs, is on this disk before the entry that adds the
-device leaves: whenever this program dies, the next one hands it over (`deliver`), as long as the
-code is good. Until the entry is there, the server takes no answer.
+device leaves: whenever this program dies, the next one sends the entry again and hands the answer
+over (`deliver`), as long as the code is good. Until the entry is there, the server takes no answer.
 """
 
 from __future__ import annotations
@@ -58,6 +58,11 @@ class PendingAnswer(Struct, frozen=True):
     mailbox: bytes
     message: bytes
     until: int
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the code that it answers has expired."""
+        return time.time() >= self.until
 
     def change(self) -> Change:
         """The record to write."""
@@ -264,17 +269,21 @@ class Host:
 
     async def deliver(self) -> None:
         """Hand over what an earlier program could not, if there is something."""
-        if self.pending is None or self._busy.locked():
+        pending = self.pending
+        if pending is None or self._busy.locked():
             return
         async with self._busy:
             try:
+                if not pending.is_over:
+                    await self._editor.resend()
                 await self._hand_over()
             except TransportError:
                 raise
-            except ParlourError:
+            except ParlourError as problem:
                 # The code was used or has expired, or the device is not on the list: it was not
                 # taken in, or stands on the list and was never used.
-                pass
+                await self._refuse(pending.mailbox, problem)
+                await self._forget()
 
     async def _hand_over(self) -> None:
         """Leave the answer in the mailbox; what can't be left any more is forgotten."""
@@ -282,7 +291,7 @@ class Host:
         if pending is None:
             return
         try:
-            if time.time() >= pending.until:
+            if pending.is_over:
                 raise AccessError(Code.LINK_EXPIRED)
             await self._answer(pending.mailbox, 1, pending.message)
         except TransportError:

@@ -15,22 +15,20 @@ from typing import Final
 
 from parlour.client import login, new_device
 from parlour.client.account import Account
+from parlour.client.arrival import Arrival
 from parlour.client.connection import LOGIN_PATH, Connection
 from parlour.client.home import Home
 from parlour.client.login import Channel, Target
 from parlour.client.new_device import MadeDevice
-from parlour.client.registration import home_folder, log_in_home, logged_in, own_device
-from parlour.client.set_up import SetUp, begin_anew
+from parlour.client.registration import home_folder, log_in_home
+from parlour.client.set_up import SetUp
 from parlour.client.tls import Authorities
 from parlour.client.unlock import Unlocked, open_with
 from parlour.client.workers import run_slow
-from parlour.conversation.beginning import first_changes
-from parlour.conversation.changes import Change
-from parlour.conversation.contact import Contact
 from parlour.conversation.records import read_own
 from parlour.errors import AccessError, AuthenticationError, Code, ParlourError, SecurityStop, error
 from parlour.identity import proofs
-from parlour.identity.device_list import DeviceListEntry, DeviceListState, next_entry
+from parlour.identity.device_list import Device, DeviceListEntry, DeviceListState, next_entry
 from parlour.identity.vault import AccountSecret
 from parlour.login import LoginProof, account_name
 from parlour.primitives.random import system_random
@@ -42,19 +40,6 @@ from parlour.wire.vaults import StoredVaults
 
 # As often as another device may change the list between our reading and our writing.
 TRIES: Final = 3
-# What a server answers instead of taking the device in.
-_REFUSALS: Final = frozenset(
-    {
-        Code.LOGIN_FAILED,
-        Code.LOGIN_EXPIRED,
-        Code.LOGIN_BINDING,
-        Code.PASSPHRASE_REFUSED,
-        Code.DEVICE_LIST_APPROVAL,
-        Code.DEVICE_LIST_CONFLICT,
-        Code.DEVICE_LIST_INVALID,
-        Code.LIMIT_COUNT,
-    }
-)
 
 
 async def join_by_passphrase(
@@ -77,7 +62,7 @@ async def join_by_passphrase(
     shows does not fit, and `TransportError`.
     """
     joining = _Joining(place, account_name(name), passphrase, device_name)
-    set_up = SetUp(joining.finish, joining.make, _REFUSALS)
+    set_up = SetUp(joining.finish, joining.make)
     await set_up.run(home_folder(folder), passphrase, keychain)
 
 
@@ -99,6 +84,8 @@ class _Joining:
         self._name = name
         self._passphrase = passphrase
         self._device_name = device_name
+        # Whether what an earlier try has signed is worth nothing any more.
+        self._overtaken = False
 
     async def finish(self, home: Home) -> bool:
         """Log in, if the server took the device in before the last try ended."""
@@ -126,14 +113,17 @@ class _Joining:
 
     async def _make(self, home: Home) -> None:
         place, now = self._place, int(time.time())
-        # Whose device it is, is known only when it has proved the passphrase.
-        device = await run_slow(new_device.make_device, system_random(ID_SIZE), now)
+        kept = await Arrival.kept(home)
+        if kept is None or self._overtaken:
+            # Whose device it is, is known only when it has proved the passphrase.
+            device = await run_slow(new_device.make_device, system_random(ID_SIZE), now)
+        else:
+            device = kept.device
         async with await Connection.open(place.address, LOGIN_PATH, place.trust) as connection:
             channel = await login.greet(connection, place, self._name, now)
             opened = await self._open(connection, channel, device)
-            device = device.of_account(opened.state.account_id)
-            entry = self._entry(opened, device)
-            await begin_anew(home, self._first_records(opened, device, entry))
+            arrival = self._arrival(opened, device, kept)
+            await arrival.keep(home, self._name, self._account(opened))
             signed = proofs.join(
                 server=channel.server,
                 pin=channel.pin,
@@ -142,11 +132,26 @@ class _Joining:
                 transcript=opened.proof.transcript,
             )
             request = JoinFinish(
-                entry.encode(), device.uploaded, device.local.signature_key.sign(signed)
+                arrival.entry.encode(),
+                arrival.device.uploaded,
+                device.local.signature_key.sign(signed),
             )
             answer = await connection.ask(Kind.JOIN_FINISH, request, LoggedIn)
             login.check_ids(answer, opened.state.account_id, device.device_id)
-        await logged_in(home, answer.token)
+        await arrival.finish(home, answer.token)
+
+    def _arrival(self, opened: _Opened, device: MadeDevice, kept: Arrival | None) -> Arrival:
+        """The device and its entry: what an earlier try has signed, or new ones."""
+        state = opened.state
+        if kept is not None and kept.is_next(state) == self._overtaken:
+            # The passphrase was proved for the other device: once more.
+            self._overtaken = not self._overtaken
+            raise error(Code.DEVICE_LIST_CONFLICT)
+        if kept is not None and not self._overtaken:
+            return kept
+        others = state.devices if kept is None else kept.others(state)
+        device = device.of_account(state.account_id)
+        return Arrival(device, self._entry(opened, others, device))
 
     async def _open(self, connection: Connection, channel: Channel, device: MadeDevice) -> _Opened:
         proof = await login.prove_password(connection, channel, self._passphrase, device.device_id)
@@ -162,33 +167,29 @@ class _Joining:
         _check(entry, answer, unlocked)
         return _Opened(channel, proof, unlocked, DeviceListState.after(entry))
 
-    def _entry(self, opened: _Opened, device: MadeDevice) -> DeviceListEntry:
+    def _entry(
+        self, opened: _Opened, others: tuple[Device, ...], device: MadeDevice
+    ) -> DeviceListEntry:
         """The entry that adds the device. No old device is here to approve it."""
         state = opened.state
         listed = device.listed(opened.unlocked.secret, self._device_name)
-        devices = (*state.devices, listed)
+        devices = (*others, listed)
         entry = next_entry(state, opened.unlocked.account_key, devices, device.made_at)
         if state.wants_approval(entry):
             raise SecurityStop(Code.DEVICE_LIST_APPROVAL, "link it with an old device")
         return entry
 
-    def _first_records(
-        self, opened: _Opened, device: MadeDevice, entry: DeviceListEntry
-    ) -> list[Change]:
+    def _account(self, opened: _Opened) -> Account:
         channel, place = opened.channel, self._place
-        account = Account(
+        return Account(
             server=channel.server,
             host=place.address.host,
             port=place.address.port,
             pins=() if isinstance(place.trust, Authorities) else (channel.pin,),
             token="",
             secret=opened.unlocked.secret.reveal(),
-            begun=True,
             vaults=opened.unlocked.vaults.number,
         )
-        own = own_device(device, channel.server, self._name, first=False)
-        contact = Contact(name=self._name, head=entry)
-        return [*first_changes(own, contact, device.prekeys), account.change()]
 
 
 def _check(entry: DeviceListEntry, answer: Joinable, unlocked: Unlocked) -> None:

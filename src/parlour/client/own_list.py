@@ -1,15 +1,15 @@
 """Change our own device list, on top of whatever other devices made of it meanwhile.
 
 Two devices may change the list at once; one of them is second, and is told. It reads what the
-first one made, and tries again on top of that. What was sent once and may have arrived is never
-signed a second time in other words: a server that held both could show one to each of two people.
+first one made, and tries again on top of that. What was signed once and may have arrived is never
+signed a second time in other words (`signed_entry`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias
 
@@ -17,6 +17,7 @@ from parlour.client.account import Account
 from parlour.client.device_lists import Ask, read_on
 from parlour.client.engine import Engine
 from parlour.client.link import Link
+from parlour.client.signed_entry import SignedEntry
 from parlour.client.store import LocalStore
 from parlour.client.unlock import Unlocked, unlock
 from parlour.conversation.changes import Change
@@ -41,7 +42,7 @@ READING: Final = 10.0
 class Draft:
     """The next entry of our list, signed, with the first prekeys of devices that it adds.
 
-    `before` is written to this disk before the entry leaves; `vaults` come with a new recovery key.
+    `before` is written to this disk with the entry; `vaults` come with a new recovery key.
     """
 
     entry: DeviceListEntry
@@ -105,11 +106,21 @@ class Room:
 
 
 class ListEditor:
-    """Appends entries. `note` gives the changes that make an entry known as our own."""
+    """Appends entries. `note` gives the changes that make an entry known as our own.
 
-    def __init__(self, room: Room, note: Callable[[DeviceListEntry], list[Change]]) -> None:
+    `signed` is the last one that an earlier program has signed.
+    """
+
+    def __init__(
+        self,
+        room: Room,
+        note: Callable[[DeviceListEntry], list[Change]],
+        signed: SignedEntry | None = None,
+    ) -> None:
+        self.lock = asyncio.Lock()
         self._room = room
         self._note = note
+        self._signed = signed
 
     async def append(self, make: Make) -> DeviceListEntry | None:
         """Append what `make` makes; returns the entry, or None where nothing is to change.
@@ -117,37 +128,91 @@ class ListEditor:
         Raises `DEVICE_LIST_CONFLICT` where others were quicker each time, `SecurityStop` where the
         server shows a list that can't be, and what `make` raises.
         """
-        last = await self.newest()
-        for _ in range(TRIES):
-            draft = make(DeviceListState.after(last))
-            if draft is None:
-                return None
-            draft = self._approved(draft, DeviceListState.after(last))
-            await self.expect(draft.entry, draft.before)
-            later = await self._try(draft, last)
-            if later is None:
-                await self.taken_in(draft.entry)
-                return draft.entry
-            last = later
+        async with self.lock:
+            for _ in range(TRIES):
+                last, signed = await self._prepare(make)
+                if signed is None or await self._send(signed, last):
+                    return None if signed is None else signed.entry
         raise error(Code.DEVICE_LIST_CONFLICT, "each time it was tried; try again later")
+
+    async def prepare(self, make: Make) -> DeviceListEntry | None:
+        """The next entry, signed and on this disk, for a request that changes more than the list.
+
+        Hold `lock` until it was sent.
+        """
+        _, signed = await self._prepare(make)
+        return None if signed is None else signed.entry
+
+    async def _prepare(self, make: Make) -> tuple[DeviceListEntry, SignedEntry | None]:
+        """The list's last entry, and the next one, signed and on this disk.
+
+        What was signed before and may have left comes first (`signed_entry`): it is this entry, if
+        it says the same, or it is sent here, and the next one is made on top of it. A device that
+        it takes in was waiting for an answer that nobody gives it any more; it leaves again.
+        """
+        unused: frozenset[bytes] = frozenset()
+        for _ in range(TRIES):
+            last = await self.newest()
+            state = DeviceListState.after(last)
+            draft = make(_without(state, unused))
+            earlier = self._signed
+            if earlier is None or not earlier.is_next(state):
+                return last, None if draft is None else await self._sign(draft, state)
+            if draft is not None and earlier.says(draft.entry):
+                return last, await self._keep(replace(draft, entry=earlier.entry))
+            await self._send_earlier(earlier, last)
+            unused |= {each.device_id for each in earlier.prekeys}
+        raise error(Code.DEVICE_LIST_CONFLICT, "each time it was tried; try again later")
+
+    async def resend(self) -> None:
+        """Send what was signed before, if the list has not come so far; else do nothing.
+
+        Raises `USAGE_STATE` where only a person can help.
+        """
+        async with self.lock:
+            earlier = self._signed
+            if earlier is None or earlier.entry.number <= self._room.contact.head.number:
+                return
+            last = await self.newest()
+            if earlier.is_next(DeviceListState.after(last)):
+                await self._send_earlier(earlier, last)
 
     async def newest(self) -> DeviceListEntry:
         """The last entry of our list, which the server must show on top of what we know."""
         known = self._room.contact.head
         return [known, *await read_on(self._room.ask, known)][-1]
 
-    async def expect(self, entry: DeviceListEntry, before: Sequence[Change] = ()) -> None:
-        """Write down, before it leaves, that an entry is our own."""
-        await self._room.store.apply([*self._note(entry), *before])
+    async def _sign(self, draft: Draft, state: DeviceListState) -> SignedEntry:
+        entry = draft.entry
+        if state.wants_approval(entry):
+            entry = entry.approve(self._room.device_key)
+        return await self._keep(replace(draft, entry=entry))
 
-    def _approved(self, draft: Draft, state: DeviceListState) -> Draft:
-        if not state.wants_approval(draft.entry):
-            return draft
-        return replace(draft, entry=draft.entry.approve(self._room.device_key))
+    async def _keep(self, draft: Draft) -> SignedEntry:
+        """Write down, before it leaves, what is about to leave, and that it is our own."""
+        signed = SignedEntry(draft.entry, draft.prekeys, draft.vaults)
+        changes = [*self._note(draft.entry), *draft.before, signed.change()]
+        await self._room.store.apply(changes)
+        self._signed = signed
+        return signed
 
-    async def _try(self, draft: Draft, last: DeviceListEntry) -> DeviceListEntry | None:
-        """Append an entry after `last`: None if it was, else the last one that others made."""
-        body = AppendDeviceList(draft.entry.encode(), list(draft.prekeys) or None, draft.vaults)
+    async def _send_earlier(self, earlier: SignedEntry, last: DeviceListEntry) -> None:
+        try:
+            await self._send(earlier, last)
+        except ConflictError as problem:
+            if problem.code is not Code.VAULT_CONFLICT:
+                raise
+            # Its vaults are out of date, and new ones need the paper.
+            raise error(
+                Code.USAGE_STATE,
+                "a new recovery key was begun on this device and not finished; "
+                "make any change to the list of devices on another device first",
+            ) from problem
+
+    async def _send(self, signed: SignedEntry, last: DeviceListEntry) -> bool:
+        """Append an entry after `last`: False where another device's stands in its place."""
+        entry = signed.entry
+        body = AppendDeviceList(entry.encode(), list(signed.prekeys) or None, signed.vaults)
         for _ in range(TRIES):
             try:
                 await self._room.link.ask(Kind.APPEND_DEVICE_LIST, body, Nothing)
@@ -156,13 +221,14 @@ class ListEditor:
                 known = isinstance(problem, TransportError)
                 if not known and problem.code is not Code.DEVICE_LIST_CONFLICT:
                     raise
-            else:
-                return None
-            # Whether it was ours that came first, the list itself tells.
-            later = await read_on(self._room.ask, last)
-            if later:
-                ours = later[0].hash() == draft.entry.hash()
-                return None if ours else later[-1]
+                # Whether it was ours that came first, the list itself tells.
+                later = await read_on(self._room.ask, last)
+                if not later:
+                    continue
+                if later[0].hash() != entry.hash():
+                    return False
+            await self.taken_in(entry)
+            return True
         raise error(Code.DEVICE_LIST_CONFLICT, "and the server does not show that change")
 
     async def taken_in(self, entry: DeviceListEntry) -> None:
@@ -171,3 +237,9 @@ class ListEditor:
         with contextlib.suppress(ParlourError):
             await self._room.engine.step(lambda machine, now: machine.pushed(push, now))
             await self._room.until(lambda: self._room.contact.head.number >= entry.number, READING)
+
+
+def _without(state: DeviceListState, device_ids: Collection[bytes]) -> DeviceListState:
+    """A list as the next entry is made from it, where some devices leave with that one."""
+    stay = tuple(device for device in state.devices if device.device_id not in device_ids)
+    return replace(state, devices=stay)

@@ -19,7 +19,7 @@ from typing import Final
 from parlour.client import vault_file
 from parlour.client.home import Home, new_lock
 from parlour.client.login import stretched_for
-from parlour.client.own_list import ListEditor, Room
+from parlour.client.own_list import Draft, ListEditor, Room
 from parlour.client.unlock import Unlocked
 from parlour.client.vaults import new_vaults, sign_record
 from parlour.client.workers import run_slow
@@ -110,6 +110,8 @@ class Passwords:
         conflict: ParlourError | None = None
         for _ in range(TRIES):
             try:
+                # What was signed before may bring other vaults, which are changed here.
+                await self._editor.resend()
                 unlocked = await self._unlock(password, change)
                 if unlocked is not None:
                     await self._change_once(unlocked, change)
@@ -141,8 +143,15 @@ class Passwords:
         return unlocked if change.remove & listed else None
 
     async def _change_once(self, unlocked: Unlocked, change: _Change) -> None:
+        async with self._editor.lock:
+            entry = await self._editor.prepare(lambda state: _without(state, unlocked, change))
+            await self._change_with(entry, unlocked, change)
+
+    async def _change_with(
+        self, entry: DeviceListEntry | None, unlocked: Unlocked, change: _Change
+    ) -> None:
+        """Change record and vaults in one step, and the device list where there is an entry."""
         own, server = self._room.own, self._room.account.server
-        entry = await self._without(change.remove, unlocked)
         registration = await self._register(change.password)
         content = replace(
             unlocked.content,
@@ -174,26 +183,20 @@ class Passwords:
         if entry is not None:
             await self._editor.taken_in(entry)
 
-    async def _without(
-        self, leaving: frozenset[bytes], unlocked: Unlocked
-    ) -> DeviceListEntry | None:
-        """The entry that removes devices, if any of them is there."""
-        if not leaving:
-            return None
-        state = DeviceListState.after(await self._editor.newest())
-        stay = tuple(device for device in state.devices if device.device_id not in leaving)
-        if len(stay) == len(state.devices):
-            return None
-        entry = next_entry(state, unlocked.account_key, stay, int(time.time()))
-        await self._editor.expect(entry)
-        return entry
-
     async def _register(self, password: str) -> Registration:
         room = self._room
         stretched = await stretched_for(room.account.server, room.own.name, password)
         state, request = await run_slow(ClientRegistration.start, stretched)
         challenge = await room.ask(Kind.PASSWORD_START, PasswordStart(request), RegisterChallenge)
         return await run_slow(state.finish, challenge.response)
+
+
+def _without(state: DeviceListState, unlocked: Unlocked, change: _Change) -> Draft | None:
+    """The entry that removes devices, if any of them is there."""
+    stay = tuple(device for device in state.devices if device.device_id not in change.remove)
+    if len(stay) == len(state.devices):
+        return None
+    return Draft(next_entry(state, unlocked.account_key, stay, int(time.time())))
 
 
 async def opens(folder: Path, password: str) -> bool:

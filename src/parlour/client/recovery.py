@@ -21,20 +21,20 @@ from typing import Final
 from parlour.client import login, new_device
 from parlour.client.account import Account
 from parlour.client.address import Address
+from parlour.client.arrival import Arrival, listed_in
 from parlour.client.connection import LOGIN_PATH, Connection
 from parlour.client.home import Home, new_lock
 from parlour.client.login import Target
 from parlour.client.recovery_talk import Proved, Reset, prove
-from parlour.client.registration import home_folder, log_in_home, logged_in, own_device
-from parlour.client.set_up import SetUp, begin_anew
+from parlour.client.registration import home_folder, log_in_home, logged_in
+from parlour.client.set_up import SetUp
 from parlour.client.tls import Authorities, Shown
 from parlour.client.workers import run_slow
-from parlour.conversation.beginning import first_changes
 from parlour.conversation.changes import Namespace
 from parlour.conversation.contact import Contact
 from parlour.conversation.records import read_own
 from parlour.errors import AccessError, Code, ParlourError, SecurityStop, error
-from parlour.identity.device_list import next_entry
+from parlour.identity.device_list import DeviceListEntry, next_entry
 from parlour.identity.device_name import open_device_name
 from parlour.identity.recovery import RecoveryKey
 from parlour.login import account_name
@@ -42,19 +42,6 @@ from parlour.primitives.signature import Ed25519PrivateKey
 
 # As often as another device may change the account between our reading and our writing.
 TRIES: Final = 3
-# What a server answers instead of changing anything.
-_REFUSALS: Final = frozenset(
-    {
-        Code.RECOVERY_FAILED,
-        Code.LOGIN_EXPIRED,
-        Code.LOGIN_BINDING,
-        Code.DEVICE_LIST_APPROVAL,
-        Code.DEVICE_LIST_CONFLICT,
-        Code.DEVICE_LIST_INVALID,
-        Code.VAULT_CONFLICT,
-        Code.LIMIT_COUNT,
-    }
-)
 
 
 def place_at(text: str) -> Target:
@@ -156,7 +143,7 @@ async def recover(
     recovering = _Recovering(
         place, account_name(name), key, new_password, device_name, remove_others=remove_others
     )
-    set_up = SetUp(recovering.finish, recovering.make, _REFUSALS)
+    set_up = SetUp(recovering.finish, recovering.make)
     await set_up.run(home_folder(folder), new_password, keychain)
 
 
@@ -182,8 +169,11 @@ class _Recovering:
 
     async def finish(self, home: Home) -> bool:
         """Log in, if the server took the device before the last try ended."""
-        if read_own(await home.store.records()).name != self._name:
+        records = await home.store.records()
+        if read_own(records).name != self._name:
             raise error(Code.HOME_EXISTS, "an unfinished recovery of another account")
+        if not self._is_whole(listed_in(records)):
+            return False
         try:
             await log_in_home(home, self._password)
         except AccessError as problem:
@@ -192,6 +182,10 @@ class _Recovering:
                 return False
             raise
         return True
+
+    def _is_whole(self, entry: DeviceListEntry) -> bool:
+        """Whether an entry says all that is wanted: an earlier try may have wanted less."""
+        return not self._remove_others or len(entry.devices) == 1
 
     async def make(self, home: Home) -> None:
         """Do all of it, once more where another device changed the account meanwhile."""
@@ -209,17 +203,7 @@ class _Recovering:
         async with await Connection.open(place.address, LOGIN_PATH, place.trust) as connection:
             channel = await login.greet(connection, place, self._name, now)
             proved = await prove(connection, channel, self._key)
-            state, secret = proved.state, proved.recovered.secret
-            device = await run_slow(new_device.make_device, state.account_id, now)
-            stay = () if self._remove_others else state.devices
-            entry = next_entry(
-                state,
-                proved.account_key,
-                (*stay, device.listed(secret, self._device_name)),
-                now,
-            )
-            if state.wants_approval(entry):
-                entry = entry.approve(self._key.proof_key())
+            arrival = await self._arrival(home, proved, now)
             reset = await Reset.start(connection, proved, self._password)
             account = Account(
                 server=channel.server,
@@ -227,21 +211,33 @@ class _Recovering:
                 port=place.address.port,
                 pins=() if isinstance(place.trust, Authorities) else (channel.pin,),
                 token="",
-                secret=secret.reveal(),
-                begun=True,
+                secret=proved.recovered.secret.reveal(),
                 vaults=proved.next_number,
             )
-            own = own_device(device, channel.server, self._name, first=False)
-            contact = Contact(name=self._name, head=entry)
-            first = first_changes(own, contact, device.prekeys)
-            await begin_anew(home, [*first, account.change()])
+            await arrival.keep(home, self._name, account)
             token = await reset.finish(
-                device.local.signature_key,
-                entry=entry,
-                prekeys=device.uploaded,
+                arrival.device.local.signature_key,
+                entry=arrival.entry,
+                prekeys=arrival.device.uploaded,
                 end_sessions=self._remove_others,
             )
-        await logged_in(home, token)
+        if not self._is_whole(arrival.entry):
+            raise error(Code.DEVICE_LIST_CONFLICT, "others were left by an earlier try")
+        await arrival.finish(home, token)
+
+    async def _arrival(self, home: Home, proved: Proved, now: int) -> Arrival:
+        """The device and its entry: what an earlier try has signed, or new ones."""
+        state, kept = proved.state, await Arrival.kept(home)
+        if kept is not None and kept.is_next(state):
+            return kept
+        others = state.devices if kept is None else kept.others(state)
+        device = await run_slow(new_device.make_device, state.account_id, now)
+        listed = device.listed(proved.recovered.secret, self._device_name)
+        stay = () if self._remove_others else others
+        entry = next_entry(state, proved.account_key, (*stay, listed), now)
+        if state.wants_approval(entry):
+            entry = entry.approve(self._key.proof_key())
+        return Arrival(device, entry)
 
 
 # --- A new password for a home that opens --------------------------------------------------

@@ -18,6 +18,7 @@ from parlour.client.address import Address
 from parlour.client.home import Home, new_lock
 from parlour.client.inviter import Inviter
 from parlour.client.set_up import SetUp, begin_anew
+from parlour.client.signed_entry import SignedEntry
 from parlour.client.tls import Authorities, Pinned
 from parlour.client.workers import run_slow
 from parlour.conversation.beginning import first_changes
@@ -101,7 +102,7 @@ class _SigningUp:
         text = password.reveal() if isinstance(password, Passphrase) else password
         records = await home.store.records()
         own = read_own(records)
-        if own.name != self._name:
+        if own.name != self._name or SignedEntry.load(records) is not None:
             raise error(Code.HOME_EXISTS, "an unfinished registration of another name")
         try:
             await log_in_home(home, text)

@@ -26,12 +26,13 @@ class SetUp:
     """One way to a home.
 
     `finish` finishes what an earlier try has left, if the server knows it, and says whether it
-    did. `make` does all of it. `refusals` are what a server answers instead of making anything.
+    did. `make` does all of it. `refusals` are what a server answers instead of making anything;
+    there are none where what was signed must stay (`signed_entry`).
     """
 
     finish: Finish
     make: Step
-    refusals: frozenset[Code]
+    refusals: frozenset[Code] = frozenset()
 
     async def run(self, path: Path, password: str, keychain: str | None) -> None:
         """Make the home in `path`, or finish it; leave none where the server refuses."""

@@ -106,11 +106,16 @@ async def test_where_an_old_device_must_approve_a_passphrase_is_not_enough(
     assert await code_of(join(lenient)) == Code.DEVICE_LIST_APPROVAL
     with patch.object(joining._Joining, "_entry", _without_looking):
         # A program of somebody else's, which has the passphrase: the server looks as well.
+        assert not (lenient.home("new") / "vault.json").exists()
         assert await code_of(join(lenient)) == Code.DEVICE_LIST_APPROVAL
-    assert not (lenient.home("new") / "vault.json").exists()
+    # What was signed stays, until an old device has changed the list in its place.
+    assert (await held(lenient, "new", SAID)).account.begun
+    await change_list(await held(lenient, "dora", SAID), SAID, needs_approval=False)
+    await join(lenient)
+    assert len((await held(lenient, "new", SAID)).contact.head.devices) == 2
 
 
-def _without_looking(self: Any, opened: Any, device: Any) -> Any:
+def _without_looking(self: Any, opened: Any, others: Any, device: Any) -> Any:
     state = replace(opened.state, needs_approval=False)
     listed = device.listed(opened.unlocked.secret)
     devices = (*state.devices, listed)

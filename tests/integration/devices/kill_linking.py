@@ -25,6 +25,7 @@ from parlour.client.linking import Comparison
 from parlour.client.login import Target
 from parlour.client.tls import Shown
 from parlour.errors import Code, ParlourError
+from tests.entries import note_entries
 from tests.integration.kill_steps import MAX_STEPS, finish, in_child, killer
 from tests.town import PASSWORD, Town, cheap_homes, next_texts, quick_passwords
 
@@ -48,6 +49,7 @@ def main() -> None:
             os.kill(server, signal.SIGKILL)
             finish(server)
         found = json.loads((place / "found").read_text())
+        found["entries"] = (place / "entries").read_text().splitlines()
         print(json.dumps({"step": number, "killed": killed, "tries": tries, **found}), flush=True)
         shutil.rmtree(place)
         if not killed:
@@ -141,6 +143,7 @@ async def serve(town: Town, ready: Tell) -> None:
 
 
 async def show(town: Town, tell: Tell) -> None:
+    note_entries(town.folder / "entries")
     async with town.open("alice") as alice:
         await alice.devices.show(PASSWORD, show=tell, compare=yes, name="laptop")
 
@@ -166,6 +169,7 @@ async def link_new(town: Town, tell: Tell) -> None:
 async def scan(town: Town, text: str, number: int) -> None:
     if number:
         killer(number)
+    note_entries(town.folder / "entries")
     async with town.open("alice") as alice:
         if not number and await delivered(alice):
             return
@@ -174,19 +178,20 @@ async def scan(town: Town, text: str, number: int) -> None:
 
 
 async def delivered(alice: Client) -> bool:
-    """Whether the device is on the list, and has its answer or gets it now."""
-    known = len(await alice.devices.list()) == 2
-    while known and alice.devices._host.pending is not None:
-        seen = alice._engine.changed.count
-        if alice.devices._host.pending is not None:
-            async with asyncio.timeout(30):
+    """Whether the device is on the list and has its answer, once what could be done was done."""
+    await alice.connected()
+    async with asyncio.timeout(30):
+        while alice.devices._host.pending is not None:
+            seen = alice._engine.changed.count
+            if alice.devices._host.pending is not None:
                 await alice._engine.changed.wait(seen)
-    return known
+    return len(await alice.devices.list()) == 2
 
 
 async def remove(town: Town, number: int) -> None:
     if number:
         killer(number)
+    note_entries(town.folder / "entries")
     async with town.open("alice") as alice:
         try:
             await alice.devices.remove(["laptop"], PASSWORD)

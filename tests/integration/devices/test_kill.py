@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.entries import signed_once
 from tests.integration.test_kill_processes import CHECKOUT, STRIDE, posix
 from tests.town import Town
 
@@ -37,6 +38,9 @@ async def run_steps(story: str, town: Town, folder: Path, first: int = 1) -> lis
     assert process.returncode == 0, output.decode()[-2000:] + errors.decode()[-6000:]
     runs = [json.loads(line) for line in output.decode().splitlines()]
     assert not runs[-1]["killed"]
+    for run in runs:
+        # What left before the kill may be in a server's hands, whatever it showed of it.
+        assert signed_once(run["entries"]), run
     return runs
 
 
