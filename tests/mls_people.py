@@ -52,7 +52,7 @@ class Person:
 
     def key_package(self, *, last_resort: bool = False) -> KeyPackageBundle:
         return KeyPackageBundle.create(
-            self.identity, NOW, last_resort=last_resort, random=self.random
+            self.identity, NOW, last_resort=last_resort, grease=True, random=self.random
         )
 
     def create(self, group_id: bytes = b"group", extensions: Extensions = NO_EXTENSIONS) -> Group:

@@ -22,6 +22,7 @@ const { version } = JSON.parse(readFileSync(new URL("package.json", place)));
 const hex = (bytes) => Buffer.from(bytes).toString("hex");
 const raw = (text) => new Uint8Array(Buffer.from(text, "hex"));
 const clients = new Map();
+const ids = new Map();
 let suite;
 let numbers = 0;
 
@@ -53,8 +54,11 @@ const operations = {
     suite = core.cipherSuiteFromU16(number);
     return { version };
   },
+  // A name of the form that core-crypto wants, for a member that another library makes.
   async client_id() {
-    return { identity: hex(makeId().copyBytes()) };
+    const id = makeId();
+    ids.set(hex(id.copyBytes()), id);
+    return { identity: hex(id.copyBytes()) };
   },
   async key_package({ client }) {
     const id = makeId();
@@ -69,6 +73,7 @@ const operations = {
       return context.generateKeyPackage(who.credential);
     });
     clients.set(client, who);
+    ids.set(hex(id.copyBytes()), id);
     return { key_package: hex(keyPackage.serialize()), identity: hex(id.copyBytes()) };
   },
   async create({ client, group }) {
@@ -96,14 +101,10 @@ const operations = {
   async update({ client }) {
     return committed(clients.get(client), (context, group) => context.updateKeyingMaterial(group));
   },
-  async remove({ client, removed, user, device }) {
-    const id = removed
-      ? clients.get(removed).id
-      : new core.ClientId(
-          new core.Uuid(user),
-          new core.DeviceId(BigInt(device)),
-          "parlour.example",
-        );
+  async remove({ client, removed, identity, user, device }) {
+    const known = removed ? clients.get(removed).id : ids.get(identity);
+    const id =
+      known ?? new core.ClientId(new core.Uuid(user), new core.DeviceId(BigInt(device)), "parlour.example");
     return committed(clients.get(client), (context, group) =>
       context.removeClientsFromConversation(group, [id]),
     );

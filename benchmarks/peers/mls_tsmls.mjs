@@ -1,12 +1,15 @@
-// A member of an MLS group by ts-mls, for tests/interop and benchmarks/mls.py.
+// Members of MLS groups by ts-mls, for tests/interop and benchmarks/mls.py.
 //
 // One JSON request a line, {"op": NAME, "client": NAME, ...}, one JSON answer. Byte strings are hex.
-// Operations: key_package, create, add, join, process, update, remove, encrypt, decrypt,
-// authenticator, propose_update, commit. Each answer holds "us", the microseconds that ts-mls took.
+// Each answer holds "us", the microseconds that ts-mls took, or "error".
 
 import * as readline from "node:readline";
 import { readFileSync } from "node:fs";
 import * as mls from "ts-mls";
+import { encode } from "ts-mls/codec/tlsEncoder.js";
+import { varLenDataEncoder } from "ts-mls/codec/variableLength.js";
+import { createGroupInfoWithRatchetTree } from "ts-mls/createCommit.js";
+import { decodeRatchetTree, encodeRatchetTree } from "ts-mls/ratchetTree.js";
 
 const manifest = new URL("node_modules/ts-mls/package.json", import.meta.url);
 const version = JSON.parse(readFileSync(manifest)).version;
@@ -25,30 +28,119 @@ const lifetime = () => {
 
 const config = {
   keyRetentionConfig: mls.defaultKeyRetentionConfig,
-  lifetimeConfig: mls.defaultLifetimeConfig,
+  // The default takes no key package that lives longer than a month.
+  lifetimeConfig: { maximumTotalLifetime: 1n << 63n, validateLifetimeOnReceive: false },
   keyPackageEqualityConfig: mls.defaultKeyPackageEqualityConfig,
   paddingConfig: { kind: "padUntilLength", padUntilLength: 0 },
   authService: mls.defaultAuthenticationService,
 };
 
+const message = (wireformat, field, value) =>
+  hex(mls.encodeMlsMessage({ version: "mls10", wireformat, [field]: value }));
+
+const answerOf = (made) => ({
+  commit: hex(mls.encodeMlsMessage(made.commit)),
+  welcome: made.welcome ? message("mls_welcome", "welcome", made.welcome) : null,
+});
+
 async function commitWith(client, extraProposals) {
   const made = await mls.createCommit(
-    { state: client.state, cipherSuite: suite },
+    { state: client.state, cipherSuite: suite, pskIndex: psksOf(client) },
     { wireAsPublicMessage: client.public, extraProposals, ratchetTreeExtension: true },
   );
   client.pending = made.newState;
-  return {
-    commit: hex(mls.encodeMlsMessage(made.commit)),
-    welcome: made.welcome
-      ? hex(
-          mls.encodeMlsMessage({
-            version: "mls10",
-            wireformat: "mls_welcome",
-            welcome: made.welcome,
-          }),
-        )
-      : null,
+  return answerOf(made);
+}
+
+const externalPsks = {};
+const psksOf = (client) => mls.makePskIndex(client.state, externalPsks);
+
+// A proposal as a request names it.
+function proposalOf({ kind, leaf, key_package, psk_id, extensions }) {
+  switch (kind) {
+    case "add":
+      return { proposalType: "add", add: { keyPackage: decode(key_package).keyPackage } };
+    case "remove":
+      return { proposalType: "remove", remove: { removed: leaf } };
+    case "psk":
+      return {
+        proposalType: "psk",
+        psk: {
+          preSharedKeyId: {
+            psktype: "external",
+            pskId: raw(psk_id),
+            pskNonce: suite.rng.randomBytes(suite.kdf.size),
+          },
+        },
+      };
+    case "extensions":
+      return {
+        proposalType: "group_context_extensions",
+        groupContextExtensions: {
+          extensions: extensions.map(([extensionType, data]) => ({
+            extensionType,
+            extensionData: raw(data),
+          })),
+        },
+      };
+    default:
+      throw new Error(`no proposal ${kind}`);
+  }
+}
+
+// A tree as the ratchet_tree extension holds it, for a Welcome without one.
+function treeOf(text) {
+  return text ? decodeRatchetTree(raw(text), 0)[0] : undefined;
+}
+
+// ts-mls's own processMessage forgets the pre-shared keys when a message is private.
+async function take(body, state, psks, impl) {
+  if (body.wireformat === "mls_private_message")
+    return mls.processPrivateMessage(state, body.privateMessage, psks, impl, mls.acceptAll);
+  const done = await mls.processPublicMessage(
+    state,
+    body.publicMessage,
+    psks,
+    impl,
+    mls.acceptAll,
+  );
+  return { ...done, kind: "newState" };
+}
+
+// The upstream form of a scenario: join by the Welcome, follow each epoch, give the authenticators.
+async function follow(scenario) {
+  const kp = decode(scenario.key_package).keyPackage;
+  const keys = {
+    initPrivateKey: raw(scenario.init_priv),
+    hpkePrivateKey: raw(scenario.encryption_priv),
+    signaturePrivateKey: raw(scenario.signature_priv),
   };
+  const psks = Object.fromEntries(
+    scenario.external_psks.map(({ psk_id, psk }) => [mls.bytesToBase64(raw(psk_id)), raw(psk)]),
+  );
+  const name = Object.keys(mls.ciphersuites).find(
+    (key) => mls.ciphersuites[key] === scenario.cipher_suite,
+  );
+  const impl = await mls.getCiphersuiteImpl(mls.getCiphersuiteFromName(name));
+  let state = await mls.joinGroup(
+    decode(scenario.welcome).welcome,
+    kp,
+    keys,
+    mls.makePskIndex(undefined, psks),
+    impl,
+    treeOf(scenario.ratchet_tree),
+    undefined,
+    { ...config, keyRetentionConfig: { ...config.keyRetentionConfig, retainKeysForEpochs: 1000 } },
+  );
+  const seen = [hex(state.keySchedule.epochAuthenticator)];
+  for (const epoch of scenario.epochs) {
+    for (const text of [...epoch.proposals, epoch.commit]) {
+      const index = mls.makePskIndex(state, psks);
+      state = (await take(decode(text), state, index, impl)).newState;
+    }
+    seen.push(hex(state.keySchedule.epochAuthenticator));
+  }
+  return seen;
 }
 
 const operations = {
@@ -65,15 +157,7 @@ const operations = {
       suite,
     );
     clients.set(client, { own: made, public: true });
-    return {
-      key_package: hex(
-        mls.encodeMlsMessage({
-          version: "mls10",
-          wireformat: "mls_key_package",
-          keyPackage: made.publicPackage,
-        }),
-      ),
-    };
+    return { key_package: message("mls_key_package", "keyPackage", made.publicPackage) };
   },
   async create({ client, group }) {
     const who = clients.get(client);
@@ -90,21 +174,18 @@ const operations = {
   async add({ client, key_packages }) {
     return commitWith(
       clients.get(client),
-      key_packages.map((text) => ({
-        proposalType: "add",
-        add: { keyPackage: decode(text).keyPackage },
-      })),
+      key_packages.map((key_package) => proposalOf({ kind: "add", key_package })),
     );
   },
-  async join({ client, welcome }) {
+  async join({ client, welcome, tree }) {
     const who = clients.get(client);
     who.state = await mls.joinGroup(
       decode(welcome).welcome,
       who.own.publicPackage,
       who.own.privatePackage,
-      mls.emptyPskIndex,
+      psksOf({ state: undefined }),
       suite,
-      undefined,
+      treeOf(tree),
       undefined,
       config,
     );
@@ -114,36 +195,133 @@ const operations = {
     return commitWith(clients.get(client), []);
   },
   async remove({ client, leaf }) {
-    return commitWith(clients.get(client), [{ proposalType: "remove", remove: { removed: leaf } }]);
+    return commitWith(clients.get(client), [proposalOf({ kind: "remove", leaf })]);
   },
-  async commit({ client }) {
-    return commitWith(clients.get(client), []);
+  async commit({ client, proposals }) {
+    return commitWith(clients.get(client), (proposals ?? []).map(proposalOf));
   },
   async merge({ client }) {
     const who = clients.get(client);
     who.state = who.pending;
     return {};
   },
-  async propose_remove({ client, leaf }) {
+  async propose({ client, proposal }) {
     const who = clients.get(client);
-    const made = await mls.createProposal(
-      who.state,
-      who.public,
-      { proposalType: "remove", remove: { removed: leaf } },
-      suite,
-    );
+    const made = await mls.createProposal(who.state, who.public, proposalOf(proposal), suite);
     who.state = made.newState;
     return { message: hex(mls.encodeMlsMessage(made.message)) };
   },
-  async process({ client, message, keep }) {
-    const who = clients.get(client);
-    const result = await mls.processMessage(
-      decode(message),
-      who.state,
-      mls.emptyPskIndex,
-      mls.acceptAll,
+  async psk({ psk_id, psk }) {
+    externalPsks[mls.bytesToBase64(raw(psk_id))] = raw(psk);
+    return {};
+  },
+  async group_info({ client }) {
+    // ts-mls's own createGroupInfoWithExternalPubAndRatchetTree writes external_pub without the
+    // length that RFC 9420 §12.4.3.2 puts before it; here the extension is made by hand.
+    const { state } = clients.get(client);
+    const pair = await suite.hpke.deriveKeyPair(state.keySchedule.externalSecret);
+    const key = await suite.hpke.exportPublicKey(pair.publicKey);
+    const info = await createGroupInfoWithRatchetTree(
+      state.groupContext,
+      state.confirmationTag,
+      state,
+      state.ratchetTree,
+      [{ extensionType: "external_pub", extensionData: encode(varLenDataEncoder)(key) }],
       suite,
     );
+    return { group_info: message("mls_group_info", "groupInfo", info) };
+  },
+  async join_external({ client, group_info, resync }) {
+    const who = clients.get(client);
+    const made = await mls.joinGroupExternal(
+      decode(group_info).groupInfo,
+      who.own.publicPackage,
+      who.own.privatePackage,
+      resync,
+      suite,
+      undefined,
+      config,
+    );
+    who.state = made.newState;
+    return { commit: message("mls_public_message", "publicMessage", made.publicMessage) };
+  },
+  async reinit({ client, group, name }) {
+    const who = clients.get(client);
+    const made = await mls.reinitGroup(who.state, raw(group), "mls10", name, [], suite);
+    who.pending = made.newState;
+    return answerOf(made);
+  },
+  async reinit_new({ client, successor, group, name, key_packages }) {
+    const { own } = clients.get(successor);
+    const made = await mls.reinitCreateNewGroup(
+      clients.get(client).state,
+      own.publicPackage,
+      own.privatePackage,
+      key_packages.map((text) => decode(text).keyPackage),
+      raw(group),
+      name,
+      [],
+    );
+    clients.get(successor).state = made.newState;
+    return { ...answerOf(made), tree: hex(encodeRatchetTree(made.newState.ratchetTree)) };
+  },
+  async join_reinit({ client, successor, welcome, tree }) {
+    const who = clients.get(successor);
+    who.state = await mls.joinGroupFromReinit(
+      clients.get(client).state,
+      decode(welcome).welcome,
+      who.own.publicPackage,
+      who.own.privatePackage,
+      treeOf(tree),
+    );
+    return {};
+  },
+  async branch({ client, successor, group, key_packages }) {
+    const { own } = clients.get(successor);
+    const made = await mls.branchGroup(
+      clients.get(client).state,
+      own.publicPackage,
+      own.privatePackage,
+      key_packages.map((text) => decode(text).keyPackage),
+      raw(group),
+      suite,
+    );
+    clients.get(successor).state = made.newState;
+    return { ...answerOf(made), tree: hex(encodeRatchetTree(made.newState.ratchetTree)) };
+  },
+  async join_branch({ client, successor, welcome, tree }) {
+    const who = clients.get(successor);
+    who.state = await mls.joinGroupFromBranch(
+      clients.get(client).state,
+      decode(welcome).welcome,
+      who.own.publicPackage,
+      who.own.privatePackage,
+      treeOf(tree),
+      suite,
+    );
+    return {};
+  },
+  async rename({ client, to }) {
+    clients.set(to, clients.get(client));
+    return {};
+  },
+  async propose_join({ client, group_info }) {
+    const { own } = clients.get(client);
+    const info = decode(group_info).groupInfo;
+    const made = await mls.proposeAddExternal(info, own.publicPackage, own.privatePackage, suite);
+    return { message: hex(mls.encodeMlsMessage(made)) };
+  },
+  async follow({ scenario }) {
+    return { authenticators: await follow(scenario) };
+  },
+  async exported({ client, label, context, length }) {
+    const { exporterSecret } = clients.get(client).state.keySchedule;
+    const secret = await mls.mlsExporter(exporterSecret, label, raw(context), length, suite);
+    return { secret: hex(secret) };
+  },
+  async process({ client, message: text, keep }) {
+    const who = clients.get(client);
+    const result = await take(decode(text), who.state, psksOf(who), suite);
     if (!keep) who.state = result.newState;
     return { data: result.kind === "applicationMessage" ? hex(result.message) : null };
   },
@@ -151,15 +329,7 @@ const operations = {
     const who = clients.get(client);
     const made = await mls.createApplicationMessage(who.state, raw(data), suite);
     who.state = made.newState;
-    return {
-      message: hex(
-        mls.encodeMlsMessage({
-          version: "mls10",
-          wireformat: "mls_private_message",
-          privateMessage: made.privateMessage,
-        }),
-      ),
-    };
+    return { message: message("mls_private_message", "privateMessage", made.privateMessage) };
   },
   async authenticator({ client }) {
     const { state } = clients.get(client);
@@ -201,6 +371,9 @@ const operations = {
     return {};
   },
 };
+
+// ts-mls starts several checks at once; when one fails the others' failures have no reader.
+process.on("unhandledRejection", () => {});
 
 for await (const line of readline.createInterface({ input: process.stdin })) {
   const request = JSON.parse(line);

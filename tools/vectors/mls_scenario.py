@@ -46,7 +46,7 @@ class Client:
 
     def publish(self, now: int = NOW) -> None:
         """Make the key package by which the client is added."""
-        self.bundle = KeyPackageBundle.create(self.identity, now, random=self.random)
+        self.bundle = KeyPackageBundle.create(self.identity, now, grease=True, random=self.random)
 
     def join(self, welcome: bytes, tree: bytes | None) -> None:
         """Join by a Welcome."""

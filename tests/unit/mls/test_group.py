@@ -312,7 +312,8 @@ def test_a_capability_of_grease_is_in_every_list() -> None:
     lists = identity.capabilities
     for values in (lists.cipher_suites, lists.extensions, lists.proposals, lists.credentials):
         assert set(values) & set(GREASE)
-    package = KeyPackageBundle.create(identity, NOW).key_package
+    assert len(KeyPackageBundle.create(identity, NOW).key_package.extensions) == 0
+    package = KeyPackageBundle.create(identity, NOW, grease=True).key_package
     assert set(package.extensions.types) <= set(GREASE)
     assert len(package.extensions) == 1
     assert not set(Identity.generate(BasicCredential(b"x"), grease=False).capabilities.proposals)

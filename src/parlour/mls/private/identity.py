@@ -105,10 +105,13 @@ class KeyPackageBundle:
         *,
         lifetime: int = KEY_PACKAGE_LIFETIME,
         last_resort: bool = False,
-        grease: bool = True,
+        grease: bool = False,
         random: Random = system_random,
     ) -> Self:
-        """Make one that is good until `now + lifetime` (seconds)."""
+        """Make one that is good until `now + lifetime` (seconds).
+
+        `grease` adds an extension that nobody knows (§13.5); OpenMLS refuses such key packages.
+        """
         suite = identity.suite
         init_key = suite.hpke.kem.generate_key_pair(random)
         leaf_key = suite.hpke.kem.generate_key_pair(random)
