@@ -97,6 +97,7 @@ COVERED = $(wildcard $(PROTOCOLS:%=src/parlour/%))
 
 .PHONY: interop
 interop: $(STAMP) ## Tests against foreign implementations
+	@benchmarks/peers/install.sh
 	@$(BIN)/pytest tests/interop $(ARGS)
 
 .PHONY: fuzz
@@ -114,7 +115,7 @@ demo: $(STAMP) ## A server and two people who talk
 	@$(BIN)/parlour demo $(ARGS)
 
 .PHONY: peers
-peers: ## Install what the benchmarks compare with
+peers: ## Install what benchmarks and interop compare with
 	@benchmarks/peers/install.sh
 
 # As root, what a benchmark compares with is installed first; else what is absent is named.

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Install what the benchmarks compare with. A peer that cannot be installed is named as absent.
+# Install what benchmarks and interop tests meet. A peer that cannot be installed is named as absent.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 

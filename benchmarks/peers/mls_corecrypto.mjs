@@ -98,6 +98,20 @@ const operations = {
     who.group = group.copyBytes();
     return {};
   },
+  // Joins by a commit of its own; what it says of the group comes with each of its commits.
+  async join_external({ client, group_info }) {
+    const who = clients.get(client);
+    await who.core.transaction(async (context) => {
+      const info = new core.GroupInfo(raw(group_info));
+      const group = await context.joinByExternalCommit(info, who.credential);
+      who.group = group.copyBytes();
+    });
+    return { commit: hex(who.transport.bundle.commit) };
+  },
+  async group_info({ client }) {
+    const { bundle } = clients.get(client).transport;
+    return { group_info: hex(bundle.groupInfo.payload) };
+  },
   async update({ client }) {
     return committed(clients.get(client), (context, group) => context.updateKeyingMaterial(group));
   },

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import pytest
 
-from parlour.mls import BasicCredential
+from parlour.mls import BasicCredential, ExternalJoin, Group
 from parlour.mls.private.identity import Identity
 from parlour.mls.public.types import LeafIndex, WireFormat
-from tests.mls_peers import NOW, Made, Ours, Peer, Table, Theirs
+from tests.mls_peers import NOW, POLICY, Made, Ours, Peer, PeerFailed, Table, Theirs
 
-# MLSMessage{mls10, mls_key_package}: core-crypto leaves this header out.
-KEY_PACKAGE = b"\0\1\0\5"
+# MLSMessage{mls10, mls_group_info} and {mls10, mls_key_package}: core-crypto leaves them out.
+GROUP_INFO, KEY_PACKAGE = b"\0\1\0\4", b"\0\1\0\5"
 CREATORS = pytest.mark.parametrize("creator", ["ours", "theirs"])
 
 
@@ -29,8 +29,8 @@ class Named(Ours):
 
     client_id: bytes
 
-    def __init__(self, name: str, peer: Peer, wire_format: WireFormat) -> None:
-        super().__init__(name, wire_format=wire_format)
+    def __init__(self, name: str, peer: Peer) -> None:
+        super().__init__(name)
         self.client_id = bytes.fromhex(peer.ask("client_id")["identity"])
         self.person.identity = Identity.generate(
             BasicCredential(self.client_id), random=self.person.random
@@ -71,19 +71,13 @@ class Core(Theirs):
         return bytes.fromhex(self.ask("exported", length=32)["secret"])
 
 
-def clients(peer: Peer, wire: WireFormat) -> tuple[Named, Core, Named, Core]:
-    return (
-        Named("ada", peer, wire),
-        Core(peer, "bea"),
-        Named("cid", peer, wire),
-        Core(peer, "dan"),
-    )
+def clients(peer: Peer) -> tuple[Named, Core, Named, Core]:
+    return Named("ada", peer), Core(peer, "bea"), Named("cid", peer), Core(peer, "dan")
 
 
 @CREATORS
 def test_a_whole_group(peer: Peer, creator: str) -> None:
-    wire = WireFormat.PUBLIC_MESSAGE if creator == "ours" else WireFormat.PRIVATE_MESSAGE
-    ada, bea, cid, dan = clients(peer, wire)
+    ada, bea, cid, dan = clients(peer)
     if creator == "ours":
         table = Table.begin(ada)
         table.add(ada, bea)
@@ -102,3 +96,36 @@ def test_a_whole_group(peer: Peer, creator: str) -> None:
     table.add(bea, cid)
     table.update(bea)
     table.remove(bea, cid_leaf, cid, proposer=ada)
+
+
+def test_joining_by_a_commit(peer: Peer) -> None:
+    ada, bea, cid, dan = clients(peer)
+    table = Table.begin(ada)
+    table.add(ada, bea)
+    table.update(bea)
+    info = bytes.fromhex(bea.ask("group_info")["group_info"])
+    join = ExternalJoin(POLICY)
+    cid.person.group, commit = Group.join_external(info, cid.person.identity, NOW, join)
+    for seat in table.seats:
+        seat.process(commit)
+    table.seats.append(cid)
+    table.check()
+    dan.key_package()
+    info = ada.group.group_info().removeprefix(GROUP_INFO)
+    answer = dan.ask("join_external", group_info=info)
+    for seat in table.seats:
+        seat.process(bytes.fromhex(answer["commit"]))
+    table.seats.append(dan)
+    table.check()
+    table.update(dan)
+    table.update(cid)
+
+
+def test_private_handshakes_are_not_for_it(peer: Peer) -> None:
+    ada, bea, _, _ = clients(peer)
+    table = Table.begin(ada)
+    table.add(ada, bea)
+    ada.wire_format = WireFormat.PRIVATE_MESSAGE
+    commit, _ = ada.update()
+    with pytest.raises(PeerFailed, match="wire format policy"):
+        bea.process(commit)
