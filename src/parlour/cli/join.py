@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.text import Text
 
-from parlour.cli import qr
+from parlour.cli import devices, qr
 from parlour.cli.meeting import Meeting, read_code
 from parlour.cli.options import HomeOptions
 from parlour.cli.register import this_machine
@@ -90,17 +90,31 @@ async def _by_passphrase(
     if server is None or not account:
         raise UsageError(Code.USAGE_INVALID, "--passphrase needs --server and --account")
     words = await options.typed_password("Passphrase of the account: ")
+    password = " ".join(words.split())
     await Client.join_by_passphrase(
         options.folder(),
         place_at(server),
         account,
-        " ".join(words.split()),
+        password,
         keychain=keychain,
         device_name=this_machine(),
     )
+    async with Client.open(options.folder(), password) as client:
+        await client.connected()
+        found = list(await client.devices.list())
     output = options.output()
-    output.document({"code": "link.done", "account": account, "home": str(options.folder())})
-    output.text(Text(f"✓ This is a device of {account} now.", style="bold"))
+    output.document(
+        {
+            "code": "link.done",
+            "account": account,
+            "home": str(options.folder()),
+            "devices": [devices.document(device) for device in found],
+        }
+    )
+    output.text(Text(f"✓ This is a device of {account} now. All of them:", style="bold"))
+    for row in devices.rows(found):
+        output.text(row)
+    output.text("  Is one of them not yours? Then, here: parlour lost-device")
     output.text("  Your other devices are told. What was said before is on them, or in a backup.")
     return 0
 

@@ -17,6 +17,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from parlour.client.handover import Handover
 from parlour.client.linking import Compare, Comparison, Show
 from parlour.client.own_list import Draft, ListEditor, Room
 from parlour.client.unlock import Unlocked
@@ -217,7 +218,7 @@ class Host:
                     DeviceListState.after(entry),
                     secret=unlocked.secret,
                     pin=self._place().pin,
-                    snapshot=self._room.engine.machine.snapshot(),
+                    snapshot=self._handover().encode(),
                     now=_clock(),
                 ),
                 now + LIFETIME_SECONDS,
@@ -243,6 +244,10 @@ class Host:
             await self._take_out(device, unlocked)
             raise
         return device
+
+    def _handover(self) -> Handover:
+        """What the new device gets to know. The vault was opened just now."""
+        return Handover(self._room.account.vaults, self._room.engine.machine.snapshot())
 
     async def _take_out(self, device: Device, unlocked: Unlocked) -> None:
         """Take a device off the list that was never given its answer."""

@@ -25,6 +25,7 @@ from parlour.client.account import Account
 from parlour.client.address import Address
 from parlour.client.connection import LIVE_PATH, Connection
 from parlour.client.device_lists import read_whole
+from parlour.client.handover import Handover
 from parlour.client.home import Home, new_lock
 from parlour.client.keys import SessionToken
 from parlour.client.login import Target
@@ -330,6 +331,7 @@ class _Joining:
         device_id = own.local().identity.device_id
         if (logged_in.account_id, logged_in.device_id) != (linked.account_id, device_id):
             raise PeerError(Code.SERVER_MISBEHAVED, "logged in as somebody else")
+        handover = Handover.decode(linked.snapshot)
         account = Account(
             server=linked.server,
             host=self._target.address.host,
@@ -337,11 +339,12 @@ class _Joining:
             pins=() if linked.pin is None else (linked.pin,),
             token=SessionToken.from_text(logged_in.token).text(),
             secret=linked.secret.reveal(),
+            vaults=handover.vaults,
         )
         head = await self._read_list(account, linked)
         contact = Contact(name=linked.name, head=head)
         prekeys = self._unfinished.prekey_store()
-        first = first_changes(own, contact, prekeys, linked.snapshot)
+        first = first_changes(own, contact, prekeys, handover.snapshot)
         await self._home.store.apply(
             [Unfinished.deletion(), *first, account.change(), seen_change(head)]
         )

@@ -17,6 +17,7 @@ from parlour.client.account import Account
 from parlour.client.address import Address
 from parlour.client.home import Home, new_lock
 from parlour.client.inviter import Inviter
+from parlour.client.notices import seen_change
 from parlour.client.set_up import SetUp, begin_anew
 from parlour.client.signed_entry import SignedEntry
 from parlour.client.tls import Authorities, Pinned
@@ -147,7 +148,8 @@ class _SigningUp:
             contact = Contact(name=new.name, head=new.device_list_entry)
             own = own_device(device, new.server.name, new.name)
             first = first_changes(own, contact, device.prekeys)
-            await begin_anew(home, [*first, *Inviter.of(invite), account.change()])
+            seen = seen_change(new.device_list_entry)
+            await begin_anew(home, [*first, *Inviter.of(invite), account.change(), seen])
 
         registered = await login.register(
             login.Target(address, trust, invite.server),

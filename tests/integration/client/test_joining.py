@@ -13,6 +13,7 @@ from parlour.client import joining, login
 from parlour.client.change_password import change_password
 from parlour.client.client import Client
 from parlour.client.joining import join_by_passphrase
+from parlour.client.notices import NoticeKind
 from parlour.client.recovery import drill, place_at
 from parlour.errors import Code, TransportError
 from parlour.identity.device_list import next_entry
@@ -76,6 +77,23 @@ async def test_name_and_passphrase_bring_a_new_device(lenient: Town, server: Ser
     unlocked = await new.unlock(SAID)
     assert unlocked.lone
     assert unlocked.recovery == PAPER.vault_key()
+
+
+async def test_what_changes_before_the_new_home_is_first_opened_is_told_there(
+    lenient: Town, server: Server
+) -> None:
+    await join(lenient)
+    await change_list(await held(lenient, "dora", SAID), SAID, needs_approval=True)
+    async with Client.open(lenient.home("new"), SAID) as new:
+        await new.caught_up()
+        machine = new._engine.machine
+        await new._until(
+            lambda: machine.contacts[machine.account_id].head.number == 2,
+            10.0,
+            new._engine.changed,
+        )
+        notices = await new.devices.notices()
+        assert [notice.kind for notice in notices] == [NoticeKind.APPROVAL_ON]
 
 
 async def test_a_wrong_passphrase_or_name_is_a_failed_login(lenient: Town, server: Server) -> None:

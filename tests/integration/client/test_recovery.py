@@ -19,6 +19,7 @@ from parlour.client.client import Client
 from parlour.client.connection import LOGIN_PATH, Connection
 from parlour.client.home import move_aside
 from parlour.client.login import Target
+from parlour.client.notices import NoticeKind
 from parlour.client.recovery import drill, place_at, recover, reset_password
 from parlour.client.recovery_talk import Reset
 from parlour.client.tls import Shown
@@ -147,6 +148,30 @@ async def test_other_devices_stay_where_nobody_says_otherwise(town: Town, server
             assert len(await old.sessions()) == 2
     found = await drill(place(town), "dora", PAPER)
     assert len(found.devices) == 2
+
+
+async def test_what_changes_before_the_new_home_is_first_opened_is_told_there(
+    town: Town, server: Server
+) -> None:
+    """The devices that there were are named by the recovery; from then on each change is news."""
+    await recover_dora(town)
+    await change_list(await held(town, "dora"), NEW, needs_approval=True)
+    async with Client.open(town.home("new"), NEW) as new:
+        await new.caught_up()
+        await until_seen(new, 2)
+        notices = await new.devices.notices()
+        assert [notice.kind for notice in notices] == [NoticeKind.APPROVAL_ON]
+        assert [notice.number for notice in notices] == [2]
+
+
+async def until_seen(client: Client, number: int) -> None:
+    """Wait until a client has read its own list so far."""
+    machine = client._engine.machine
+    await client._until(
+        lambda: machine.contacts[machine.account_id].head.number == number,
+        10.0,
+        client._engine.changed,
+    )
 
 
 async def test_the_paper_approves_the_device_where_that_is_demanded(

@@ -21,7 +21,7 @@ from parlour.primitives.signature import Ed25519PrivateKey
 from parlour.server import Server
 from parlour.wire.directory import AppendDeviceList
 from parlour.wire.kinds import Kind
-from tests.town import PASSWORD, PATIENCE, Town, next_texts
+from tests.town import PASSWORD, PATIENCE, Town, cheap_homes, next_texts
 
 from .people import (
     Person,
@@ -295,3 +295,31 @@ async def test_old_devices_are_told_although_the_server_pushes_nothing(town: Tow
                     if isinstance(event, DevicesChanged):
                         assert event.added == (linked.device_id,)
                         break
+
+
+# --- Vaults ---------------------------------------------------------------------------------
+
+
+async def test_a_linked_device_takes_no_vault_that_is_older_than_the_old_devices(
+    town: Town,
+) -> None:
+    """It has seen none itself; the old device has told it how far they had come."""
+    columns = "record, record_signature, vault, recovery_vault, vault_number"
+    async with town.serving() as server, town.open("alice") as alice:
+        await alice.connected()
+        store: Any = server.core.store
+        old = await store.database.read(
+            lambda connection: connection.execute(
+                f"SELECT {columns} FROM accounts WHERE name = 'alice'"  # noqa: S608
+            ).fetchone()
+        )
+        with cheap_homes():
+            await alice.passwords.change(PASSWORD, "a new password")
+            await alice.passwords.change("a new password", PASSWORD)
+        await link(town, alice, "laptop", "laptop")
+        put = f"UPDATE accounts SET ({columns}) = (?, ?, ?, ?, ?) WHERE name = 'alice'"  # noqa: S608
+        await store.database.write(lambda connection: connection.execute(put, old))
+        async with town.open("laptop") as laptop:
+            await laptop.connected()
+            renamed = laptop.devices.rename("laptop", "mine", PASSWORD)
+            assert await refusal_of(renamed) == Code.VAULT_ROLLBACK
