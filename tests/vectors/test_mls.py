@@ -53,13 +53,17 @@ def known_files(folder: Path) -> Iterator[tuple[str, Path, Runner]]:
 
 
 def run_file(file: Path, runner: Runner) -> int:
-    """Run every case of a file; how many there were."""
+    """Run every case of a file; how many there were. All that fail are named."""
     cases = json.loads(file.read_text(encoding="utf-8"))
+    failed = []
     for number, case in enumerate(cases):
         try:
             runner(case)
         except Exception as error:
-            raise AssertionError(f"{file.name}, case {number}: {error}") from error
+            error.add_note(f"{file.name}, case {number} of {len(cases)}")
+            failed.append(error)
+    if failed:
+        raise ExceptionGroup(f"{len(failed)} of {len(cases)} cases fail", failed)
     return len(cases)
 
 

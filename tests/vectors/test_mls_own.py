@@ -99,6 +99,20 @@ def test_the_runner_takes_what_lies_in_the_folder(tmp_path: Path) -> None:
     assert f"interop-passive: {len(STORIES)} cases (stories.json)" in output
 
 
+def test_the_runner_names_every_case_that_fails(tmp_path: Path) -> None:
+    (tmp_path / "mls").mkdir()
+    cases = copy.deepcopy(CASES[:3])
+    for number in (0, 2):
+        cases[number]["initial_epoch_authenticator"] = "00" * 32
+    file = tmp_path / "mls" / "passive-client-welcome.json"
+    file.write_text(json.dumps(cases), encoding="utf-8")
+    code, output = run(tmp_path)
+    assert code == 1
+    assert "2 of 3 cases fail" in output
+    assert "case 0 of 3" in output
+    assert "case 2 of 3" in output
+
+
 def test_the_runner_fails_where_a_kind_yields_nothing(tmp_path: Path) -> None:
     (tmp_path / "mls").mkdir()
     (tmp_path / "mls" / "treekem.json").write_text("[]", encoding="utf-8")

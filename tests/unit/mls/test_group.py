@@ -211,6 +211,19 @@ def test_past_epochs_are_bounded_by_number_and_time() -> None:
         bea.group.decrypt(late[3], NOW + 3_601)
 
 
+def test_a_message_that_comes_too_late_changes_nothing() -> None:
+    ada, bea = group_of("ada", "bea")
+    late = ada.group.encrypt(b"late")
+    refresh([ada, bea])
+    before = dump_group(bea.group)
+    with pytest.raises(RuleBroken):
+        bea.group.decrypt(late, NOW + 3_601)
+    assert dump_group(bea.group) == before
+    # One that is read shows that time has passed.
+    bea.group.decrypt(ada.group.encrypt(b"new"), NOW + 3_601)
+    assert bea.group.member.past == ()
+
+
 def test_padding_and_authenticated_data() -> None:
     ada, bea = group_of("ada", "bea")
     sizes = {len(ada.group.encrypt(bytes(n), pad_to=256)) for n in range(0, 150, 10)}

@@ -64,7 +64,9 @@ class ForeignPsks(PskStore):
 
     def __init__(self, case: Case) -> None:
         super().__init__(resumption_epochs=1_000)
-        self.named = {raw(psk, "psk_id"): raw(psk, "psk") for psk in case["external_psks"] or ()}
+        self.named = {
+            raw(psk, "psk_id"): raw(psk, "psk") for psk in case.get("external_psks") or ()
+        }
         for psk_id, psk in self.named.items():
             self.add_external(psk_id, ExternalPsk(psk))
 
@@ -134,7 +136,7 @@ def _follow(case: Case) -> None:
     group = Group.join(welcome, [bundle], NOW, WelcomeJoin(ANYBODY, psks, tree, origin))
     assert group.epoch_authenticator.reveal() == raw(case, "initial_epoch_authenticator")
     for epoch in case["epochs"]:
-        for proposal in epoch["proposals"]:
+        for proposal in epoch.get("proposals") or ():
             _receive(group, bytes.fromhex(proposal))
         assert isinstance(group.process(raw(epoch, "commit"), NOW), StagedCommit)
         assert group.epoch_authenticator.reveal() == raw(epoch, "epoch_authenticator")

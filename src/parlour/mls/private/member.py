@@ -76,7 +76,11 @@ class Member:
         self.epoch, self.secret_tree, self.reinit = epoch, secret_tree, reinit
         self._remember_resumption()
 
-    def expire(self, now: int) -> None:
-        """Drop the past epochs that are too many or too old."""
+    def fresh(self, now: int) -> tuple[PastEpoch, ...]:
+        """The past epochs that are neither too many nor too old."""
         fresh = (past for past in self.past if now - past.ended_at <= PAST_EPOCH_AGE)
-        self.past = tuple(fresh)[-MAX_PAST_EPOCHS:]
+        return tuple(fresh)[-MAX_PAST_EPOCHS:]
+
+    def expire(self, now: int) -> None:
+        """Drop the others."""
+        self.past = self.fresh(now)

@@ -72,9 +72,8 @@ def _check_epoch(context: GroupContext, group_id: bytes, epoch: int) -> None:
 def _receive_private(member: Member, message: PrivateMessage, now: int, run: Run) -> Received:
     if _echo(member, message) and member.pending is not None:
         return member.pending
-    member.expire(now)
     if message.content_type is ContentType.APPLICATION:
-        return _application(member, message)
+        return _application(member, message, now)
     member.check_active()
     epoch = member.epoch
     _check_epoch(epoch.context, message.group_id, message.epoch)
@@ -84,10 +83,11 @@ def _receive_private(member: Member, message: PrivateMessage, now: int, run: Run
     return _handshake(member, verified, now, run, unprotected.key)
 
 
-def _application(member: Member, message: PrivateMessage) -> ApplicationMessage:
-    context, tree, secret, keys = _epoch_of(member, message)
+def _application(member: Member, message: PrivateMessage, now: int) -> ApplicationMessage:
+    context, tree, secret, keys = _epoch_of(member, message, now)
     unprotected, verified = _open(secret, keys, context, tree, message)
     keys.accept(unprotected.key)
+    member.expire(now)
     content = verified.content
     # A member's, or it would not have verified; and the content type says what the body is.
     leaf = cast(LeafNode, tree.leaf(content.sender.index))
@@ -102,7 +102,7 @@ def _application(member: Member, message: PrivateMessage) -> ApplicationMessage:
 
 
 def _epoch_of(
-    member: Member, message: PrivateMessage
+    member: Member, message: PrivateMessage, now: int
 ) -> tuple[GroupContext, RatchetTree, SenderDataSecret, SecretTree]:
     """The epoch of an application message: the current one, or one that is still kept."""
     epoch = member.epoch
@@ -110,7 +110,7 @@ def _epoch_of(
         require(message.group_id == epoch.context.group_id, Rule.GROUP_ID)
         secret = epoch.secrets.sender_data_secret
         return epoch.context, epoch.tree, secret, member.secret_tree
-    for past in member.past:
+    for past in member.fresh(now):
         if (past.context.group_id, past.context.epoch) == (message.group_id, message.epoch):
             return past.context, past.tree, past.sender_data_secret, past.secret_tree
     raise RuleBroken(Rule.EPOCH, f"{message.epoch}, not {epoch.context.epoch}")
