@@ -55,8 +55,12 @@ class Meeting:
             self.output.text(Text(f"    {comparison.code}\n", style="bold"))
             question = f"Does {self.other} show the same?"
             if self.output.json:
-                return (await asking.line()).strip().casefold() in ("y", "yes")
-            return await asking.yes(question)
+                same = (await asking.line()).strip().casefold() in ("y", "yes")
+            else:
+                same = await asking.yes(question)
+            if same:
+                self.output.note(f"Waiting for {self.other}, where the same is asked …")
+            return same
 
         return ask
 

@@ -130,8 +130,9 @@ class Devices:
     ) -> OwnDeviceInfo:
         """Show a code, and take in the device that scans it, under `name`.
 
-        Raises `LINK_EXPIRED`, `LINK_CONFLICT`, `LINK_MISMATCH`, `LIMIT_COUNT`, and what `show` and
-        `compare` raise. The new device is told that it was refused.
+        It is signed for when a person has said yes on both. Raises `LINK_EXPIRED`, `LINK_CONFLICT`,
+        `LINK_MISMATCH` for a no here, of which the new device is told, `LINK_REFUSED` for a no
+        there, `LIMIT_COUNT`, and what `show` and `compare` raise.
         """
         device = await self._host.show(password, show=show, compare=compare, name=name)
         return self._info(device, {})

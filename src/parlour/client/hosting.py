@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from parlour.client.handover import Handover
-from parlour.client.linking import Compare, Comparison, Show
+from parlour.client.linking import Compare, Comparison, Show, both_agree
 from parlour.client.own_list import Draft, ListEditor, Room
 from parlour.client.unlock import Unlocked
 from parlour.conversation.changes import Change, DeleteRecord, Namespace, PutRecord
@@ -130,7 +130,9 @@ class Host:
             try:
                 async with asyncio.timeout(LIFETIME_SECONDS) as limit:
                     await self._meet(link, show)
-                    await self._compared(link, compare)
+                    await both_agree(
+                        self._compared(link, compare), self._take(mailbox, 2, opens=False)
+                    )
                     unlocked = await self._room.unlock(password)
                     limit.reschedule(None)
             except TimeoutError:

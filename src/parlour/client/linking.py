@@ -6,18 +6,19 @@ stands in `identity.linking`.
 The home is made first, and what the linking stands on is in it before any of it leaves: the
 device's keys, the code, the greeting that a person said yes to. So a crash, or a cut, at any step
 leaves a home with which the same call goes on while the code is good. Where the linking came to
-nothing, no home is left. If the other device had put this one on the list by then, it stands there
-without ever having been used, and can be removed.
+nothing, no home is left. The other device signs when a person has said yes on both; a new device
+that is given up after that stands on the list without ever having been used, and can be removed.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from msgspec.structs import replace
 
@@ -58,9 +59,12 @@ from parlour.identity.linking import (
 )
 from parlour.login import account_name
 from parlour.wire.kinds import Kind
-from parlour.wire.linking import LinkMessage
+from parlour.wire.linking import YES, LinkMessage
 from parlour.wire.login import LoggedIn, RevokeSession, Sessions
 from parlour.wire.server import Nothing
+
+T = TypeVar("T")
+U = TypeVar("U")
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,34 +293,30 @@ class _Joining:
             else:
                 account = self._link.receive_greeting(self._unfinished.greeting, now=_clock())
             await meeting.offer(1, self._link.opening, opens=False)
-            message = await self._compared(meeting, account)
+            message = await self._agreed(meeting, account)
         if message.message is None or message.logged_in is None:
             raise PeerError(Code.SERVER_MISBEHAVED, "an answer without a session")
         linked = self._link.receive_answer(message.message, now=_clock())
         return linked, message.logged_in
 
-    async def _compared(self, meeting: Meeting, account: OwnAccount) -> LinkMessage:
+    async def _agreed(self, meeting: Meeting, account: OwnAccount) -> LinkMessage:
         """The answer, once a person said yes here. The other device may end it meanwhile."""
-        answer = asyncio.create_task(meeting.wait(1))
-        asking = asyncio.create_task(self._ask_a_person(account))
-        try:
-            await asyncio.wait((answer, asking), return_when=asyncio.FIRST_EXCEPTION)
-            if answer.done() and not asking.done():
-                answer.result()
-            await asking
-            return await answer
-        finally:
-            for task in (answer, asking):
-                task.cancel()
-            await asyncio.gather(answer, asking, return_exceptions=True)
+        _, answer = await both_agree(self._compared(meeting, account), meeting.wait(1))
+        return answer
 
-    async def _ask_a_person(self, account: OwnAccount) -> None:
-        if self._unfinished.compared:
-            return
-        shown = f"{account.name}@{self._link.text.server}"
-        if not await self._compare(Comparison(self._link.code, shown)):
-            raise SecurityStop(Code.LINK_MISMATCH, "the codes are not the same")
-        await self._keep(compared=True)
+    async def _compared(self, meeting: Meeting, account: OwnAccount) -> None:
+        """Ask a person, if that was not done before, and tell the other device the answer.
+
+        It signs only after a yes: so a no leaves nothing behind.
+        """
+        if not self._unfinished.compared:
+            shown = f"{account.name}@{self._link.text.server}"
+            if not await self._compare(Comparison(self._link.code, shown)):
+                with contextlib.suppress(ParlourError):
+                    await meeting.refuse()
+                raise SecurityStop(Code.LINK_MISMATCH, "the codes are not the same")
+            await self._keep(compared=True)
+        await meeting.offer(2, YES, opens=False)
 
     # --- The end -------------------------------------------------------------------------
 
@@ -377,6 +377,20 @@ class _Joining:
             raise AccessError(Code.DEVICE_REMOVED)
         if listed.identity_key != identity.identity_key or listed.has_kem != identity.has_kem:
             raise SecurityStop(Code.LINK_MISMATCH, "this device is listed with other keys")
+
+
+async def both_agree(ours: Coroutine[Any, Any, T], theirs: Coroutine[Any, Any, U]) -> tuple[T, U]:
+    """What a person says here and the other device there; a no of either ends the other's part."""
+    tasks = asyncio.create_task(ours), asyncio.create_task(theirs)
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        if tasks[1].done() and not tasks[0].done():
+            tasks[1].result()
+        return await tasks[0], await tasks[1]
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _end_others(connection: Connection) -> None:

@@ -82,6 +82,14 @@ class Meeting:
 
         await self._ask(Kind.LINK_OFFER, body, Nothing)
 
+    async def refuse(self) -> None:
+        """Say no: it ends for both devices."""
+        await self._ask(
+            Kind.LINK_OFFER,
+            lambda proof: LinkOffer(self._mailbox, self._public, proof, 0, None, opens=False),
+            Nothing,
+        )
+
     async def wait(self, number: int) -> LinkMessage:
         """Wait for a message of the old device, however long the mailbox lives."""
         while True:

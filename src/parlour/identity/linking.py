@@ -8,6 +8,7 @@
     receive_greeting(greeting)                          ←   greeting   account key, name, nonce
     opening          nonce                              →   receive_opening(opening)
     code  "123 456"      ——  a person compares both  ——     code  "123 456"
+    (yes, or no, which ends it)                         →
                                                             signs the device list, then
     receive_answer(answer) → LinkedAccount              ←   answer(…)  account secret, contacts
 

@@ -59,16 +59,19 @@ class LinkService:
         self._boxes.close()
 
     async def offer(self, talk: LoginTalk, request: LinkOffer) -> Nothing:
-        """Leave a message of the new device."""
+        """Leave a message of the new device, or end the linking."""
         self._check_device(request.mailbox, request.device_key, request.device_proof)
         now = self._clock()
-        if request.opens:
+        if request.opens and request.message is not None:
             opener = f"address {talk.address}"
             box = self._boxes.open(request.mailbox, opener, MAX_BY_ADDRESS, now)
         else:
             box = self._boxes.find(request.mailbox, now)
         box.device_key = _sole(box, box.device_key, request.device_key)
-        self._boxes.offer(box, request.number, request.message)
+        if request.message is None:
+            box.end(Code.LINK_REFUSED)
+        else:
+            self._boxes.offer(box, request.number, request.message)
         return Nothing()
 
     async def wait(self, talk: LoginTalk, request: LinkWait) -> LinkMessage:

@@ -1,6 +1,7 @@
 """Mailboxes of linking, in memory: who is in one, what was left there, and when it is over.
 
-Either side leaves two messages. A second device in the place of either ends it for both.
+Either side leaves two messages, and the new device its yes. A second device in the place of either
+ends it for both.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ from parlour.client.tls import Pinned
 from parlour.errors import Code
 from parlour.identity.linking import LinkText
 from parlour.server.clock import system_clock
+from tests.entries import door
 from tests.proxy import Proxy
 from tests.town import PASSWORD, Town, cheap_homes, history, next_texts
 
@@ -112,16 +113,58 @@ async def test_codes_that_differ_link_nothing(town: Town) -> None:
         await link(town, alice, "laptop")
 
 
-async def test_a_no_on_the_new_device_leaves_no_home_and_what_can_be_removed(town: Town) -> None:
-    person, doubter = Person(), Person(says=False)
+async def test_a_no_on_the_new_device_after_a_yes_on_the_old_one_signs_nothing(
+    town: Town,
+) -> None:
+    """The old device waits for the new one's yes, and says in words that it was a no."""
+    person, doubter = Person(), Person()
+    asked = asyncio.Event()
+
+    async def no(comparison: Comparison) -> bool:
+        doubter.compared.append(comparison)
+        await asked.wait()
+        return False
+
+    async def yes(comparison: Comparison) -> bool:
+        asked.set()
+        person.compared.append(comparison)
+        return True
+
+    doubter.shown, doubter.compare, person.compare = person.shown, no, yes  # type: ignore[method-assign]
     async with town.serving(), town.open("alice") as alice:
+        with door() as here:
+            codes = await both_refused(
+                new_scans(town, "laptop", doubter), old_shows(alice, person, "laptop")
+            )
+            assert codes == (Code.LINK_MISMATCH, Code.LINK_REFUSED)
+            assert person.compared == doubter.compared != []
+            assert not here.entries
+            await check_not_linked(town, alice)
+        # The same folder takes another try.
+        await link(town, alice, "laptop")
+
+
+async def test_a_no_on_the_new_device_ends_the_question_on_the_old_one(town: Town) -> None:
+    person, doubter = Person(), Person(says=False)
+    cancelled = asyncio.Event()
+
+    async def undecided(comparison: Comparison) -> bool:
+        person.compared.append(comparison)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+        return True
+
+    person.compare = undecided  # type: ignore[method-assign]
+    async with town.serving() as server, town.open("alice") as alice:
         doubter.shown = person.shown
-        joining = asyncio.create_task(new_scans(town, "laptop", doubter))
-        info = await old_shows(alice, person, "laptop")
-        assert await refusal_of(joining) == Code.LINK_MISMATCH
-        assert not (town.home("laptop") / "store.db").exists()
-        assert [each.name for each in await alice.devices.list()] == [None, "laptop"]
-        assert await alice.devices.remove(["laptop"], PASSWORD) == [info.device_id]
+        codes = await both_refused(
+            new_shows(town, server, "laptop", doubter), old_scans(alice, person)
+        )
+        assert codes == (Code.LINK_MISMATCH, Code.LINK_REFUSED)
+        assert cancelled.is_set()
+        await check_not_linked(town, alice)
 
 
 async def test_a_wrong_password_links_nothing_and_leaves_the_code_as_good_as_before(

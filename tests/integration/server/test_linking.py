@@ -30,7 +30,7 @@ from parlour.wire.directory import AppendDeviceList, DevicePrekeys
 from parlour.wire.frames import decode_body, encode_body
 from parlour.wire.kinds import Kind
 from parlour.wire.limits import MAX_LINK_ANSWER, MAX_LINK_OFFER
-from parlour.wire.linking import LinkAnswer, LinkMessage, LinkOffer, LinkTake, LinkWait
+from parlour.wire.linking import YES, LinkAnswer, LinkMessage, LinkOffer, LinkTake, LinkWait
 from parlour.wire.login import LoggedIn, Sessions
 from parlour.wire.prekeys import Bundles, FetchBundles, Prekey
 from parlour.wire.server import Nothing
@@ -72,7 +72,7 @@ class NewDevice:
         )
 
     async def offer(
-        self, mailbox: bytes, number: int, message: bytes, *, opens: bool = False
+        self, mailbox: bytes, number: int, message: bytes | None, *, opens: bool = False
     ) -> None:
         key = self.key.public_key.to_bytes()
         body = LinkOffer(mailbox, key, self.proof(mailbox), number, message, opens)
@@ -317,6 +317,37 @@ async def test_the_old_device_says_no(server: Server) -> None:
         waiting = asyncio.create_task(device.wait(BOX, 0))
         await answer(alice, BOX, 0, None)
         assert await refusal_of(waiting) == Code.LINK_REFUSED
+
+
+async def test_the_new_device_says_no(server: Server) -> None:
+    """Also when the old one has said yes, and waits; nobody else can say it."""
+    (alice,) = await register(server, "alice")
+    async with open_socket(server, "/v1/login") as socket:
+        device = NewDevice(server, socket)
+        await device.offer(BOX, 0, b"offer", opens=True)
+        await take(alice, BOX, 0)
+        await answer(alice, BOX, 0, b"greeting")
+        await device.offer(BOX, 1, b"opening")
+        waiting = asyncio.create_task(take(alice, BOX, 2))
+        await device.offer(BOX, 0, None)
+        assert await refusal_of(waiting) == Code.LINK_REFUSED
+        assert await refusal_of(answer(alice, BOX, 1, b"answer")) == Code.LINK_REFUSED
+        # A no opens no mailbox.
+        assert await refusal_of(device.offer(bytes(16), 0, None, opens=True)) == Code.LINK_EXPIRED
+
+
+async def test_the_new_device_says_yes(server: Server) -> None:
+    (alice,) = await register(server, "alice")
+    async with open_socket(server, "/v1/login") as socket:
+        device = NewDevice(server, socket)
+        await device.offer(BOX, 0, b"offer", opens=True)
+        await take(alice, BOX, 0)
+        await answer(alice, BOX, 0, b"greeting")
+        assert await refusal_of(device.offer(BOX, 2, YES)) == Code.USAGE_STATE
+        await device.offer(BOX, 1, b"opening")
+        for _ in range(2):
+            await device.offer(BOX, 2, YES)
+        assert (await take(alice, BOX, 2)).message == YES
 
 
 async def test_no_session_without_the_devices_key_and_its_place_on_the_list(
