@@ -464,6 +464,30 @@ def test_conflicts_between_proposals() -> None:
     assert select_proposals([kept], [own], LeafIndex(0), ada.group.current.tree) == (own,)
 
 
+def test_nobody_stops_all_commits_by_a_proposal() -> None:
+    ada, bea, cid = people = group_of("ada", "bea", "cid")
+    bea.psks.add_external(b"mine", ExternalPsk(b"k" * 32))
+    psk = PreSharedKey(PreSharedKeyId(ExternalPskId(b"mine"), b"n" * 32))
+    unknown = GroupContextExtensions(Extensions.of([Extension(0xF0F0, b"nobody has it")]))
+    for sender, message in (
+        (bea, bea.group.propose(psk, NOW)),
+        (cid, cid.group.propose_update(NOW)),
+        (bea, bea.group.propose(unknown, NOW)),
+    ):
+        for person in people:
+            if person is not sender:
+                person.group.process(message, NOW)
+    pending = ada.group.commit(NOW, removes=[bea.group.own_leaf])
+    kinds = [type(sent.proposal).__name__ for sent in pending.changes.proposals]
+    assert sorted(kinds) == ["Remove", "Update"]
+    merge_everywhere(ada, pending, [cid])
+    check_agreement([ada, cid])
+    # What we ask for ourselves is not dropped in silence.
+    for proposals in ([psk], [unknown]):
+        with pytest.raises(RuleBroken):
+            ada.group.commit(NOW, proposals=proposals)
+
+
 def test_the_latest_update_of_a_member_counts() -> None:
     ada, bea, cid = group_of("ada", "bea", "cid")
     for _ in range(2):

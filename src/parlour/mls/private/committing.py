@@ -205,6 +205,21 @@ def make_commit(
     return _finish(committer, tree, changes, path, psk_secret, options)
 
 
+def is_valid_list(
+    epoch: Epoch, policy: Policy, psks: PskStore, proposals: tuple[SentProposal, ...], now: int
+) -> bool:
+    """Whether a commit can cover these proposals; signatures are not looked at."""
+    state = epoch.public
+    validator = make_validator(state, policy, now, proposals)
+    try:
+        draft, changes = apply_proposals(state, validator, epoch.leaf_index, proposals)
+        find_psks(state.suite, psks, changes.psks)
+        check_support(draft.freeze().index.support, changes, validator)
+    except RuleBroken:
+        return False
+    return True
+
+
 def make_external_commit(
     state: PublicState,
     init_secret: InitSecret,

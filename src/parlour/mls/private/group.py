@@ -13,6 +13,7 @@ from parlour.mls.private.committing import (
     DEFAULT_OPTIONS,
     CommitOptions,
     Setting,
+    is_valid_list,
     make_commit,
 )
 from parlour.mls.private.epoch import Epoch, first_epoch
@@ -25,7 +26,7 @@ from parlour.mls.private.processing import StagedCommit
 from parlour.mls.private.psk import PskStore
 from parlour.mls.private.receiving import receive_message
 from parlour.mls.private.secrets import EpochAuthenticator
-from parlour.mls.private.selection import select_proposals
+from parlour.mls.private.selection import select_proposals, without_spoilers
 from parlour.mls.private.sending import make_update, protect, send_application, send_proposal
 from parlour.mls.private.welcoming import make_welcome, open_welcome
 from parlour.mls.public.extensions import NO_EXTENSIONS, Extensions
@@ -42,6 +43,7 @@ from parlour.mls.public.key_package import KeyPackage
 from parlour.mls.public.leaf_node import LeafNode
 from parlour.mls.public.policy import DEFAULT_POLICY, Policy
 from parlour.mls.public.proposals import Add, Proposal, Remove
+from parlour.mls.public.rules import RuleBroken
 from parlour.mls.public.state import SentProposal
 from parlour.mls.public.types import LeafIndex, WireFormat
 from parlour.mls.public.validation.signatures import Run
@@ -280,7 +282,7 @@ class Group:
         run: Run = map,
         random: Random = system_random,
     ) -> PendingCommit:
-        """Commit changes of our own, and what others proposed.
+        """Commit changes of our own, and what others proposed, as far as a commit can cover it.
 
         The group stays as it is until the result is merged.
         """
@@ -299,7 +301,14 @@ class Group:
             self.current.tree,
         )
         setting = Setting(now, random, run)
-        new = make_commit(self.current, member.policy, member.psks, selected, options, setting)
+        base = (self.current, member.policy, member.psks)
+        try:
+            new = make_commit(*base, selected, options, setting)
+        except RuleBroken:
+            fewer = without_spoilers(selected, lambda some: is_valid_list(*base, some, now))
+            if fewer == selected:
+                raise
+            new = make_commit(*base, fewer, options, setting)
         welcome = None
         if new.changes.added:
             info = new.epoch.group_info(

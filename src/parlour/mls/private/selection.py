@@ -6,7 +6,8 @@ received during the current epoch that are valid").
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from itertools import compress
 
 from parlour.mls.public.proposals import (
     Add,
@@ -42,6 +43,23 @@ def select_proposals(
         return tuple(candidates[-1:])
     removed = {item.proposal.removed for item in rest if isinstance(item.proposal, Remove)}
     return tuple(_distinct(rest, removed, committer, tree))
+
+
+def without_spoilers(
+    selected: tuple[SentProposal, ...], is_valid: Callable[[tuple[SentProposal, ...]], bool]
+) -> tuple[SentProposal, ...]:
+    """What is left of a list that is not valid: all of our own, and of others' what does not spoil.
+
+    A proposal can be valid by itself and no commit can cover it: a pre-shared key that nobody has,
+    extensions that not all support. Left in, it would stop every commit of the epoch, also the one
+    that removes its sender.
+    """
+    kept = [item.reference is None for item in selected]
+    for place, item in enumerate(selected):
+        if item.reference is not None:
+            kept[place] = True
+            kept[place] = is_valid(tuple(compress(selected, kept)))
+    return tuple(compress(selected, kept))
 
 
 def _distinct(
