@@ -17,8 +17,9 @@ from parlour.transparency import compare
 
 async def verify(home: Path, password: str, name: str, scanned: bytes) -> None:
     async with Client.open(home, password) as client:
-        compare(scanned, await client.safety_number(name))
-        await client.verify(name)
+        number = await client.safety_number(name)
+        compare(scanned, number)
+        await client.verify(name, number)
 
 
 if __name__ == "__main__":

@@ -55,7 +55,7 @@ async def test_two_people_register_and_talk(tmp_path: Path, town: Town) -> None:
             assert await history(dora, "emil") == await history(emil, "dora")
             number = await dora.safety_number("emil")
             assert number.groups == (await emil.safety_number("dora")).groups
-            await dora.verify("emil")
+            await dora.verify("emil", number)
             assert (await dora.contact("emil")).verification is Verification.VERIFIED
             assert dora.name == "dora@home.test"
             assert [contact.name for contact in dora.contacts()] == ["emil"]

@@ -109,7 +109,7 @@ async def test_no_canary_is_left_anywhere(
                 assert await next_texts(other, 2) == list(SAID)
                 await other.send(PEOPLE[0], SAID[0])
                 await other.sent()
-                await one.verify(PEOPLE[1])
+                await one.verify(PEOPLE[1], await one.safety_number(PEOPLE[1]))
                 # What lies there while everything is open, the write-ahead logs among it.
                 dumps |= {f"open/{name}": data for name, data in files(tmp_path).items()}
         await Client.log_in(zelda, PASSWORD)

@@ -22,7 +22,7 @@ async def inbox(*, options: HomeOptions = HomeOptions()) -> int:  # noqa: B008 -
         if client.invites.problem is not None:
             failures.show(client.invites.problem, json=options.json)
         count += await tell_of_devices(client, output)
-        count += tell_of_others(client, output)
+        count += await tell_of_others(client, output)
         count += await show_unread(client, output)
     if not count:
         output.note("Nothing new.")

@@ -42,10 +42,15 @@ async def tell_of_devices(client: Client, output: Output) -> int:
     return len(waiting)
 
 
-def tell_of_others(client: Client, output: Output, *, documents: bool = True) -> int:
-    """Show what happened beside messages since the client was opened; returns how many things."""
+async def tell_of_others(client: Client, output: Output, *, documents: bool = True) -> int:
+    """Show what happened beside messages; returns how many things.
+
+    That is what happened since the client was opened, and what nobody was shown before: keys that
+    changed and the like, which may come to light while another command runs.
+    """
     people, count = People.of(client), 0
-    for event in client.happened():
+    happened = client.happened()
+    for event in happened:
         if isinstance(event, Disconnected):
             continue
         text = event_text(event, people)
@@ -55,6 +60,8 @@ def tell_of_others(client: Client, output: Output, *, documents: bool = True) ->
         if documents:
             output.document(event_document(event, people))
         output.text(text)
+    if documents or not output.json:
+        await client.told_of(happened)
     return count
 
 

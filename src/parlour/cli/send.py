@@ -51,7 +51,7 @@ async def send(
         said = next((said for said in page if said.message_id == message_id), None)
         if said is not None:
             output.document(message_document(said, contact.name))
-        tell_of_others(client, output, documents=False)
+        await tell_of_others(client, output, documents=False)
         if failure is not None:
             output.note("It waits on this device and goes out the next time you use Parlour.")
             raise failure

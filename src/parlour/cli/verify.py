@@ -64,7 +64,7 @@ async def verify(
         if accept and not (yes or asks):
             raise UsageError(Code.USAGE_STATE, "nobody is there to ask: give --yes")
         if yes or (asks and await asking.yes(_question(contact, accept=accept))):
-            await (client.accept if accept else client.verify)(contact.name)
+            await (client.accept if accept else client.verify)(contact.name, number)
             contact = await client.contact(contact.name)
             output.note(_outcome(contact))
         output.document(document(contact, number))

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
@@ -33,6 +33,7 @@ from parlour.client.passwords import Passwords
 from parlour.client.people import People, Settings
 from parlour.client.recovery_keys import RecoveryKeys
 from parlour.client.signals import Signal
+from parlour.client.warnings import Warned
 from parlour.conversation import content as contents
 from parlour.conversation.changes import Message, MessageState
 from parlour.conversation.contact import Contact, Verification
@@ -141,6 +142,9 @@ class Client:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            with contextlib.suppress(ParlourError):
+                # What was shown of late is written as shown.
+                await self._engine.current()
             await self._engine.close()
             with contextlib.suppress(ParlourError):
                 await self._mark_handed()
@@ -274,15 +278,22 @@ class Client:
         """The safety number with somebody: the same on both sides, when nobody is in between."""
         return await self.people.safety_number(name)
 
-    async def verify(self, name: str) -> None:
-        """Mark somebody as verified: a person compared the safety number."""
-        await self.invites.settle((await self.people.verify(name)).name)
+    async def verify(self, name: str, number: SafetyNumber) -> None:
+        """Mark somebody as verified: a person compared this safety number.
 
-    async def accept(self, name: str) -> None:
-        """Go on with a changed key, or another one than an invite's, without comparing."""
+        Raises `SecurityStop` (`ACCOUNT_KEY_CHANGED`) if it is not theirs any more: a server that
+        swaps a key while two people compare would otherwise get its own marked.
+        """
+        await self.invites.settle((await self.people.verify(name, number)).name)
+
+    async def accept(self, name: str, number: SafetyNumber) -> None:
+        """Go on with a changed key, or another one than an invite's, without comparing.
+
+        `number` is the one that the person was shown; raises as `verify` does.
+        """
         contact = await self.people.find_unchecked(name)
         if contact.stopped or self.invites.inviter != contact.name:
-            await self.people.accept_key(name)
+            await self.people.accept_key(name, number)
         self._engine.unblock(contact.account_id)
         await self.invites.settle(contact.name)
 
@@ -380,13 +391,22 @@ class Client:
         they run. The end of the connection for good is raised.
         """
         reader = self._engine.feed.open()
+        early = {*self._engine.warnings.waiting}
         try:
+            for warning in self._engine.warnings.waiting:
+                yield warning
+                self._engine.told(warning)
             while True:
                 for message in await self._missed(reader):
                     yield MessageReceived(message, contents.decode(message.content))
                     self._handed.append(message)
                 while not reader.behind and (event := reader.take()) is not None:
+                    if event in early:
+                        early.discard(event)
+                        continue
                     yield event
+                    if isinstance(event, Warned):
+                        self._engine.told(event)
                     if isinstance(event, MessageReceived):
                         self._handed.append(event.message)
                 if reader.behind:
@@ -400,14 +420,24 @@ class Client:
             self._engine.feed.close(reader)
 
     def happened(self) -> list[ClientEvent]:
-        """What has happened beside messages since this was asked, for who reads no `events`."""
+        """What has happened beside messages, for who reads no `events`.
+
+        First what nobody was shown the last times (`warnings`); it comes again until `told_of`.
+        """
         reader = self._engine.feed.open()
-        found: list[ClientEvent] = []
+        found: list[ClientEvent] = [*self._engine.warnings.waiting]
         while (event := reader.take()) is not None:
-            if not isinstance(event, MessageReceived):
+            if not isinstance(event, MessageReceived | Warned):
                 found.append(event)
         self._engine.feed.close(reader)
         return found
+
+    async def told_of(self, events: Iterable[ClientEvent]) -> None:
+        """A person was shown these: they are not news any more."""
+        for event in events:
+            if isinstance(event, Warned):
+                self._engine.told(event)
+        await self._engine.current()
 
     async def _missed(self, reader: Reader) -> list[Message]:
         """A page of what lies in the store and did not come, or will not, as an event."""

@@ -26,6 +26,7 @@ from msgspec import Struct
 
 from parlour.client.feed import Feed
 from parlour.client.signals import Signal
+from parlour.client.warnings import Warned, Warnings
 from parlour.conversation import content as contents
 from parlour.conversation.changes import Change, Message, Namespace
 from parlour.conversation.events import Event, MessageReceived, MessageSent, SendingBlocked
@@ -81,6 +82,7 @@ class Engine:
         *,
         clock: Callable[[], int] = now_ms,
         random: Random = system_random,
+        warnings: Warnings = Warnings(),  # noqa: B008 - frozen
     ) -> None:
         self.machine = machine
         self.clock = clock
@@ -89,6 +91,9 @@ class Engine:
         self.dropped = Signal()
         self.trouble: ParlourError | None = None
         self.blocked: dict[bytes, Code] = {}
+        self.warnings = warnings
+        """What a person has not heard of yet, as it is on disk."""
+        self._told: list[Warned] = []
         self._store = store
         self._random = random
         self._connection: Requester | None = None
@@ -103,8 +108,9 @@ class Engine:
         cls, store: Store, *, clock: Callable[[], int] = now_ms, random: Random = system_random
     ) -> Engine:
         """Make the machine from what the store holds."""
-        machine = Machine(await store.records(), clock(), random=random)
-        return cls(store, machine, clock=clock, random=random)
+        records = await store.records()
+        machine = Machine(records, clock(), random=random)
+        return cls(store, machine, clock=clock, random=random, warnings=Warnings.load(records))
 
     # --- Steps ---------------------------------------------------------------------------
 
@@ -162,6 +168,10 @@ class Engine:
         """A person did something about what kept a conversation's messages here."""
         self.blocked.pop(conversation, None)
 
+    def told(self, warning: Warned) -> None:
+        """A program has shown a warning. It is gone with what is written next."""
+        self._told.append(warning)
+
     # --- Drain ---------------------------------------------------------------------------
 
     def _settled(self) -> asyncio.Future[None]:
@@ -194,7 +204,12 @@ class Engine:
         events = []
         while (event := machine.next_event()) is not None:
             events.append(event)
+        told, self._told = self._told, []
+        warnings = self.warnings.after(events, told)
+        if warnings != self.warnings:
+            changes.append(warnings.change())
         new = await self._store.apply(changes) if changes else []
+        self.warnings = warnings
         self._show(events, new)
         if machine is self.machine and not self._stale:
             for request in requests:

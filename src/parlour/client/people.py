@@ -103,28 +103,32 @@ class People:
     async def safety_number(self, name: str) -> SafetyNumber:
         """The safety number with somebody: the same on both sides, when nobody is in between."""
         contact = await self.find_unchecked(name)
-        own = self._machine.contacts[self._machine.account_id]
-        return safety_number(
-            Party(own.account_id, own.key_to_verify()),
-            Party(contact.account_id, contact.key_to_verify()),
-        )
+        return _number(self._machine, contact)
 
-    async def verify(self, name: str) -> Contact:
-        """Mark somebody as verified: a person compared the safety number."""
-        return await self._decide_on_key(name, Machine.verify)
+    async def verify(self, name: str, number: SafetyNumber) -> Contact:
+        """Mark somebody as verified: a person compared this safety number."""
+        return await self._decide_on_key(name, number, Machine.verify)
 
-    async def accept_key(self, name: str) -> None:
-        """Go on with a changed key without comparing safety numbers."""
-        await self._decide_on_key(name, Machine.accept)
+    async def accept_key(self, name: str, number: SafetyNumber) -> None:
+        """Go on with a changed key, whose number this is, without comparing."""
+        await self._decide_on_key(name, number, Machine.accept)
 
     async def _decide_on_key(
-        self, name: str, act: Callable[[Machine, bytes, int, Ed25519PublicKey], None]
+        self,
+        name: str,
+        number: SafetyNumber,
+        act: Callable[[Machine, bytes, int, Ed25519PublicKey], None],
     ) -> Contact:
         contact = await self.find_unchecked(name)
-        key = contact.key_to_verify()
-        await self._room.engine.step(
-            lambda machine, now: act(machine, contact.account_id, now, key)
-        )
+
+        def decide(machine: Machine, now: int) -> None:
+            # As it is in this step: between showing and answering a server may show another key.
+            current = machine.contacts[contact.account_id]
+            if _number(machine, current) != number:
+                raise error(Code.ACCOUNT_KEY_CHANGED, "once more, while a person compared")
+            act(machine, contact.account_id, now, current.key_to_verify())
+
+        await self._room.engine.step(decide)
         self._room.engine.unblock(contact.account_id)
         return contact
 
@@ -215,6 +219,14 @@ class People:
     def read_up_to(self, contact: Contact) -> int:
         """The number of the last message that was seen, on whichever device."""
         return self._machine.read_up_to(contact.account_id)
+
+
+def _number(machine: Machine, contact: Contact) -> SafetyNumber:
+    own = machine.contacts[machine.account_id]
+    return safety_number(
+        Party(own.account_id, own.key_to_verify()),
+        Party(contact.account_id, contact.key_to_verify()),
+    )
 
 
 class Settings:

@@ -36,7 +36,7 @@ async def talked(town: Town) -> Town:
         assert await next_texts(bob, 1) == ["first"]
         await bob.send("alice", "second")
         assert await next_texts(alice, 1) == ["second"]
-        await alice.verify("bob")
+        await alice.verify("bob", await alice.safety_number("bob"))
     async with town.open("alice", connect=False) as alice:
         await alice.send("bob", "waits")
     return town

@@ -101,9 +101,9 @@ async def test_a_server_that_shows_somebody_else_as_the_inviter_is_found_out(
     async with town.open("dora") as dora:
         await dora.connected()
         assert await code_of(dora.contact("alice")) == Code.INVITE_MISMATCH
-        await dora.safety_number("alice")
+        number = await dora.safety_number("alice")
         assert await code_of(dora.send("alice", "are you it?")) == Code.INVITE_MISMATCH
-        await dora.accept("alice")
+        await dora.accept("alice", number)
         await dora.send("alice", "hello")
         await dora.sent()
     async with town.open("dora", connect=False) as dora:
@@ -116,7 +116,7 @@ async def test_comparing_safety_numbers_settles_it_as_well(town: Town, server: S
     await town.register("dora", invite=replace(invite, account_key=other).to_text())
     async with town.open("dora") as dora:
         await dora.connected()
-        await dora.verify("alice")
+        await dora.verify("alice", await dora.safety_number("alice"))
         await dora.contact("alice")
 
 
