@@ -12,7 +12,7 @@ from tests.mls_peers import Peer, PeerFailed
 from tools import make_vectors
 
 VECTORS = json.loads((make_vectors.FOLDER / "mls.json").read_text(encoding="utf-8"))
-CASES: list[dict[str, Any]] = VECTORS["passive_client"]
+CASES: list[dict[str, Any]] = [*VECTORS["passive_client"], *VECTORS["passive_client_welcome"]]
 STORIES: dict[str, dict[str, Any]] = {case["name"]: case for case in VECTORS["interop_passive"]}
 
 # What ts-mls 1.6.4 cannot follow, and why.

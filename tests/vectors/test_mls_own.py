@@ -19,6 +19,7 @@ from tools import make_vectors
 
 OWN = json.loads((make_vectors.FOLDER / "mls.json").read_text(encoding="utf-8"))
 CASES: list[dict[str, Any]] = OWN["passive_client"]
+WELCOMES: list[dict[str, Any]] = OWN["passive_client_welcome"]
 STORIES: list[dict[str, Any]] = OWN["interop_passive"]
 
 
@@ -26,6 +27,19 @@ STORIES: list[dict[str, Any]] = OWN["interop_passive"]
 def test_a_passive_client_follows(case: dict[str, Any]) -> None:
     assert len(case["epochs"]) == 8
     passive_client(case)
+
+
+@pytest.mark.parametrize("case", WELCOMES, ids=[f"suite-{c['cipher_suite']}" for c in WELCOMES])
+def test_a_passive_client_is_welcomed(case: dict[str, Any]) -> None:
+    passive_client(case)
+
+
+def test_messages_may_be_bare() -> None:
+    bare = copy.deepcopy(CASES)
+    for case in bare[::2]:
+        for name in ("key_package", "welcome"):
+            case[name] = case[name][8:]
+        passive_client(case)
 
 
 @pytest.mark.parametrize("case", STORIES, ids=[c["name"] for c in STORIES])

@@ -6,6 +6,7 @@ have the fields of the upstream kinds `passive-client-*`.
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 from parlour.mls.public.extensions import Extension, Extensions
@@ -31,6 +32,19 @@ def make_case(suite: CipherSuite, wire_format: WireFormat, *, tree_inside: bool)
     return scenario.case()
 
 
+def make_welcomes() -> list[dict[str, Any]]:
+    """Every way to be welcomed: with a path or without, with a key or without, with the tree."""
+    ways = itertools.product((False, True), repeat=3)
+    cases = []
+    for number, (path, psk, tree_inside) in enumerate(ways):
+        clients = four_clients(find_suite(1 + number % 7))
+        scenario = Scenario(
+            clients, WireFormat.PUBLIC_MESSAGE, tree_inside=tree_inside, path=path, psk=psk
+        )
+        cases.append(scenario.case())
+    return cases
+
+
 def make(_: Any) -> Any:
     """The content of `mls.json`."""
     return {
@@ -39,5 +53,6 @@ def make(_: Any) -> Any:
             for suite in range(1, 8)
             for wire_format in (WireFormat.PUBLIC_MESSAGE, WireFormat.PRIVATE_MESSAGE)
         ],
+        "passive_client_welcome": make_welcomes(),
         "interop_passive": mls_interop.make_cases(),
     }

@@ -76,6 +76,8 @@ class Scenario:
         wire_format: WireFormat,
         *,
         tree_inside: bool,
+        path: bool = True,
+        psk: bool = False,
         extensions: Extensions = NO_EXTENSIONS,
     ) -> None:
         self.suite = clients[0].identity.suite
@@ -94,7 +96,8 @@ class Scenario:
         pending = first.group.commit(
             NOW,
             adds=[client.bundle.key_package for client in others],
-            options=CommitOptions(path=True, ratchet_tree=tree_inside),
+            proposals=[first.psk()] if psk else [],
+            options=CommitOptions(path=path, ratchet_tree=tree_inside),
             random=first.random,
         )
         first.group.merge(pending, NOW)

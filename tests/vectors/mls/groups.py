@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from parlour.codec import decode
+from parlour.errors import DecodeError
 from parlour.mls import RuleBroken
 from parlour.mls.private.events import ReceivedProposal
 from parlour.mls.private.group import Group
@@ -30,9 +32,23 @@ NOW = 1_700_000_000
 
 
 def _key_package(data: bytes) -> KeyPackage:
-    message = decode_message(data)
+    """A key package, within an MLSMessage or bare: both are called "serialized KeyPackage"."""
+    try:
+        message = decode_message(data)
+    except DecodeError:
+        return decode(data, KeyPackage.read)
     assert isinstance(message, KeyPackageMessage)
     return message.key_package
+
+
+def _welcome(data: bytes) -> Welcome:
+    """A Welcome, within an MLSMessage or bare."""
+    try:
+        message = decode_message(data)
+    except DecodeError:
+        return decode(data, Welcome.read)
+    assert isinstance(message, Welcome)
+    return message
 
 
 def welcome(case: Case) -> None:
@@ -130,8 +146,7 @@ def _follow(case: Case) -> None:
     bundle = KeyPackageBundle(key_package, init_key, leaf_key, identity)
     psks = ForeignPsks(case)
     tree = bytes.fromhex(case.get("ratchet_tree") or "") or None
-    welcome = decode_message(raw(case, "welcome"))
-    assert isinstance(welcome, Welcome)
+    welcome = _welcome(raw(case, "welcome"))
     origin = _origin(open_welcome(welcome, (bundle,), psks), tree)
     group = Group.join(welcome, [bundle], NOW, WelcomeJoin(ANYBODY, psks, tree, origin))
     assert group.epoch_authenticator.reveal() == raw(case, "initial_epoch_authenticator")
