@@ -37,6 +37,15 @@ GROUP = b"interop"
 NOW = int(time.time())
 POLICY = Policy(lifetimes=LifetimeCheck.NEVER, max_lifetime=None)
 
+TS_MLS_SUITES = {
+    1: "MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519",
+    2: "MLS_128_DHKEMP256_AES128GCM_SHA256_P256",
+    3: "MLS_128_DHKEMX25519_CHACHA20POLY1305_SHA256_Ed25519",
+    4: "MLS_256_DHKEMX448_AES256GCM_SHA512_Ed448",
+    5: "MLS_256_DHKEMP521_AES256GCM_SHA512_P521",
+    6: "MLS_256_DHKEMX448_CHACHA20POLY1305_SHA512_Ed448",
+    7: "MLS_256_DHKEMP384_AES256GCM_SHA384_P384",
+}
 Made = tuple[bytes, bytes | None]
 """A commit and the Welcome that belongs to it."""
 

@@ -311,6 +311,16 @@ const operations = {
     const made = await mls.proposeAddExternal(info, own.publicPackage, own.privatePackage, suite);
     return { message: hex(mls.encodeMlsMessage(made)) };
   },
+  // For a case in the upstream form: the keys of a client that never joined by itself.
+  async private_keys({ client }) {
+    const { initPrivateKey, hpkePrivateKey, signaturePrivateKey } =
+      clients.get(client).own.privatePackage;
+    return {
+      init_priv: hex(initPrivateKey),
+      encryption_priv: hex(hpkePrivateKey),
+      signature_priv: hex(signaturePrivateKey),
+    };
+  },
   async follow({ scenario }) {
     return { authenticators: await follow(scenario) };
   },

@@ -31,6 +31,7 @@ from tests.mls_peers import (
     GROUP,
     NOW,
     POLICY,
+    TS_MLS_SUITES,
     Ours,
     Peer,
     PeerFailed,
@@ -40,16 +41,7 @@ from tests.mls_peers import (
     read_key_package,
 )
 
-NAMES = {
-    1: "MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519",
-    2: "MLS_128_DHKEMP256_AES128GCM_SHA256_P256",
-    3: "MLS_128_DHKEMX25519_CHACHA20POLY1305_SHA256_Ed25519",
-    4: "MLS_256_DHKEMX448_AES256GCM_SHA512_Ed448",
-    5: "MLS_256_DHKEMP521_AES256GCM_SHA512_P521",
-    6: "MLS_256_DHKEMX448_CHACHA20POLY1305_SHA512_Ed448",
-    7: "MLS_256_DHKEMP384_AES256GCM_SHA384_P384",
-}
-SUITES = pytest.mark.parametrize("suite", NAMES)
+SUITES = pytest.mark.parametrize("suite", TS_MLS_SUITES)
 CREATORS = pytest.mark.parametrize("creator", ["ours", "theirs"])
 PSK = b"a key that both know"
 
@@ -64,7 +56,7 @@ def clients(
     peer: Peer, suite: int = 1, *, public: bool = True
 ) -> tuple[Ours, Theirs, Ours, Theirs]:
     """Two of ours and two of theirs, in turn."""
-    peer.ask("suite", name=NAMES[suite])
+    peer.ask("suite", name=TS_MLS_SUITES[suite])
     wire = WireFormat.PUBLIC_MESSAGE if public else WireFormat.PRIVATE_MESSAGE
     ada, cid = (Ours(name, find_suite(suite), wire) for name in ("ada", "cid"))
     bea, dan = (Theirs(peer, name, public) for name in ("bea", "dan"))
@@ -242,7 +234,7 @@ def test_a_group_in_place_of_another(peer: Peer, ends: str, begins: str) -> None
         ada.merge()
     else:
         committer = bea
-        commit, _ = bea.made("reinit", group=b"next", name=NAMES[1])
+        commit, _ = bea.made("reinit", group=b"next", name=TS_MLS_SUITES[1])
         bea.merge()
     for seat in table.seats:
         if seat is not committer:
@@ -261,7 +253,11 @@ def test_a_group_in_place_of_another(peer: Peer, ends: str, begins: str) -> None
     else:
         packages_raw = [bundles["ada"].message, bundles["cid"].message]
         answer = old.ask(
-            "reinit_new", successor="bea", group=b"next", name=NAMES[1], key_packages=packages_raw
+            "reinit_new",
+            successor="bea",
+            group=b"next",
+            name=TS_MLS_SUITES[1],
+            key_packages=packages_raw,
         )
         welcome, tree = bytes.fromhex(answer["welcome"]), bytes.fromhex(answer["tree"])
         joiners = [ada, cid]

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519
+from cryptography.hazmat.primitives.serialization import load_der_private_key
+
 from parlour.codec import Reader, decode
 from parlour.codec.varint import decode_varint, encode_varint
 from parlour.mls.private.key_schedule import (
@@ -46,12 +49,23 @@ def raw(case: Case, name: str) -> bytes:
 def signing_key(suite: CipherSuite, data: bytes) -> SignaturePrivateKey:
     """A private key; a scalar that lost its leading zeros gets them back.
 
-    Some store an Edwards key as its seed and its public half.
+    Some store an Edwards key as its seed and its public half, some as PKCS #8.
     """
     size = {1: 32, 2: 32, 3: 32, 4: 57, 5: 66, 6: 57, 7: 48}.get(int(suite.id), 32)
+    if len(data) > size and len(data) != 2 * size:
+        data = _unwrap(data)
     if len(data) == 2 * size:
         data = data[:size]
     return suite.signing_key_type(data.rjust(size, b"\0"))
+
+
+def _unwrap(data: bytes) -> bytes:
+    """The bare key in an encoding that names its algorithm."""
+    key = load_der_private_key(data, None)
+    if isinstance(key, ec.EllipticCurvePrivateKey):
+        return key.private_numbers().private_value.to_bytes((key.key_size + 7) // 8)
+    assert isinstance(key, ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey)
+    return key.private_bytes_raw()
 
 
 def tree_math(case: Case) -> None:
