@@ -115,5 +115,6 @@ async def _make_room(options: HomeOptions, *, asked: bool) -> Path | None:
     if not asked and asking.somebody():
         asking.note(f"{folder} holds a home. Forgotten its password? Then it can be set aside:")
         asking.note("nothing in it is lost, and it opens if you ever remember the password.")
+        asking.note("If a recovery was interrupted here, say no: by the same password it goes on.")
         asked = await asking.yes("Set it aside, and make a new device here?")
     return await move_aside(folder) if asked else None

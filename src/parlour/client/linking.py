@@ -341,16 +341,16 @@ class _Joining:
             secret=linked.secret.reveal(),
             vaults=handover.vaults,
         )
-        head = await self._read_list(account, linked)
-        contact = Contact(name=linked.name, head=head)
+        entries = await self._read_list(account, linked)
+        contact = Contact(name=linked.name, head=entries[-1])
         prekeys = self._unfinished.prekey_store()
         first = first_changes(own, contact, prekeys, handover.snapshot)
-        await self._home.store.apply(
-            [Unfinished.deletion(), *first, account.change(), seen_change(head)]
-        )
+        # What other devices changed since the person linked this one is news.
+        seen = seen_change(entries[linked.list_number])
+        await self._home.store.apply([Unfinished.deletion(), *first, account.change(), seen])
         return Linked(linked.name, linked.server, linked.account_id, device_id)
 
-    async def _read_list(self, account: Account, linked: LinkedAccount) -> DeviceListEntry:
+    async def _read_list(self, account: Account, linked: LinkedAccount) -> list[DeviceListEntry]:
         """The account's list, with what the old device says of it, and with us on it.
 
         The server is asked under the pin that the old device knows: one that was only known by
@@ -364,7 +364,7 @@ class _Joining:
             self._check_place(entries, linked)
             if self._unfinished.resumed:
                 await _end_others(connection)
-        return entries[-1]
+        return entries
 
     def _check_place(self, entries: list[DeviceListEntry], linked: LinkedAccount) -> None:
         if len(entries) <= linked.list_number:

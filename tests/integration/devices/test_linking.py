@@ -6,14 +6,17 @@ import asyncio
 import time
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from parlour.client import backoff, hosting, unfinished
 from parlour.client.address import Address
 from parlour.client.client import Client
+from parlour.client.device_lists import read_whole
 from parlour.client.linking import Comparison
 from parlour.client.login import Target
+from parlour.client.notices import NoticeKind
 from parlour.client.recovery import place_at
 from parlour.client.tls import Pinned
 from parlour.errors import Code
@@ -31,6 +34,7 @@ from .people import (
     link,
     new_scans,
     new_shows,
+    notices_of,
     old_scans,
     old_shows,
     refusal_of,
@@ -165,6 +169,23 @@ async def test_a_no_on_the_new_device_ends_the_question_on_the_old_one(town: Tow
         assert codes == (Code.LINK_MISMATCH, Code.LINK_REFUSED)
         assert cancelled.is_set()
         await check_not_linked(town, alice)
+
+
+async def test_what_changes_before_the_new_device_has_its_home_is_told_there(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with town.serving(), town.open("alice") as alice:
+
+        async def late(*arguments: Any) -> Any:
+            await alice.devices.set_approval(PASSWORD, needed=True)
+            return await read_whole(*arguments)
+
+        monkeypatch.setattr("parlour.client.linking.read_whole", late)
+        await link(town, alice, "laptop")
+        async with town.open("laptop") as laptop:
+            await laptop.connected()
+            notices = await notices_of(laptop, 1)
+            assert [notice.kind for notice in notices] == [NoticeKind.APPROVAL_ON]
 
 
 async def test_a_wrong_password_links_nothing_and_leaves_the_code_as_good_as_before(
