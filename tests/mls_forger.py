@@ -14,7 +14,7 @@ from parlour.mls.private.identity import lifetime_from
 from parlour.mls.private.protection import protect_public
 from parlour.mls.private.storage import dump_group
 from parlour.mls.public.commit import Commit, UpdatePath
-from parlour.mls.public.extensions import Extension, Extensions
+from parlour.mls.public.extensions import NO_EXTENSIONS, Extension, Extensions
 from parlour.mls.public.framing.authentication import sign_content
 from parlour.mls.public.framing.content import (
     AuthData,
@@ -75,13 +75,14 @@ def key_package(
     cipher_suite: int | None = None,
     init_key: bytes | None = None,
     signature: bytes | None = None,
+    extensions: Extensions = NO_EXTENSIONS,
 ) -> KeyPackage:
     """A key package with some fields changed, signed all the same."""
     suite = person.suite
     leaf = leaf or leaf_node(person)
     writer = Writer().uint16(version).uint16(suite.id if cipher_suite is None else cipher_suite)
     writer.opaque(fresh_key(person) if init_key is None else init_key)
-    tbs = writer.data() + leaf.encoded + Extensions().encode()
+    tbs = writer.data() + leaf.encoded + extensions.encode()
     if signature is None:
         signature = suite.sign_with_label(person.identity.signer, b"KeyPackageTBS", tbs)
     return KeyPackage(

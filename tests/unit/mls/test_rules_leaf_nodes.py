@@ -341,6 +341,10 @@ def test_v1005_an_init_key_of_no_scheme() -> None:
     refuses_package(Rule.KEY_PACKAGE_INIT_KEY_VALID, init_key=b"short")
 
 
+def test_v1006_a_key_package_with_an_extension_that_its_leaf_does_not_list() -> None:
+    refuses_package(Rule.KEY_PACKAGE_EXTENSIONS, extensions=Extensions.of([unknown_extension()]))
+
+
 def test_v0615_a_key_package_of_another_version_in_an_envelope() -> None:
     cid = Person("cid")
     data = encode_message(KeyPackageMessage(key_package(cid, version=2)))

@@ -38,6 +38,10 @@ def check_key_package(
         key_package.hpke_init_key(suite)
     except AuthenticationError as error:
         raise RuleBroken(Rule.KEY_PACKAGE_INIT_KEY_VALID) from error
+    # V1006 §10: "Extensions included in the `extensions` or `leaf_node.extensions` fields MUST be
+    # included in the `leaf_node.capabilities` field."
+    own = key_package.extensions.types
+    require(all(map(leaf.capabilities.supports_extension, own)), Rule.KEY_PACKAGE_EXTENSIONS)
     validator.check(leaf, signed=signed)
     validator.check_lifetime(leaf, LifetimeCheck.ADDS)
     validator.check_new(leaf)
