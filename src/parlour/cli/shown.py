@@ -33,6 +33,7 @@ from parlour.conversation.events import (
     MessageMissing,
     MessageReceived,
     MessageSent,
+    MessagesSkipped,
     MessageUnreadable,
     ProfileChanged,
     ReadElsewhere,
@@ -284,15 +285,24 @@ def _sentence(event: ClientEvent, people: People) -> str:
             return f"Another device of yours set {one_line(key)} to {one_line(value)}."
         case KeyReturned(name=name):
             return f"{one_line(name)} shows the verified key again."
+        case DeviceLeftOut(account_id=account_id):
+            return f"⚠ One of {people.name(account_id)}'s devices gets nothing until it is back."
+        case _:
+            return _of_server(event, people)
+
+
+def _of_server(event: ClientEvent, people: People) -> str:
+    """What the server did, or seems to have done."""
+    match event:
         case MessageMissing(conversation=conversation, counters=counters):
             return f"⚠ {len(counters)} message(s) with {people.name(conversation)} did not arrive."
+        case MessagesSkipped(conversation=conversation):
+            return f"⚠ The server left out {_left_out(conversation, people)}. It is asked again."
         case HistoryMismatch(conversation=conversation):
             return (
                 f"⚠ The server showed {people.name(conversation)} another history than you. It may "
                 "be attacking you: compare notes over another way."
             )
-        case DeviceLeftOut(account_id=account_id):
-            return f"⚠ One of {people.name(account_id)}'s devices gets nothing until it is back."
         case ServerMisbehaved(what=what, reason=reason):
             return f"⚠ The server broke the protocol ({one_line(what)}) [{reason.value}]"
         case ServerRestored():
@@ -302,6 +312,12 @@ def _sentence(event: ClientEvent, people: People) -> str:
             )
         case _:
             return event.code.value
+
+
+def _left_out(conversation: bytes, people: People) -> str:
+    if conversation == people.own:
+        return "something that is meant for this device"
+    return f"something of what you and {people.name(conversation)} say"
 
 
 def _blocked(name: str, reason: Any) -> Text:

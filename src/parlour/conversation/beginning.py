@@ -17,6 +17,7 @@ from parlour.conversation import content as contents
 from parlour.conversation.changes import Change, Namespace, PutRecord
 from parlour.conversation.contact import Contact
 from parlour.conversation.genesis import check_between
+from parlour.conversation.numbers import settled
 from parlour.conversation.records import (
     ASKED_FOR_SYNC,
     INCARNATION,
@@ -71,7 +72,7 @@ def place_of(conversation: Conversation, device_id: bytes) -> Place:
         peer=conversation.peer,
         stream=conversation.stream,
         genesis=conversation.genesis,
-        received=conversation.received,
+        received=settled(conversation),
         last_seq=conversation.last_seq,
         last_hash=conversation.last_hash,
         senders=senders,

@@ -20,6 +20,7 @@ class EventCode(StrEnum):
     MESSAGE_SENT = "message.sent"
     MESSAGE_UNREADABLE = "message.unreadable"
     MESSAGE_MISSING = "message.missing"
+    MESSAGES_SKIPPED = "message.skipped"
     HISTORY_MISMATCH = "history.mismatch"
     CONTACT_ADDED = "contact.added"
     KEY_CHANGED = "contact.key_changed"
@@ -72,6 +73,19 @@ class MessageMissing:
     conversation: bytes
     sender_device: bytes
     counters: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MessagesSkipped:
+    """The server left out what has a number between `after` and `before`; it is asked again.
+
+    For our own account, it is what our devices, and devices that could not read, tell this one.
+    """
+
+    code = EventCode.MESSAGES_SKIPPED
+    conversation: bytes
+    after: int
+    before: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +234,7 @@ Event: TypeAlias = (
     | MessageSent
     | MessageUnreadable
     | MessageMissing
+    | MessagesSkipped
     | HistoryMismatch
     | ContactAdded
     | KeyChanged

@@ -12,6 +12,7 @@ from typing import Final
 from parlour.conversation.changes import PutEntryHash
 from parlour.conversation.events import HistoryMismatch, MessageMissing
 from parlour.conversation.inner import Inner
+from parlour.conversation.numbers import is_new
 from parlour.conversation.records import Conversation, SenderCount
 from parlour.conversation.requests import LoadHash
 from parlour.conversation.sealed import entry_hash
@@ -61,7 +62,7 @@ class Histories:
         claim = (entry.sender_device, inner.last_hash)
         if inner.last_seq == conversation.last_seq:
             self._compare(conversation, inner.last_seq, claim, conversation.last_hash)
-        elif inner.last_seq > conversation.received and inner.last_seq not in conversation.ahead:
+        elif is_new(conversation, inner.last_seq):
             self._claims[(entry.stream, inner.last_seq)] = claim
             while len(self._claims) > MAX_CLAIMS:
                 self._claims.popitem(last=False)

@@ -28,6 +28,7 @@ from parlour.conversation.content import Content
 from parlour.conversation.delivery import Delivery
 from parlour.conversation.directory import DEVICE_LIST, Directory
 from parlour.conversation.events import Event, ServerRestored
+from parlour.conversation.gaps import GAP, Gaps
 from parlour.conversation.histories import LOAD_HASH
 from parlour.conversation.pending import Pending
 from parlour.conversation.people import People, check_setting
@@ -61,10 +62,13 @@ from parlour.wire.server import Nothing
 from parlour.wire.streams import (
     Acknowledge,
     Appended,
+    CatchUp,
     CaughtUp,
     Entry,
     LiveStarted,
+    Page,
     Position,
+    Read,
     StreamInfo,
 )
 
@@ -72,7 +76,7 @@ from parlour.wire.streams import (
 _REFRESH_ON: Final = (Code.STREAM_PARTS, Code.DEVICE_UNKNOWN)
 
 # What is asked in order to read.
-_READING: Final = frozenset({CATCH_UP, DEVICE_LIST, LOAD_HASH})
+_READING: Final = frozenset({CATCH_UP, GAP, DEVICE_LIST, LOAD_HASH})
 
 
 class Machine:
@@ -97,6 +101,7 @@ class Machine:
         )
         self._syncing.on_unstopped = self._read_on
         self._upkeep = Upkeep(self._memory)
+        self._gaps = Gaps(self._memory)
         self._pending = Pending(random)
         self._online = False
         # A newer program may read what an older one kept.
@@ -267,6 +272,7 @@ class Machine:
         self._receiving.want_directory()
         self._pending.clear()
         self._receiving.behind = False
+        self._gaps.connected(now)
         entries: Sequence[Entry] = started.entries
         if self._memory.incarnation not in (b"", started.incarnation):
             self._upkeep.restored()
@@ -277,6 +283,7 @@ class Machine:
             self._receiving.behind = True
         if self._memory.incarnation != started.incarnation:
             self._memory.put_incarnation(started.incarnation)
+        self._receiving.described(started.streams, self.positions())
         self._take_page(started.streams, entries, more=started.more, now=now)
         self._upkeep.prekeys_left(started.prekeys_left, now)
 
@@ -323,6 +330,7 @@ class Machine:
             needs += self._sending.requests(now, self._pending.is_paused)
             needs += self._directory.requests()
             needs += self._profiles.requests()
+            needs += self._gaps.requests()
             needs += self._upkeep.requests(now, behind=self._receiving.behind)
         return self._pending.take(needs, now)
 
@@ -356,8 +364,12 @@ class Machine:
                 self._sending.unblocked(about)
             case DeviceListPage() if what == DEVICE_LIST:
                 self._take_device_list(about, answer, now)
-            case CaughtUp() if what == CATCH_UP:
-                self._take_caught_up(answer, now)
+            case CaughtUp() if what == CATCH_UP and isinstance(body, CatchUp):
+                self._take_caught_up(body, answer, now)
+            case Page() if what == GAP and isinstance(body, Read):
+                for entry in self._gaps.wanted(body, answer):
+                    self._receiving.receive(entry, now, paged=True)
+                self._gaps.asked(body)
             case SealedProfile() if what == PROFILE:
                 self._profiles.answered(about, answer)
             case Nothing() if what == SET_PROFILE:
@@ -380,8 +392,9 @@ class Machine:
             reasons.add(Reason.KEY_CHANGED)
         self._receiving.retry(reasons, account_id, now)
 
-    def _take_caught_up(self, page: CaughtUp, now: int) -> None:
+    def _take_caught_up(self, asked: CatchUp, page: CaughtUp, now: int) -> None:
         before = self._upkeep.positions()
+        self._receiving.described(page.streams, asked.positions)
         self._receiving.behind = False
         self._take_page(page.streams, page.entries, more=page.more, now=now)
         if self._receiving.behind and self._upkeep.positions() == before:

@@ -7,22 +7,25 @@ does not stop the next.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from parlour.conversation.controls import Controls
 from parlour.conversation.delivery import Delivery
 from parlour.conversation.directory import Directory
+from parlour.conversation.events import MessagesSkipped, ServerMisbehaved
 from parlour.conversation.genesis import hash_of
 from parlour.conversation.histories import Histories
+from parlour.conversation.numbers import Place, cut, is_new, note, settled
 from parlour.conversation.opening import Opening, reason_of
 from parlour.conversation.people import People
 from parlour.conversation.reasons import Reason
 from parlour.conversation.records import Conversation, Held
 from parlour.conversation.repair import Repairing
-from parlour.conversation.sending import Sending, saw, skip_own
+from parlour.conversation.sending import Sending, saw
 from parlour.conversation.state import Memory, held_key
-from parlour.errors import ParlourError
-from parlour.wire.streams import Entry
+from parlour.errors import Code, ParlourError
+from parlour.wire.streams import Entry, Position, StreamInfo
 
 # How far this device's clock and the server's may be apart, in milliseconds.
 CLOCKS: Final = 15 * 60_000
@@ -66,8 +69,8 @@ class Receiving:
     def receive(self, entry: Entry, now: int, *, paged: bool) -> None:
         """Take one entry. `paged` when it came in a page, where trimmed numbers may be missing.
 
-        An entry that was taken before is ignored; a pushed one beyond a gap is left, and
-        `behind` says that there is something to catch up with.
+        An entry that was taken before is ignored; a pushed one further on than the next is left,
+        and `behind` says that there is something to catch up with.
         """
         if entry.stream == self._memory.device_id:
             self._receive_in_inbox(entry, now, paged=paged)
@@ -76,16 +79,24 @@ class Receiving:
         if conversation is None:
             self._pass_over(entry)
             return
-        skip_own(conversation)
-        if entry.seq <= conversation.received:
-            return
-        if entry.seq > conversation.received + 1 and not paged:
+        if not conversation.received and conversation.late and paged:
+            # What was there before us was read by others, and trimmed.
+            conversation.received = entry.seq - 1
+        if self._moves(conversation, entry, conversation.peer, now, paged=paged):
+            self._take(entry, conversation, now)
+            self._memory.put_conversation(conversation)
+
+    def _moves(self, place: Place, entry: Entry, peer: bytes, now: int, *, paged: bool) -> bool:
+        """Whether an entry's turn has come; then it is noted as handled."""
+        before = place.received
+        if entry.seq > before + 1 and not paged:
             self.behind = True
-            return
-        conversation.received = entry.seq
-        skip_own(conversation)
-        self._take(entry, conversation, now)
-        self._memory.put_conversation(conversation)
+            return False
+        if not is_new(place, entry.seq) or not note(place, entry.seq, now):
+            return False
+        if before and place.received > before + 1:
+            self._memory.events.append(MessagesSkipped(peer, before, entry.seq))
+        return True
 
     def _pass_over(self, entry: Entry) -> None:
         """An entry of a stream that we refused, or were not told of yet."""
@@ -96,15 +107,38 @@ class Receiving:
             self._memory.refused[entry.stream] = max(passed, entry.seq)
 
     def _receive_in_inbox(self, entry: Entry, now: int, *, paged: bool) -> None:
-        inbox = self._memory.inbox
-        if entry.seq <= inbox.received:
-            return
-        if entry.seq > inbox.received + 1 and not paged:
-            self.behind = True
-            return
-        inbox.received = entry.seq
-        self._controls.take(entry, now)
-        self._memory.put_inbox()
+        if self._moves(self._memory.inbox, entry, self._memory.account_id, now, paged=paged):
+            self._controls.take(entry, now)
+            self._memory.put_inbox()
+
+    def described(self, infos: Sequence[StreamInfo], named: Sequence[Position]) -> None:
+        """Go back where a stream ends before the position that was `named` to the server.
+
+        Numbers are never given back. So it made up some, or its data is older than what it says;
+        what comes with those numbers from now on is read.
+        """
+        positions = {position.stream: position.seq for position in named}
+        beyond = [info for info in infos if positions.get(info.stream, 0) > info.last]
+        for info in beyond:
+            conversation = self._memory.conversation_of_stream(info.stream)
+            if conversation is not None:
+                self._cut(conversation, info.last)
+            elif info.stream == self._memory.device_id:
+                cut(self._memory.inbox, info.last)
+                self._memory.put_inbox()
+            else:
+                self._memory.refused[info.stream] = info.last
+        if beyond:
+            self._memory.events.append(ServerMisbehaved("numbers", Code.SERVER_MISBEHAVED))
+
+    def _cut(self, conversation: Conversation, last: int) -> None:
+        # What is repeated of it is recognised as after a restore; what was in a gap is new.
+        conversation.seen_before = max(conversation.seen_before, settled(conversation))
+        cut(conversation, last)
+        conversation.read = min(conversation.read, last)
+        if conversation.last_seq > last:
+            conversation.last_seq, conversation.last_hash = 0, b""
+        self._memory.put_conversation(conversation)
 
     # --- Conversations -------------------------------------------------------------------
 

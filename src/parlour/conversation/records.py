@@ -75,13 +75,24 @@ class SenderCount(Struct):
     told: int = 0
 
 
+class Gap(Struct, frozen=True):
+    """Numbers of a stream that were passed over: those between `after` and `before`.
+
+    `since` is when that was, in milliseconds.
+    """
+
+    after: int
+    before: int
+    since: int
+
+
 class Conversation(Struct):
     """One pairwise conversation: with another account, or of our own devices.
 
     Its id is the peer's account id, ours for our own devices; `stream` is empty until it exists.
-    `received` is the number up to which every entry was handled, `ahead` are the numbers of our
-    own entries beyond it. Numbers up to `seen_before` were handled once, before the server's data
-    was restored from a backup. `read` is how far the person has read, on whichever device.
+    `received` is the number up to which every entry was handled, but for those in `gaps`
+    (`numbers`). Numbers up to `seen_before` were handled once, before the server's data was
+    restored from a backup. `read` is how far the person has read, on whichever device.
 
     `late`: we came to it when others had spoken already, so that a device's first number here is
     whatever it is. `requested` messages of a stranger are kept until somebody decides, `unkept`
@@ -92,7 +103,7 @@ class Conversation(Struct):
     stream: bytes = b""
     genesis: bytes = b""
     received: int = 0
-    ahead: list[int] = []
+    gaps: list[Gap] = []
     sent_counter: int = 0
     last_seq: int = 0
     last_hash: bytes = b""
@@ -167,9 +178,10 @@ class Setting(Struct, frozen=True):
 
 
 class Inbox(Struct):
-    """How far this device's inbox was read."""
+    """How far this device's inbox was read: up to `received`, but for `gaps`."""
 
     received: int = 0
+    gaps: list[Gap] = []
 
 
 class UpkeepDone(Struct):

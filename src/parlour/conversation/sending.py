@@ -8,14 +8,16 @@ a crash repeats a ciphertext, never a key.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final
 
 from parlour.conversation import content as contents
 from parlour.conversation import genesis as founding
 from parlour.conversation.bundles import Bundling
-from parlour.conversation.changes import Message, MessageState, PutEntryHash, PutMessage
+from parlour.conversation.changes import Message, MessageState, PutMessage
 from parlour.conversation.content import Content, Notice
 from parlour.conversation.directory import Directory
 from parlour.conversation.events import HistoryMismatch, MessageSent, SendingBlocked
@@ -35,6 +37,16 @@ CREATE = "create"
 APPEND = "append"
 # How many messages of a conversation are sealed and under way at a time.
 WINDOW: Final = 64
+# Messages whose entries are still to come back in their streams, in memory only.
+_MAX_NUMBERED: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class _Numbered:
+    """A message with the number that the answer to it said, and the hash of its entry."""
+
+    message: Message
+    digest: bytes | None
 
 
 class Sending:
@@ -46,6 +58,7 @@ class Sending:
         self._bundling = bundling
         self._sealing = Sealing(memory)
         self._blocked: dict[bytes, Code] = {}
+        self._numbered: OrderedDict[bytes, _Numbered] = OrderedDict()
 
     def connected(self) -> None:
         """A server that answered badly may be well by now."""
@@ -241,32 +254,47 @@ class Sending:
     ) -> None:
         """A message of ours has its number. Whatever says so first counts.
 
-        `seen` is the hash of the entry, when the entry itself was seen in the stream.
+        `seen` is the hash of the entry, when the entry itself was seen in the stream. Only that
+        moves a position: an answer with a number far ahead would make us pass over the rest.
         """
         outgoing = self._memory.outbox.get(message_id)
         if outgoing is None:
+            if seen is not None:
+                self._read_back(message_id, seq, seen)
             return
         digest = self._sealing.own_hash(outgoing, seq)
         self._memory.delete_outgoing(message_id)
         self._sealing.forget(message_id)
         if outgoing.inbox:
             return
-        conversation = self._memory.conversations[outgoing.conversation]
         message = self._sent_message(outgoing, seq, stored_at)
         self._memory.changes.append(PutMessage(message))
         if not outgoing.silent:
             self._memory.events.append(MessageSent(message))
         self.unblocked(outgoing.conversation)
-        if digest is not None and seen is not None and digest != seen:
-            own = self._memory.device_id
-            self._memory.events.append(HistoryMismatch(conversation.peer, own, seq))
-        if digest is not None and seen is None:
-            self._memory.changes.append(PutEntryHash(conversation.stream, seq, digest))
-            saw(conversation, seq, digest)
-        if seq > conversation.received:
-            conversation.ahead = sorted({*conversation.ahead, seq})
-            skip_own(conversation)
-        self._memory.put_conversation(conversation)
+        if seen is None:
+            self._numbered[message_id] = _Numbered(message, digest)
+            while len(self._numbered) > _MAX_NUMBERED:
+                self._numbered.popitem(last=False)
+        elif digest is not None and digest != seen:
+            self._mismatched(message)
+
+    def _read_back(self, message_id: bytes, seq: int, seen: bytes) -> None:
+        """A message of ours comes in its stream: what the answer to it said is compared."""
+        numbered = self._numbered.pop(message_id, None)
+        if numbered is None:
+            return
+        told, digest = numbered.message, numbered.digest
+        if told.seq != seq:
+            self._mismatched(told)
+            if told.conversation in self._memory.contacts:
+                self._memory.changes.append(PutMessage(replace(told, seq=seq)))
+        elif digest is not None and digest != seen:
+            self._mismatched(told)
+
+    def _mismatched(self, message: Message) -> None:
+        own = self._memory.device_id
+        self._memory.events.append(HistoryMismatch(message.conversation, own, message.seq or 0))
 
     def _sent_message(self, outgoing: Outgoing, seq: int, stored_at: int) -> Message:
         return Message(
@@ -298,9 +326,3 @@ def saw(conversation: Conversation, seq: int, digest: bytes) -> None:
     if seq > conversation.last_seq:
         conversation.last_seq = seq
         conversation.last_hash = digest
-
-
-def skip_own(conversation: Conversation) -> None:
-    """Move `received` over our own entries that follow it directly."""
-    while conversation.ahead and conversation.ahead[0] <= conversation.received + 1:
-        conversation.received = max(conversation.received, conversation.ahead.pop(0))

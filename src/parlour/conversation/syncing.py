@@ -16,6 +16,7 @@ from parlour.conversation.events import (
     SettingChanged,
     StandingChanged,
 )
+from parlour.conversation.numbers import settled
 from parlour.conversation.profiles import Profiles
 from parlour.conversation.records import Setting
 from parlour.conversation.sending import Sending
@@ -75,7 +76,8 @@ class Syncing:
         conversation.read = seq
         self._memory.put_conversation(conversation)
         self._drop_older(account_id)
-        self.tell(ReadUpTo(account_id, seq), now)
+        # A number behind a gap may be the server's invention, and would mark all as read for good.
+        self.tell(ReadUpTo(account_id, min(seq, settled(conversation))), now)
 
     def _drop_older(self, account_id: bytes) -> None:
         """What was still to be told of an earlier position is of no use any more."""

@@ -6,6 +6,7 @@ from typing import Final
 
 from parlour.conversation.changes import TrimSilent
 from parlour.conversation.events import ServerMisbehaved
+from parlour.conversation.numbers import settled
 from parlour.conversation.requests import ServerRequest
 from parlour.conversation.state import Memory
 from parlour.double_ratchet.prekey_store import PrekeyStore, PrekeyUpload
@@ -124,10 +125,21 @@ class Upkeep:
         refused = [Position(stream, seq) for stream, seq in self._memory.refused.items()]
         return [own, *refused, *read][:MAX_STREAMS_PER_REQUEST]
 
+    def _handled(self) -> list[Position]:
+        """How far each stream was handled altogether: what is in a gap must not be trimmed."""
+        inbox = self._memory.inbox
+        first = {self._memory.device_id: settled(inbox)}
+        for conversation in self._memory.conversations.values():
+            first[conversation.stream] = settled(conversation)
+        return [
+            Position(position.stream, first.get(position.stream, position.seq))
+            for position in self.positions()
+        ]
+
     def _unacknowledged(self) -> list[Position]:
         ahead = [
             position
-            for position in self.positions()
+            for position in self._handled()
             if position.seq != self._told.get(position.stream, 0)
         ]
         return ahead[:MAX_STREAMS_PER_REQUEST]
@@ -142,14 +154,15 @@ class Upkeep:
         What was read already is recognised by its id, and by the ratchet.
         """
         for conversation in self._memory.conversations.values():
-            conversation.seen_before = max(conversation.seen_before, conversation.received)
+            conversation.seen_before = max(conversation.seen_before, settled(conversation))
             conversation.received = 0
-            conversation.ahead = []
+            conversation.gaps = []
             conversation.last_seq = 0
             conversation.last_hash = b""
             self._memory.put_conversation(conversation)
         self._memory.refused.clear()
         self._memory.inbox.received = 0
+        self._memory.inbox.gaps = []
         self._told.clear()
         self._memory.put_inbox()
 

@@ -136,8 +136,8 @@ class MemoryServer:
                 return self._create(device_id, body)
             case streams.Append():
                 return self._append(device_id, body)
-            case streams.CatchUp(positions=positions, limit=limit):
-                return self._catch_up(device_id, positions, limit)
+            case streams.Read() | streams.CatchUp():
+                return self._read(device_id, body)
             case streams.Acknowledge(positions=positions):
                 return self._acknowledge(device_id, positions)
             case _:
@@ -249,6 +249,12 @@ class MemoryServer:
             found += self.deliver(entry, device_id)
         return found
 
+    def _read(self, device_id: bytes, body: streams.Read | streams.CatchUp) -> Struct:
+        if isinstance(body, streams.CatchUp):
+            return self._catch_up(device_id, body.positions, body.limit)
+        entries = self.entries_for(device_id, body.stream, body.after)
+        return streams.Page(entries[: body.limit], len(entries) > body.limit)
+
     def _catch_up(
         self, device_id: bytes, positions: list[streams.Position], limit: int = 500
     ) -> streams.CaughtUp:
@@ -261,7 +267,7 @@ class MemoryServer:
                 mine = stream_id == device_id
             if not mine:
                 continue
-            if stream_id not in after:
-                infos.append(stream.info)
+            if after.get(stream_id, -1) not in range(len(stream.entries) + 1):
+                infos.append(replace(stream.info, last=len(stream.entries)))
             entries += self.entries_for(device_id, stream_id, after.get(stream_id, 0))
         return streams.CaughtUp(infos, entries[:limit], len(entries) > limit)

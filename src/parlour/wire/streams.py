@@ -142,7 +142,8 @@ class Position(Body, array_like=True, frozen=True, gc=False):
 class CatchUp(Body, array_like=True, frozen=True):
     """Everything after the given positions, of all streams of this device, in one request.
 
-    A stream that is not named is read from its beginning, and described in `streams`.
+    A stream that is not named is read from its beginning, and described in `streams`. One that
+    ends before the position named is described, too: whoever named it was told a wrong number.
     """
 
     positions: Annotated[list[Position], Meta(max_length=MAX_STREAMS_PER_REQUEST)]

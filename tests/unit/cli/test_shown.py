@@ -35,6 +35,7 @@ EVENTS: list[ClientEvent] = [
     events.MessageSent(MESSAGE),
     events.MessageUnreadable(MESSAGE, Reason.TAMPERED, 0),
     events.MessageMissing(bytes(16), bytes(16), (1, 2)),
+    events.MessagesSkipped(bytes(16), 3, 7),
     events.HistoryMismatch(bytes(16), bytes(16), 4),
     events.ContactAdded(bytes(16), "bob"),
     events.KeyChanged(bytes(16), "bob", stopped=True),

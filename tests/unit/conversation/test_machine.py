@@ -353,6 +353,7 @@ def test_requests_of_strangers_and_beyond_bounds_are_left(monkeypatch: pytest.Mo
 
 def test_what_an_older_program_opened_is_asked_for() -> None:
     server, alice, bob = two()
+    bob.pull()
     alice.say("bob", "new")
     entry = _entries(bob)[-1]
     future = replace(entry, envelope=replace(entry.envelope, format=2))
@@ -384,6 +385,7 @@ def test_what_an_older_program_opened_is_asked_for() -> None:
 
 def test_a_newer_program_reads_what_an_older_one_kept() -> None:
     server, alice, bob = two()
+    bob.pull()
     alice.say("bob", "new")
     entry = _entries(bob)[-1]
     bob.machine.pushed(

@@ -254,6 +254,19 @@ async def test_catching_up_covers_all_streams(store: Store) -> None:
     assert not caught.more
 
 
+async def test_who_names_a_position_beyond_the_end_is_told_where_that_is(store: Store) -> None:
+    alice, bea, stream = await pair(store)
+    await store.streams.append(alice.device, entry(stream), now=NOW)
+    await store.streams.append(alice.device, entry(bea.inbox, b"i", bea.device), now=NOW)
+    at_the_end = [Position(stream, 1), Position(bea.inbox, 1)]
+    caught = await store.streams.catch_up(bea.device, CatchUp(at_the_end), now=NOW)
+    assert caught.streams == []
+    beyond = [Position(stream, 1 << 60), Position(bea.inbox, 2)]
+    caught = await store.streams.catch_up(bea.device, CatchUp(beyond), now=NOW)
+    ends = {each.stream: each.last for each in caught.streams}
+    assert (ends, caught.entries, caught.more) == ({stream: 1, bea.inbox: 1}, [], False)
+
+
 async def test_catching_up_page_by_page_finds_everything_once(store: Store) -> None:
     alice, bea, stream = await pair(store)
     carl = await someone(store)

@@ -12,6 +12,7 @@ from typing import Final
 from parlour.server.store.sqlite.rows import (
     active_device,
     describe,
+    last_of,
     readable_stream,
     readable_streams,
 )
@@ -82,12 +83,12 @@ def catch_up(
     found: list[Entry] = []
     for stream in readable_streams(connection, device):
         position = positions.get(stream)
-        if position is None:
+        if position is None or position > last_of(connection, stream):
             info = describe(connection, stream)
             if not budget.take(_info_size(info)):
                 return CaughtUp(infos, found, more=True)
             infos.append(info)
-            position = 0
+            position = position or 0
         chosen = _select(connection, _FORWARDS, device.pk, stream, position, now, budget)
         if _fill(found, budget, chosen):
             return CaughtUp(infos, found, more=True)

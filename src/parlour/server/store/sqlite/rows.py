@@ -62,6 +62,12 @@ def readable_streams(connection: sqlite3.Connection, device: DeviceRow) -> list[
     return [row[0] for row in rows]
 
 
+def last_of(connection: sqlite3.Connection, stream: int) -> int:
+    """The number of a stream's newest entry, by its key in the database."""
+    row = connection.execute("SELECT last_seq FROM streams WHERE pk = ?", (stream,)).fetchone()
+    return int(row[0])
+
+
 def describe(connection: sqlite3.Connection, stream: int) -> StreamInfo:
     """Describe a stream, by its key in the database."""
     row = connection.execute(
