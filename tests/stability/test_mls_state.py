@@ -13,7 +13,10 @@ from typing import Any
 import pytest
 
 from parlour.mls import ApplicationMessage, ExternalPsk, KeyPackageBundle, PskStore, StagedCommit
+from parlour.mls.private.secrets import ResumptionPsk
 from parlour.mls.private.storage import VERSION, dump_group, load_group
+from parlour.mls.public.psk_id import ExternalPskId, PreSharedKeyId, ResumptionPskId
+from parlour.mls.public.types import ResumptionPskUsage
 from tests.mls_people import NOW, Person, group_of, merge_everywhere, refresh
 
 FOLDER = Path(__file__).parent / "mls"
@@ -48,11 +51,38 @@ def make() -> dict[str, Any]:
     }
 
 
-RECORDS = sorted(FOLDER.glob("*.json"))
+RECORDS = sorted(FOLDER.glob("group_v*.json"))
+KEYS = sorted(FOLDER.glob("psks_v*.json"))
+
+
+def make_keys() -> dict[str, Any]:
+    """A store with an external key, and the resumption keys of two epochs."""
+    psks = PskStore()
+    psks.add_external(b"id", ExternalPsk(b"external"))
+    psks.add_resumption(b"group", 7, ResumptionPsk(b"seven"))
+    psks.add_resumption(b"group", 8, ResumptionPsk(b"eight"))
+    return {"version": 1, "psks": psks.to_bytes().hex()}
+
+
+@pytest.mark.parametrize("file", KEYS, ids=lambda file: file.stem)
+def test_stored_keys_load(file: Path) -> None:
+    record = json.loads(file.read_text(encoding="utf-8"))
+    psks = PskStore.from_bytes(bytes.fromhex(record["psks"]))
+
+    def find(key: ExternalPskId | ResumptionPskId) -> bytes | None:
+        found = psks.find(PreSharedKeyId(key, b""))
+        return None if found is None else found.reveal()
+
+    use = ResumptionPskUsage.APPLICATION
+    assert find(ExternalPskId(b"id")) == b"external"
+    assert find(ResumptionPskId(use, b"group", 7)) == b"seven"
+    assert find(ResumptionPskId(use, b"group", 8)) == b"eight"
+    assert find(ResumptionPskId(use, b"group", 9)) is None
 
 
 def test_this_version_has_a_record() -> None:
     assert FOLDER / f"group_v{VERSION}.json" in RECORDS
+    assert FOLDER / f"psks_v{make_keys()['version']}.json" in KEYS
 
 
 @pytest.mark.parametrize("file", RECORDS, ids=lambda file: file.stem)
@@ -73,7 +103,8 @@ def test_a_record_loads_and_the_group_goes_on(file: Path) -> None:
 
 
 if __name__ == "__main__":
-    target = FOLDER / f"group_v{VERSION}.json"
-    if target.exists():
-        raise SystemExit(f"{target.name} is there already")
-    target.write_text(json.dumps(make(), indent=1) + "\n", encoding="utf-8")
+    for name, maker in (("group", make), ("psks", make_keys)):
+        content = maker()
+        target = FOLDER / f"{name}_v{content['version']}.json"
+        if not target.exists():
+            target.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

@@ -6,7 +6,14 @@ import pytest
 
 from parlour.codec import Reader, Writer
 from parlour.errors import Code, DecodeError
-from parlour.mls import ApplicationMessage, ExternalPsk, Group, KeyPackageBundle, StagedCommit
+from parlour.mls import (
+    ApplicationMessage,
+    ExternalPsk,
+    Group,
+    KeyPackageBundle,
+    PskStore,
+    StagedCommit,
+)
 from parlour.mls.private.storage import (
     _read_delta,
     _write_node,
@@ -18,8 +25,8 @@ from parlour.mls.private.storage import (
 )
 from parlour.mls.public.extensions import Extensions
 from parlour.mls.public.proposals import PreSharedKey, ReInit, Remove
-from parlour.mls.public.psk_id import ExternalPskId, PreSharedKeyId
-from parlour.mls.public.types import LeafIndex
+from parlour.mls.public.psk_id import ExternalPskId, PreSharedKeyId, ResumptionPskId
+from parlour.mls.public.types import LeafIndex, ResumptionPskUsage
 from tests.mls_people import NOW, Person, check_agreement, group_of, merge_everywhere, refresh
 
 
@@ -168,6 +175,27 @@ def test_key_packages() -> None:
     plain = KeyPackageBundle.create(bea.identity, NOW, grease=False)
     assert not plain.key_package.is_last_resort
     assert len(plain.key_package.extensions) == 0
+
+
+def test_pre_shared_keys_after_a_restart() -> None:
+    ada, bea = group_of("ada", "bea")
+    old = ada.group.epoch
+    for person in (ada, bea):
+        person.psks.add_external(b"id", ExternalPsk(b"k"))
+    refresh([ada, bea])
+    data = bea.psks.to_bytes()
+    bea.psks = PskStore.from_bytes(data)
+    assert bea.psks.to_bytes() == data
+    bea.group = load_group(dump_group(bea.group), psks=bea.psks)
+    assert bea.psks.to_bytes() == data
+    earlier = ResumptionPskId(ResumptionPskUsage.APPLICATION, b"group", old)
+    psks = [PreSharedKeyId(key, b"n" * 32) for key in (earlier, ExternalPskId(b"id"))]
+    pending = ada.group.commit(NOW, proposals=list(map(PreSharedKey, psks)))
+    merge_everywhere(ada, pending, [bea])
+    check_agreement([ada, bea])
+    with pytest.raises(DecodeError) as caught:
+        PskStore.from_bytes(b"\x02" + data[1:])
+    assert caught.value.code is Code.DECODE_VERSION
 
 
 def test_nothing_shows_a_secret() -> None:

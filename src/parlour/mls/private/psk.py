@@ -6,8 +6,10 @@ Spec: RFC 9420 §8.4.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, TypeAlias
+from typing import Final, Self, TypeAlias
 
+from parlour.codec import Reader, Writer, decode
+from parlour.errors import Code, DecodeError
 from parlour.mls.private.secrets import ExternalPsk, PskSecret, ResumptionPsk
 from parlour.mls.public.psk_id import ExternalPskId, PreSharedKeyId
 from parlour.mls.public.suites import CipherSuite
@@ -15,7 +17,7 @@ from parlour.mls.public.suites import CipherSuite
 # §8.6: "The application SHOULD specify an upper limit on the number of past epochs for which the
 # `resumption_psk` may be stored." As many as late messages may come from.
 MAX_RESUMPTION_EPOCHS: Final = 5
-
+_STORED_VERSION: Final = 1
 
 Psk: TypeAlias = ExternalPsk | ResumptionPsk
 
@@ -55,8 +57,48 @@ class PskStore:
             return self._external.get(psk.key.psk_id)
         return self._resumption.get(psk.key.psk_group_id, {}).get(psk.key.psk_epoch)
 
+    def to_bytes(self) -> bytes:
+        """For sealed storage, beside the groups: a commit may name the key of an earlier epoch."""
+        writer = Writer().uint8(_STORED_VERSION).uint16(self._keep)
+        writer.vector(sorted(self._external.items()), _write_external)
+        return writer.vector(sorted(self._resumption.items()), _write_epochs).data()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """Read what `to_bytes` wrote."""
+        return decode(data, cls._read)
+
+    @classmethod
+    def _read(cls, reader: Reader) -> Self:
+        if reader.uint8() != _STORED_VERSION:
+            raise DecodeError(Code.DECODE_VERSION, "PskStore")
+        store = cls(reader.uint16())
+        store._external = dict(reader.vector(_read_external))
+        store._resumption = dict(reader.vector(_read_epochs))
+        return store
+
     def __repr__(self) -> str:
         return f"PskStore({len(self._external)} external, {len(self._resumption)} groups)"
+
+
+def _write_external(writer: Writer, entry: tuple[bytes, ExternalPsk]) -> None:
+    writer.opaque(entry[0]).opaque(entry[1].reveal())
+
+
+def _read_external(reader: Reader) -> tuple[bytes, ExternalPsk]:
+    return reader.opaque(), ExternalPsk(reader.opaque())
+
+
+def _write_epochs(writer: Writer, entry: tuple[bytes, dict[int, ResumptionPsk]]) -> None:
+    group_id, epochs = entry
+    writer.opaque(group_id).vector(
+        sorted(epochs.items()), lambda w, epoch: w.uint64(epoch[0]).opaque(epoch[1].reveal())
+    )
+
+
+def _read_epochs(reader: Reader) -> tuple[bytes, dict[int, ResumptionPsk]]:
+    group_id = reader.opaque()
+    return group_id, dict(reader.vector(lambda r: (r.uint64(), ResumptionPsk(r.opaque()))))
 
 
 def derive_psk_secret(suite: CipherSuite, psks: Sequence[tuple[PreSharedKeyId, Psk]]) -> PskSecret:
