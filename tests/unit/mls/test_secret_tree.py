@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from parlour.codec import Writer
+from parlour.codec import Writer, decode
 from parlour.errors import Code, LimitError, ParlourError, UsageError
 from parlour.mls.private import limits, secret_tree
 from parlour.mls.private.secret_tree import SecretTree
@@ -87,6 +87,63 @@ def test_skipped_keys_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert refusal(secrets, ZERO, 2) is Code.SESSION_REPLAYED
     secrets.find(ZERO, APPLICATION, 3)
     secrets.find(ONE, APPLICATION, 0)
+
+
+def test_the_fullest_ratchets_give_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three senders with 6, 4 and 1 keys that wait, and room for 7: 3, 3 and 1 stay, the newest."""
+    monkeypatch.setattr(secret_tree, "MAX_SKIPPED_IN_EPOCH", 7)
+    secrets = tree()
+    for leaf, generation in ((2, 1), (0, 6), (1, 4)):
+        secrets.accept(secrets.find(LeafIndex(leaf), APPLICATION, generation))
+    waiting = {
+        leaf: [n for n in range(generation) if findable(secrets, LeafIndex(leaf), n)]
+        for leaf, generation in ((0, 6), (1, 4), (2, 1))
+    }
+    assert waiting == {0: [3, 4, 5], 1: [1, 2, 3], 2: [0]}
+    assert decode(record(secrets), lambda r: SecretTree.read(DEFAULT_SUITE, r))._skipped == 7
+    secrets.accept(secrets.find(ZERO, APPLICATION, 4))
+    assert secrets._skipped == 6
+
+
+def findable(secrets: SecretTree, leaf: LeafIndex, generation: int) -> bool:
+    try:
+        secrets.find(leaf, APPLICATION, generation)
+    except ParlourError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("sent", [False, True])
+def test_an_epoch_that_is_over_keeps_what_may_come_late(sent: bool) -> None:
+    secrets, others = tree(), tree()
+    secrets.accept(secrets.find(ONE, 0, 1))
+    secrets.accept(secrets.find(ONE, APPLICATION, 2))
+    if sent:
+        secrets.precompute(ZERO, 2)
+        secrets.next_key(ZERO, 0)
+    secrets.retire(ZERO)
+    assert refusal(secrets, ZERO, 3) is Code.SESSION_REPLAYED
+    with pytest.raises(ParlourError):
+        secrets.find(ONE, 0, 0)
+    assert findable(secrets, ONE, 1)
+    again = decode(record(secrets), lambda r: SecretTree.read(DEFAULT_SUITE, r))
+    for kept in (secrets, again):
+        late = kept.find(LeafIndex(2), APPLICATION, 1)
+        assert late.key == others.find(LeafIndex(2), APPLICATION, 1).key
+        kept.accept(late)
+        with pytest.raises(ParlourError):
+            kept.find(LeafIndex(2), 0, 0)
+        assert kept._skipped == 3
+    assert record(again) == record(secrets)
+
+
+def test_a_record_with_both_ratchets_of_every_leaf() -> None:
+    secrets = tree(2)
+    for leaf in (ZERO, ONE):
+        secrets.accept(secrets.find(leaf, APPLICATION, 0))
+    again = decode(record(secrets), lambda r: SecretTree.read(DEFAULT_SUITE, r))
+    assert record(again) == record(secrets)
+    assert len(again._ratchets) == 4
 
 
 def test_our_own_keys() -> None:

@@ -60,6 +60,7 @@ class Member:
         self, epoch: Epoch | None, secret_tree: SecretTree | None, reinit: ReInit | None, now: int
     ) -> None:
         """Go on to the next epoch; without one we were removed."""
+        self.secret_tree.retire(self.epoch.leaf_index)
         old = PastEpoch(
             self.epoch.context,
             self.epoch.tree,

@@ -8,8 +8,10 @@ Spec: RFC 9420 §9, §9.1, §9.2.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
+from heapq import heapify, heapreplace
+from itertools import islice
 from typing import Final, Self
 
 from parlour.codec import Reader, Writer
@@ -22,7 +24,6 @@ from parlour.mls.private.limits import (
     MAX_SKIPPED_IN_EPOCH,
 )
 from parlour.mls.private.secrets import EncryptionSecret
-from parlour.mls.public.limits import MAX_NODES
 from parlour.mls.public.suites import AEAD_NONCE_SIZE, CipherSuite
 from parlour.mls.public.tree import math
 from parlour.mls.public.types import ContentType, LeafIndex
@@ -40,7 +41,10 @@ def ratchet_kind(content_type: ContentType) -> int:
 
 @dataclass(slots=True)
 class Ratchet:
-    """One sender's ratchet: the secret of the next generation, and keys that were skipped."""
+    """One sender's ratchet: the secret of the next generation, and keys that were skipped.
+
+    The oldest of these stands first: they are put in as the generation rises.
+    """
 
     secret: bytes = field(repr=False)
     generation: int = 0
@@ -87,7 +91,16 @@ def _read_ratchet(reader: Reader) -> tuple[tuple[int, int], Ratchet]:
 class SecretTree:
     """The message keys of one epoch."""
 
-    __slots__ = ("_leaf_count", "_nodes", "_prepared", "_ratchets", "_version", "suite")
+    __slots__ = (
+        "_kinds",
+        "_leaf_count",
+        "_nodes",
+        "_prepared",
+        "_ratchets",
+        "_skipped",
+        "_version",
+        "suite",
+    )
 
     def __init__(self, suite: CipherSuite, leaf_count: int, root: EncryptionSecret | None) -> None:
         self.suite = suite
@@ -97,13 +110,36 @@ class SecretTree:
             self._nodes[math.root(leaf_count)] = root.reveal()
         self._ratchets: dict[tuple[int, int], Ratchet] = {}
         self._prepared: deque[SendingKey] = deque()
+        self._kinds: tuple[int, ...] = (_HANDSHAKE, _APPLICATION)
+        # Of all ratchets together.
+        self._skipped = 0
         self._version = 0
+
+    def retire(self, own: LeafIndex) -> None:
+        """The epoch is over: keep what opens the others' late application messages, no more.
+
+        Nothing is sent in it again, and no handshake message of it is read, so a thief of the state
+        shall find the keys of neither.
+        """
+        if (own, _APPLICATION) not in self._ratchets:
+            self._apply(self._expand(own), own)
+        self._kinds = (_APPLICATION,)
+        self._prepared.clear()
+        self._ratchets = {
+            place: ratchet
+            for place, ratchet in self._ratchets.items()
+            if place[0] != own and place[1] == _APPLICATION
+        }
+        self._skipped = self._count_skipped()
+
+    def _count_skipped(self) -> int:
+        return sum(len(ratchet.skipped) for ratchet in self._ratchets.values())
 
     # --- Storage ---
 
     def write(self, writer: Writer) -> None:
         """Put everything into a record, in a fixed order."""
-        writer.uint32(self._leaf_count)
+        writer.uint32(self._leaf_count).uint8(len(self._kinds) == 1)
         writer.vector(
             sorted(self._nodes.items()), lambda w, entry: w.uint32(entry[0]).opaque(entry[1])
         )
@@ -126,10 +162,13 @@ class SecretTree:
     @classmethod
     def read(cls, suite: CipherSuite, reader: Reader) -> Self:
         """Read what `write` wrote."""
-        tree = cls(suite, reader.uint32(), None)
-        tree._nodes = dict(reader.vector(lambda r: (r.uint32(), r.opaque()), MAX_NODES))
-        for place, ratchet in reader.vector(_read_ratchet, MAX_NODES):
-            tree._ratchets[place] = ratchet
+        leaf_count = reader.uint32()
+        tree = cls(suite, leaf_count, None)
+        if reader.uint8():
+            tree._kinds = (_APPLICATION,)
+        tree._nodes = dict(reader.vector(lambda r: (r.uint32(), r.opaque()), 2 * leaf_count))
+        tree._ratchets = dict(reader.vector(_read_ratchet, 2 * leaf_count))
+        tree._skipped = tree._count_skipped()
         for generation, key, nonce in reader.vector(_read_key):
             tree._prepared.append(SendingKey(generation, suite.cipher(key), nonce, key))
         return tree
@@ -182,26 +221,36 @@ class SecretTree:
             expansion = used.expansion if current else self._expand(used.leaf_index)
             self._apply(expansion, used.leaf_index)
         ratchet = self._ratchets[place]
-        if used.secret is None:
-            ratchet.skipped.pop(used.generation, None)
+        # Two keys may have been found before the first of them was accepted.
+        if used.secret is None or used.generation < ratchet.generation:
+            self._skipped -= ratchet.skipped.pop(used.generation, None) is not None
             return
-        if used.generation < ratchet.generation:
-            # Two keys were found before the first of them was accepted.
-            ratchet.skipped.pop(used.generation, None)
-            return
-        known = ratchet.generation
-        ratchet.skipped.update(entry for entry in used.skipped if entry[0] >= known)
+        passed = [entry for entry in used.skipped if entry[0] >= ratchet.generation]
+        ratchet.skipped.update(passed)
+        self._skipped += len(passed)
         ratchet.secret, ratchet.generation = used.secret, used.generation + 1
-        self._bound(ratchet)
+        self._drop_oldest(ratchet, len(ratchet.skipped) - MAX_SKIPPED)
+        self._drop_from_fullest(self._skipped - MAX_SKIPPED_IN_EPOCH)
 
-    def _bound(self, ratchet: Ratchet) -> None:
-        while len(ratchet.skipped) > MAX_SKIPPED:
-            del ratchet.skipped[min(ratchet.skipped)]
-        total = sum(len(other.skipped) for other in self._ratchets.values())
-        while total > MAX_SKIPPED_IN_EPOCH:
-            fullest = max(self._ratchets.values(), key=lambda other: len(other.skipped))
-            del fullest.skipped[min(fullest.skipped)]
-            total -= 1
+    def _drop_oldest(self, ratchet: Ratchet, count: int) -> None:
+        if count > 0:
+            for generation in list(islice(ratchet.skipped, count)):
+                del ratchet.skipped[generation]
+            self._skipped -= count
+
+    def _drop_from_fullest(self, count: int) -> None:
+        """Take from whoever has most, key by key, so that no sender costs the others theirs."""
+        if count <= 0:
+            return
+        heap = [(-len(other.skipped), place) for place, other in self._ratchets.items()]
+        heapify(heap)
+        dropped: Counter[tuple[int, int]] = Counter()
+        for _ in range(count):
+            size, place = heap[0]
+            heapreplace(heap, (size + 1, place))
+            dropped[place] += 1
+        for place, some in dropped.items():
+            self._drop_oldest(self._ratchets[place], some)
 
     # --- Sending ---
 
@@ -250,12 +299,12 @@ class SecretTree:
         return found
 
     def _apply(self, expansion: dict[int, bytes], leaf_index: LeafIndex) -> None:
-        """Take over an expansion: ancestors go, siblings stay, the leaf becomes two ratchets."""
+        """Take over an expansion: ancestors go, siblings stay, the leaf becomes its ratchets."""
         self._version += 1
         leaf = 2 * leaf_index
         for node in (leaf, *math.direct_path(leaf, self._leaf_count)):
             self._nodes.pop(node, None)
-        for kind in (_HANDSHAKE, _APPLICATION):
+        for kind in self._kinds:
             secret = self._ratchet_secret(expansion, leaf_index, kind)
             self._ratchets.setdefault((leaf_index, kind), Ratchet(secret))
         for node, secret in expansion.items():
