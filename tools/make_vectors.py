@@ -3,7 +3,7 @@
 - `labels.json`: every label of every `labels` module of the package.
 - `double_ratchet.json`: whole pairwise sessions, with all inputs and every message.
 - `identity.json`: recovery keys, vaults, device lists, linkings, profiles.
-- `mls.json`: groups as a passive client sees them, in the upstream form.
+- `mls.json`: groups as a passive client sees them, and parts of MLS, in the upstream forms.
 
 Everything is made again from fixed seeds; only what ML-KEM draws inside its library is taken from
 the file that is there. `--check` writes nothing and fails if a file is not what would be written.

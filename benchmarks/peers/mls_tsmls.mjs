@@ -9,7 +9,13 @@ import * as mls from "ts-mls";
 import { encode } from "ts-mls/codec/tlsEncoder.js";
 import { varLenDataEncoder } from "ts-mls/codec/variableLength.js";
 import { createGroupInfoWithRatchetTree } from "ts-mls/createCommit.js";
-import { decodeRatchetTree, encodeRatchetTree } from "ts-mls/ratchetTree.js";
+import { decodeGroupContext } from "ts-mls/groupContext.js";
+import { initializeEpoch } from "ts-mls/keySchedule.js";
+import { verifyParentHashes } from "ts-mls/parentHash.js";
+import { computePskSecret } from "ts-mls/presharedkey.js";
+import { decodeRatchetTree, encodeRatchetTree, resolution } from "ts-mls/ratchetTree.js";
+import { createSecretTree, ratchetToGeneration } from "ts-mls/secretTree.js";
+import { treeHash } from "ts-mls/treeHash.js";
 
 const manifest = new URL("node_modules/ts-mls/package.json", import.meta.url);
 const version = JSON.parse(readFileSync(manifest)).version;
@@ -118,10 +124,7 @@ async function follow(scenario) {
   const psks = Object.fromEntries(
     scenario.external_psks.map(({ psk_id, psk }) => [mls.bytesToBase64(raw(psk_id)), raw(psk)]),
   );
-  const name = Object.keys(mls.ciphersuites).find(
-    (key) => mls.ciphersuites[key] === scenario.cipher_suite,
-  );
-  const impl = await mls.getCiphersuiteImpl(mls.getCiphersuiteFromName(name));
+  const impl = await implOf(scenario.cipher_suite);
   let state = await mls.joinGroup(
     decode(scenario.welcome).welcome,
     kp,
@@ -142,6 +145,78 @@ async function follow(scenario) {
   }
   return seen;
 }
+
+// Single kinds of the upstream suite, computed again; each answer is what the case should hold.
+const kinds = {
+  async "key-schedule"(scenario, impl) {
+    const epochs = [];
+    let initSecret = raw(scenario.initial_init_secret);
+    for (const given of scenario.epochs) {
+      const context = decodeGroupContext(raw(given.group_context), 0)[0];
+      const { keySchedule, ...rest } = await initializeEpoch(
+        initSecret,
+        raw(given.commit_secret),
+        context,
+        raw(given.psk_secret),
+        impl.kdf,
+      );
+      initSecret = keySchedule.initSecret;
+      const { label, context: about, length } = given.exporter;
+      const pair = await impl.hpke.deriveKeyPair(keySchedule.externalSecret);
+      const exporter = keySchedule.exporterSecret;
+      const secrets = { ...keySchedule, ...rest };
+      epochs.push({
+        ...Object.fromEntries(
+          Object.entries(secrets).map(([name, value]) => [
+            name.replace(/[A-Z]/g, (letter) => "_" + letter.toLowerCase()),
+            hex(value),
+          ]),
+        ),
+        external_pub: hex(await impl.hpke.exportPublicKey(pair.publicKey)),
+        exported: hex(await mls.mlsExporter(exporter, label, raw(about), length, impl)),
+      });
+    }
+    return { epochs };
+  },
+  async psk_secret(scenario, impl) {
+    const psks = scenario.psks.map(({ psk_id, psk, psk_nonce }) => [
+      { psktype: "external", pskId: raw(psk_id), pskNonce: raw(psk_nonce) },
+      raw(psk),
+    ]);
+    return { psk_secret: hex(await computePskSecret(psks, impl)) };
+  },
+  async "secret-tree"(scenario, impl) {
+    const { leaves, encryption_secret } = scenario;
+    const tree = await createSecretTree(leaves.length, raw(encryption_secret), impl.kdf);
+    const found = leaves.map((entries) => entries.map(({ generation }) => ({ generation })));
+    for (const [leafIndex, entries] of found.entries())
+      for (const entry of entries)
+        for (const kind of ["handshake", "application"]) {
+          const sender = { leafIndex, generation: entry.generation, reuseGuard: new Uint8Array(4) };
+          const config = mls.defaultKeyRetentionConfig;
+          const contentType = kind === "handshake" ? "commit" : kind;
+          const at = await ratchetToGeneration(tree, sender, contentType, config, impl);
+          entry[kind + "_key"] = hex(at.key);
+          entry[kind + "_nonce"] = hex(at.nonce);
+        }
+    return { leaves: found };
+  },
+  async "tree-validation"(scenario, impl) {
+    const tree = treeOf(scenario.tree);
+    const tree_hashes = [];
+    const resolutions = [];
+    for (let node = 0; node < tree.length; node += 1) {
+      tree_hashes.push(hex(await treeHash(tree, node, impl.hash)));
+      resolutions.push(resolution(tree, node));
+    }
+    return { tree_hashes, resolutions, parents: await verifyParentHashes(tree, impl.hash) };
+  },
+};
+
+const implOf = async (number) => {
+  const name = Object.keys(mls.ciphersuites).find((key) => mls.ciphersuites[key] === number);
+  return mls.getCiphersuiteImpl(mls.getCiphersuiteFromName(name));
+};
 
 const operations = {
   async suite({ name }) {
@@ -320,6 +395,9 @@ const operations = {
       encryption_priv: hex(hpkePrivateKey),
       signature_priv: hex(signaturePrivateKey),
     };
+  },
+  async kind({ kind, scenario }) {
+    return kinds[kind](scenario, await implOf(scenario.cipher_suite));
   },
   async follow({ scenario }) {
     return { authenticators: await follow(scenario) };

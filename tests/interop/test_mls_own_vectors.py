@@ -53,6 +53,25 @@ def test_ts_mls_follows_a_story(peer: Peer, name: str) -> None:
     check(peer, STORIES[name])
 
 
+@pytest.mark.parametrize("kind", VECTORS["kinds"])
+def test_ts_mls_computes_what_a_kind_holds(peer: Peer, kind: str) -> None:
+    for case in VECTORS["kinds"][kind]:
+        answer = peer.ask("kind", kind=kind, scenario=case)
+        if kind == "key-schedule":
+            for epoch, seen in zip(case["epochs"], answer["epochs"], strict=True):
+                assert seen.pop("exported") == epoch["exporter"]["secret"]
+                assert len(seen) == 12
+                assert seen == {name: epoch[name] for name in seen}
+        elif kind == "tree-validation":
+            assert answer["parents"] is True
+            assert answer["tree_hashes"] == case["tree_hashes"]
+            assert answer["resolutions"] == case["resolutions"]
+        elif kind == "secret-tree":
+            assert answer["leaves"] == case["leaves"]
+        else:
+            assert answer["psk_secret"] == case["psk_secret"]
+
+
 class Recorder:
     """A group of ts-mls alone, written down as a client saw it that only ever listened."""
 

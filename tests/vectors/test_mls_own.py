@@ -14,13 +14,21 @@ import pytest
 
 from parlour.errors import ParlourError
 from parlour.mls import Rule, RuleBroken
+from tests.vectors.mls import crypto, tree
 from tests.vectors.mls.groups import passive_client
 from tools import make_vectors
 
 OWN = json.loads((make_vectors.FOLDER / "mls.json").read_text(encoding="utf-8"))
 CASES: list[dict[str, Any]] = OWN["passive_client"]
 WELCOMES: list[dict[str, Any]] = OWN["passive_client_welcome"]
+KINDS: dict[str, list[dict[str, Any]]] = OWN["kinds"]
 STORIES: list[dict[str, Any]] = OWN["interop_passive"]
+RUNNERS = {
+    "key-schedule": crypto.key_schedule,
+    "psk_secret": crypto.psk_secret,
+    "secret-tree": crypto.secret_tree,
+    "tree-validation": tree.tree_validation,
+}
 
 
 @pytest.mark.parametrize("case", CASES, ids=[f"suite-{c['cipher_suite']}" for c in CASES])
@@ -46,6 +54,13 @@ def test_messages_may_be_bare() -> None:
 def test_a_passive_client_follows_what_others_make(case: dict[str, Any]) -> None:
     assert case["epochs"]
     passive_client(case)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_known_answers_of_a_kind(kind: str) -> None:
+    assert [case["cipher_suite"] for case in KINDS[kind]] == [1, 2, 3, 4, 5, 6, 7]
+    for case in KINDS[kind]:
+        RUNNERS[kind](case)
 
 
 def test_a_welcome_from_a_group_whose_key_is_not_given() -> None:

@@ -13,7 +13,7 @@ from parlour.mls.public.extensions import Extension, Extensions
 from parlour.mls.public.proposals import GroupContextExtensions, Remove
 from parlour.mls.public.suites import CipherSuite, find_suite
 from parlour.mls.public.types import ExtensionType, LeafIndex, WireFormat
-from tools.vectors import mls_interop
+from tools.vectors import mls_interop, mls_kinds
 from tools.vectors.mls_scenario import Scenario, four_clients
 
 
@@ -55,4 +55,5 @@ def make(_: Any) -> Any:
         ],
         "passive_client_welcome": make_welcomes(),
         "interop_passive": mls_interop.make_cases(),
+        "kinds": mls_kinds.make_kinds(),
     }
