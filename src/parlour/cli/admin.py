@@ -11,7 +11,7 @@ from cyclopts import App, Parameter
 from parlour.cli import qr
 from parlour.cli.lasting import days
 from parlour.cli.options import Options
-from parlour.cli.server_settings import reachable_at, server_config
+from parlour.cli.server_settings import port_of, reachable_at, server_config
 from parlour.client.address import Address
 from parlour.server.admin import create_invite
 
@@ -53,13 +53,13 @@ def invite(
         File of settings.
     """
     if qr_file is not None:
-        qr.kind_of(qr_file)
+        qr.check_file(qr_file)
     settings = server_config(config, data=data)
     named = Address.parse(address) if address else None
     made = create_invite(
         settings,
         host=named.host if named else reachable_at(settings),
-        port=_port(address, named, settings.port),
+        port=_port(address, named, port_of(settings)),
         uses=uses,
         days=days(expires),
     )
@@ -94,7 +94,7 @@ def invite(
 
 
 def _port(text: str | None, named: Address | None, configured: int) -> int:
-    """The named port; without one, the configured one."""
+    """The named port; without one, the server's own."""
     if named is None or text is None:
         return configured
     # Colons without brackets are an IPv6 address, which no port follows.

@@ -11,6 +11,7 @@ from cyclopts import App, CycloptsError, Group
 
 from parlour import __version__
 from parlour.cli.failures import guarded, show
+from parlour.cli.safe_text import is_text
 from parlour.errors import Code, ExitCode, UsageError
 
 _TALK: Final = Group("Talk", sort_key=1)
@@ -87,6 +88,9 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _call(arguments: Sequence[str], *, json: bool) -> int:
+    if not all(is_text(argument) for argument in arguments):
+        show(UsageError(Code.USAGE_INVALID, "an argument is not text in UTF-8"), json=json)
+        return int(ExitCode.USAGE)
     app = make_app(_chosen(arguments))
     try:
         # Parsed apart from the call, so that only the parser's errors are the caller's.

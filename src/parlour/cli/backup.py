@@ -16,6 +16,7 @@ from parlour.cli.shown import date_and_time
 from parlour.client.backup import Progress
 from parlour.client.client import Client
 from parlour.client.config import read_password_file
+from parlour.client.files import check_new_file
 from parlour.client.workers import run_slow
 from parlour.errors import Code, UsageError
 from parlour.identity.passphrase import Passphrase
@@ -50,6 +51,7 @@ async def export_(
     """
     password = await options.password()
     output = options.output()
+    await run_slow(check_new_file, file)
     own = await run_slow(_own_passphrase, passphrase_file)
     made = None if own is not None else Passphrase.generate()
     passphrase = own or (made.reveal() if made else "")

@@ -45,7 +45,7 @@ async def create(
         Write the QR code to this PNG or SVG file. Whoever sees it may register.
     """
     if qr_file is not None:
-        qr.kind_of(qr_file)
+        qr.check_file(qr_file)
     lasting = days(expires)
     password = await options.password()
     output = options.output()

@@ -57,7 +57,7 @@ async def join(
         kwallet, macos or windows.
     """
     if qr_file is not None:
-        qr.kind_of(qr_file)
+        qr.check_file(qr_file)
     if passphrase:
         return await _by_passphrase(server, account, keychain, options)
     folder, output = options.folder(), options.output()

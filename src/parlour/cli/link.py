@@ -51,7 +51,7 @@ async def link(
         Write the QR code to this PNG or SVG file. Whoever sees it may use it.
     """
     if qr_file is not None:
-        qr.kind_of(qr_file)
+        qr.check_file(qr_file)
     password = await options.password()
     output = options.output()
     meeting = Meeting(output, "the new device", qr_code, qr_file)

@@ -11,9 +11,10 @@ from rich.text import Text
 
 from parlour.cli import asking, qr
 from parlour.cli.output import Output
+from parlour.client.files import read_bounded
 from parlour.client.linking import Comparison
 from parlour.client.workers import run_slow
-from parlour.errors import Code, UsageError
+from parlour.errors import Code, StorageError, UsageError
 
 SHOWN: Final = "link.shown"
 COMPARE: Final = "link.compare"
@@ -69,8 +70,8 @@ async def read_code(file: Path | None, where: str) -> str:
     """The code that the other device shows: pasted, or from a file."""
     if file is not None:
         try:
-            return (await run_slow(file.read_text))[:_MAX_CODE]
-        except (OSError, UnicodeDecodeError) as problem:
+            return (await run_slow(read_bounded, file, _MAX_CODE)).decode()
+        except (OSError, UnicodeDecodeError, StorageError) as problem:
             raise UsageError(Code.USAGE_CONFIG, "the file of the code can't be read") from problem
     if asking.somebody():
         asking.note(f"Paste the code that {where} shows, and press Enter:")

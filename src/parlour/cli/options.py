@@ -45,7 +45,13 @@ class HomeOptions(Options):
 
     def folder(self) -> Path:
         """The home's folder."""
-        return find_home(self.home, with_settings(os.environ))
+        home = find_home(self.home, with_settings(os.environ))
+        try:
+            if home.is_dir() or not home.exists():
+                return home
+        except OSError as problem:
+            raise UsageError(Code.USAGE_CONFIG, f"the home: {problem.strerror}") from None
+        raise UsageError(Code.USAGE_CONFIG, "the home is a file, not a folder")
 
     async def password(self) -> str | None:
         """The password of the home that is there; None where a keychain opens it."""

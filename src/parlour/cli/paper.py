@@ -12,7 +12,7 @@ from rich.text import Text
 from parlour.cli import asking
 from parlour.cli.output import Output
 from parlour.client.config import read_password_file
-from parlour.client.files import write_atomic
+from parlour.client.files import check_new_file, write_atomic
 from parlour.client.workers import run_slow
 from parlour.errors import Code, ParlourError, UsageError
 from parlour.identity.passphrase import Passphrase
@@ -94,6 +94,7 @@ async def keep_in_file(key: RecoveryKey, file: Path) -> None:
     """Write a key to a file that its owner alone can read; refuses one that is there."""
     if await run_slow(file.exists):
         raise UsageError(Code.USAGE_STATE, f"{file.name} is there already")
+    await run_slow(check_new_file, file)
     await run_slow(write_atomic, file, key.to_text().encode() + b"\n")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
 
 from cyclopts import App
 from rich.text import Text
@@ -13,14 +12,12 @@ from parlour.cli.safe_text import one_line
 from parlour.cli.shown import MARKS
 from parlour.client.client import Client
 from parlour.client.files import read_bounded
+from parlour.client.pictures import without_metadata
 from parlour.client.workers import run_slow
 from parlour.errors import Code, ParlourError, UsageError, error
 from parlour.identity.profile import MAX_PICTURE
 
 profile = App(name="profile", help="Show profiles, or change yours.")
-
-# What people's programs can be expected to show. Each is told by its first bytes.
-_PICTURES: Final = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpg"}
 
 
 @profile.command
@@ -87,7 +84,7 @@ async def set_(
     status
         A line of up to 140 characters.
     picture
-        A JPEG or PNG file of up to 64 KiB. It is sent as it is, with all that is in it.
+        A JPEG or PNG file of up to 64 KiB. Where and when it was taken is left out.
     """
     if name is None and status is None and picture is None:
         raise UsageError(Code.USAGE_INVALID, "say what: --name, --status or --picture")
@@ -119,6 +116,4 @@ def _picture(file: Path) -> bytes:
         raise UsageError(
             Code.USAGE_INVALID, f"a picture has at most {MAX_PICTURE >> 10} KiB"
         ) from None
-    if not any(data.startswith(magic) for magic in _PICTURES):
-        raise UsageError(Code.USAGE_INVALID, "a picture is a JPEG or PNG file")
-    return data
+    return without_metadata(data)

@@ -15,7 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from parlour.client.files import write_atomic
+from parlour.client.files import check_new_file, write_atomic
 from parlour.errors import Code, UsageError
 
 if TYPE_CHECKING:
@@ -79,3 +79,9 @@ def kind_of(path: Path) -> str:
     if kind is None:
         raise UsageError(Code.USAGE_INVALID, "the file of a QR code ends with .png or .svg")
     return kind
+
+
+def check_file(path: Path) -> None:
+    """Return if a code can be written there; raises `UsageError` before anything is shown."""
+    kind_of(path)
+    check_new_file(path)

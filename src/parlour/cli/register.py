@@ -19,10 +19,11 @@ from parlour.cli.options import HomeOptions
 from parlour.cli.output import Output
 from parlour.cli.safe_text import one_line
 from parlour.client.client import Client
+from parlour.client.files import read_bounded
 from parlour.client.set_up import is_unfinished
 from parlour.client.vault_file import VAULT_NAME
 from parlour.client.workers import run_slow
-from parlour.errors import Code, ParlourError, UsageError, error
+from parlour.errors import Code, ParlourError, StorageError, UsageError, error
 from parlour.identity.device_name import MAX_NAME
 from parlour.identity.invite import Invite
 from parlour.identity.passphrase import Passphrase
@@ -152,8 +153,8 @@ async def _read_invite(file: Path | None) -> str:
     """The invite: from a file, else from whoever sits there, else the first line that comes in."""
     if file is not None:
         try:
-            return (await run_slow(file.read_text))[:MAX_INVITE]
-        except (OSError, UnicodeDecodeError) as problem:
+            return (await run_slow(read_bounded, file, MAX_INVITE)).decode()
+        except (OSError, UnicodeDecodeError, StorageError) as problem:
             raise UsageError(Code.USAGE_CONFIG, "the file of the invite can't be read") from problem
     if asking.somebody():
         asking.note("Paste the invite that you were given, and press Enter:")

@@ -22,6 +22,12 @@ _DIRECTIONS: Final = frozenset(
 # Control characters, surrogates, private use, unassigned, line and paragraph separators.
 _REFUSED: Final = frozenset({"Cc", "Cs", "Co", "Cn", "Zl", "Zp"})
 _TAB: Final = "    "
+_SURROGATES: Final = range(0xD800, 0xE000)
+
+
+def is_text(text: str) -> bool:
+    """Whether a text can be said in UTF-8; bytes that are none of it stand as surrogates in it."""
+    return not any(ord(character) in _SURROGATES for character in text)
 
 
 def one_line(text: str) -> str:

@@ -28,11 +28,16 @@ def server_config(file: Path, **flags: object) -> Config:
     config = load_config(file, os.environ, flags)
     if config.name != _UNNAMED or flags.get("name") is not None:
         return config
-    return replace(config, name=stored_name(config.data) or _machine_name())
+    return replace(config, name=_stored(config.data, "name") or _machine_name())
 
 
-def stored_name(data: Path) -> str | None:
-    """The name that the server of this folder was given at its first start."""
+def port_of(config: Config) -> int:
+    """The port that the server of this data listened on last, else the configured one."""
+    return int(_stored(config.data, "port") or config.port)
+
+
+def _stored(data: Path, key: str) -> str | None:
+    """What the server of this folder wrote down: its name of the first start, its port."""
     path = data / "parlour.db"
     if not path.exists():
         return None
@@ -40,7 +45,7 @@ def stored_name(data: Path) -> str | None:
         with contextlib.closing(
             sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
         ) as connection:
-            row = connection.execute("SELECT value FROM meta WHERE key = 'name'").fetchone()
+            row = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
     except sqlite3.Error:
         return None
     return str(row[0]) if row else None

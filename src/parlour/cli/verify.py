@@ -47,7 +47,7 @@ async def verify(
         Write the QR code to this PNG or SVG file too, to print it.
     """
     if qr_file is not None:
-        qr.kind_of(qr_file)
+        qr.check_file(qr_file)
     password = await options.password()
     output = options.output()
     async with Client.open(options.folder(), password) as client:

@@ -40,7 +40,7 @@ from parlour.conversation.contact import Contact, Verification
 from parlour.conversation.content import Content, Text
 from parlour.conversation.events import MessageReceived
 from parlour.conversation.records import Records, read_own
-from parlour.errors import Code, ParlourError, TransportError, error
+from parlour.errors import Code, ParlourError, TransportError, UsageError, error
 from parlour.transparency import SafetyNumber
 from parlour.wire.kinds import Kind
 from parlour.wire.login import LogOutEverywhere, RevokeSession, Session, Sessions
@@ -81,6 +81,14 @@ class Said:
     def text(self) -> str:
         """The text, or nothing for other content."""
         return self.content.text if isinstance(self.content, Text) else ""
+
+
+def _check_text(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        # From a file's name or a stream that is not in UTF-8: see `surrogateescape`.
+        raise UsageError(Code.USAGE_INVALID, "the message is not text in UTF-8") from None
 
 
 class Client:
@@ -305,6 +313,8 @@ class Client:
         On return it is on this device's disk and goes out as soon as it can, also after a restart.
         `sent` waits until the server has it.
         """
+        if isinstance(message, str) and not message.isascii():
+            _check_text(message)
         contact = await self.contact(name)
         content = Text(message) if isinstance(message, str) else message
         return await self._engine.step(

@@ -56,10 +56,17 @@ def with_settings(environment: Mapping[str, str]) -> Mapping[str, str]:
 def find_home(option: Path | None, environment: Mapping[str, str]) -> Path:
     """The home: ``--home``, else ``PARLOUR_HOME``, else ``~/.parlour``."""
     if option is not None:
-        return option.expanduser().absolute()
+        return _expanded(option).absolute()
     if variable := environment.get(HOME_VARIABLE):
-        return Path(variable).expanduser().absolute()
+        return _expanded(Path(variable)).absolute()
     return Path.home() / DEFAULT_HOME
+
+
+def _expanded(path: Path) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise UsageError(Code.USAGE_CONFIG, f"{path.parts[0]}: there is no such user") from None
 
 
 def find_password(
@@ -80,7 +87,7 @@ def find_password(
     if option is not None:
         return read_password_file(option)
     if named := environment.get(PASSWORD_FILE_VARIABLE):
-        return read_password_file(Path(named).expanduser())
+        return read_password_file(_expanded(Path(named)))
     if password := environment.get(PASSWORD_VARIABLE):
         return password
     if prompt is not None:

@@ -39,6 +39,14 @@ def storage_errors() -> Iterator[None]:
         raise storage_error(error) from error
 
 
+def check_new_file(path: Path) -> None:
+    """Return if a file can be made there; raises `USAGE_CONFIG` before anything else is done."""
+    if not path.parent.is_dir():
+        raise UsageError(Code.USAGE_CONFIG, f"there is no folder for {path.name}")
+    if not os.access(path.parent, os.W_OK):
+        raise UsageError(Code.USAGE_CONFIG, f"nothing may be written where {path.name} is to be")
+
+
 def make_private_folder(folder: Path) -> None:
     """Make a folder that only its owner enters, or take the rights of others from one that is.
 

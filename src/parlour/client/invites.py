@@ -25,6 +25,7 @@ from parlour.primitives.random import system_random
 from parlour.primitives.signature import Ed25519PublicKey
 from parlour.wire.invites import CreateInvite, InviteInfo, InviteList, RevokeInvite
 from parlour.wire.kinds import Kind
+from parlour.wire.limits import MAX_INVITE_USES
 from parlour.wire.server import Nothing
 
 _DAY: Final = 24 * 60 * 60
@@ -67,6 +68,8 @@ class Invites:
         """
         if not 1 <= days <= MAX_DAYS:
             raise UsageError(Code.USAGE_INVALID, f"an invite is good for 1 to {MAX_DAYS} days")
+        if not 1 <= uses <= MAX_INVITE_USES:
+            raise UsageError(Code.USAGE_INVALID, f"an invite has 1 to {MAX_INVITE_USES} uses")
         account, secret = self._room.account, InviteSecret.generate(system_random)
         expires_at = int(time.time()) + days * _DAY
         request = CreateInvite(sha256(secret.reveal()), uses, expires_at * 1000)

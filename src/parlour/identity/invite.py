@@ -13,6 +13,7 @@ from typing import Final
 
 from parlour.codec import Reader, Writer, decode
 from parlour.errors import Code, DecodeError, UsageError
+from parlour.identity.printable import read_printable
 from parlour.primitives.hashes import SHA256_SIZE
 from parlour.primitives.secret import Secret
 from parlour.primitives.signature import ED25519_KEY_SIZE
@@ -85,7 +86,7 @@ class Invite:
         try:
             data = base64.b64decode(encoded + "=" * (-len(encoded) % 4), b"-_", validate=True)
             return decode(data, cls._read)
-        except (binascii.Error, UnicodeDecodeError, DecodeError, ValueError) as error:
+        except (binascii.Error, DecodeError, ValueError) as error:
             raise UsageError(Code.USAGE_INVALID, "the invite is damaged; copy it again") from error
 
     @classmethod
@@ -93,12 +94,12 @@ class Invite:
         if reader.uint8() != FORMAT:
             raise UsageError(Code.USAGE_INVALID, "the invite is of another version; update")
         return cls(
-            server=reader.opaque(_MAX_HOST).decode(),
-            host=reader.opaque(_MAX_HOST).decode(),
+            server=read_printable(reader, _MAX_HOST),
+            host=read_printable(reader, _MAX_HOST),
             port=reader.uint16(),
             pin=reader.optional(lambda inner: inner.fixed(SHA256_SIZE)),
             secret=reader.optional(lambda inner: InviteSecret(inner.fixed(16))),
             account_key=reader.optional(lambda inner: inner.fixed(ED25519_KEY_SIZE)),
-            account_name=reader.opaque(_MAX_NAME).decode(),
+            account_name=read_printable(reader, _MAX_NAME),
             expires_at=reader.uint64(),
         )

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from parlour.codec import Reader, Writer, decode
-from parlour.errors import Code, DecodeError, LimitError, SecurityStop
+from parlour.errors import Code, LimitError, SecurityStop
 from parlour.identity import labels
 from parlour.identity.device import ID_SIZE, Device
 from parlour.identity.link_text import LinkSecret
+from parlour.identity.printable import read_printable
 from parlour.identity.vault import AccountSecret
 from parlour.primitives.agreement import X25519_SIZE, X25519PublicKey
 from parlour.primitives.hashes import SHA256_SIZE, equal, hmac_sha256, sha256
@@ -141,7 +142,7 @@ class Greeting:
         return cls(
             account_id=reader.fixed(ID_SIZE),
             account_key=Ed25519PublicKey(reader.fixed(ED25519_KEY_SIZE)),
-            name=_text(reader, _MAX_NAME),
+            name=read_printable(reader, _MAX_NAME),
             nonce=reader.fixed(NONCE_SIZE),
         )
 
@@ -187,7 +188,7 @@ class AnswerContent:
     @classmethod
     def _read(cls, reader: Reader) -> AnswerContent:
         return cls(
-            server=_text(reader, _MAX_HOST),
+            server=read_printable(reader, _MAX_HOST),
             pin=reader.optional(lambda inner: inner.fixed(SHA256_SIZE)),
             secret=AccountSecret(reader.fixed(AccountSecret.SIZE)),
             list_number=reader.uint32(),
@@ -229,10 +230,3 @@ def _authentic(about: bytes, key: bytes, data: bytes) -> bytes:
 
 def _mac(about: bytes, key: bytes, content: bytes) -> bytes:
     return hmac_sha256(key, Writer().opaque(about).opaque(content).data())
-
-
-def _text(reader: Reader, limit: int) -> str:
-    try:
-        return reader.opaque(limit).decode()
-    except UnicodeDecodeError as error:
-        raise DecodeError(Code.DECODE_MALFORMED, "text") from error

@@ -16,6 +16,7 @@ from typing import Final
 from parlour.codec import Reader, Writer, decode
 from parlour.errors import Code, DecodeError, UsageError
 from parlour.identity import labels
+from parlour.identity.printable import read_printable
 from parlour.primitives.hashes import SHA256_SIZE, sha256
 from parlour.primitives.secret import Secret
 
@@ -109,11 +110,11 @@ class LinkText:
             raise UsageError(Code.LINK_INVALID, "of another version; update")
         return cls(
             shows=Shows(reader.uint8()),
-            server=reader.opaque(_MAX_HOST).decode(),
-            host=reader.opaque(_MAX_HOST).decode(),
+            server=read_printable(reader, _MAX_HOST),
+            host=read_printable(reader, _MAX_HOST),
             port=reader.uint16(),
             pin=reader.optional(lambda inner: inner.fixed(SHA256_SIZE)),
-            account_name=reader.opaque(_MAX_NAME).decode(),
+            account_name=read_printable(reader, _MAX_NAME),
             commitment=reader.fixed(SHA256_SIZE),
             secret=LinkSecret(reader.fixed(LinkSecret.SIZE)),
         )

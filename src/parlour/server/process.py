@@ -147,6 +147,7 @@ class Server:
         listener = _listen(config.host, config.port)
         self._exit.callback(listener.close)
         self._port = listener.getsockname()[1]
+        await store.set_port(self._port)
         await self._exit.enter_async_context(_doors(core, tls, listener))
         log.info("started", port=self._port, pin=tls.pin.hex(), version=parlour.__version__)
 

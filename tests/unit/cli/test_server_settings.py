@@ -7,7 +7,7 @@ import pytest
 from parlour.cli import server_settings
 from parlour.cli.admin import _port
 from parlour.cli.lasting import days
-from parlour.cli.server_settings import reachable_at, server_config
+from parlour.cli.server_settings import port_of, reachable_at, server_config
 from parlour.client.address import Address
 from parlour.errors import UsageError
 from parlour.server import Config, Server
@@ -37,9 +37,11 @@ def test_the_name_is_this_machines_until_the_data_has_one(
 
 async def test_the_name_of_the_data_stays(tmp_path: Path) -> None:
     config = server_config(NO_FILE, data=tmp_path / "data", host="127.0.0.1", port=0, name="first")
-    async with Server(config):
-        pass
-    assert server_config(NO_FILE, data=tmp_path / "data").name == "first"
+    assert port_of(config) == 0
+    async with Server(config) as server:
+        port = server.port
+    kept = server_config(NO_FILE, data=tmp_path / "data")
+    assert (kept.name, port_of(kept)) == ("first", port)
 
 
 def test_file_environment_and_flags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -263,5 +263,8 @@ class Store(Protocol):
     def streams(self) -> Streams:
         """Streams, entries and cursors."""
 
+    async def set_port(self, port: int) -> None:
+        """Write down the port that the server listens on, for who reads the folder alone."""
+
     async def close(self) -> None:
         """Finish what was submitted and close."""

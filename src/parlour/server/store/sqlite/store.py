@@ -64,6 +64,14 @@ class SqliteStore:
             raise UsageError(Code.USAGE_CONFIG, f"name: this server's is {stored_name}")
         return store
 
+    async def set_port(self, port: int) -> None:
+        """See `interface.Store.set_port`."""
+        await self.database.write(
+            lambda connection: connection.execute(
+                "INSERT OR REPLACE INTO meta (key, value) VALUES ('port', ?)", (port,)
+            )
+        )
+
     async def close(self) -> None:
         """See `interface.Store.close`."""
         await self.database.close()
