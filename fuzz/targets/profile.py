@@ -6,7 +6,13 @@ from typing import Final
 
 from parlour.codec import decode
 from parlour.errors import ParlourError
-from parlour.identity.profile import Profile, ProfileKey, open_profile, seal_profile
+from parlour.identity.profile import (
+    Profile,
+    ProfileKey,
+    open_profile,
+    profile_hash,
+    seal_profile,
+)
 
 _KEY: Final = ProfileKey(bytes(32))
 _PROFILE: Final = Profile(1, "Anna", "on holiday", b"\xff\xd8picture")
@@ -17,7 +23,9 @@ SEEDS: Final = [_SEALED, _PROFILE._encode()]
 
 def target(data: bytes) -> None:
     try:
-        open_profile(data, key=_KEY, account_id=bytes(16))
+        open_profile(
+            data, key=_KEY, account_id=bytes(16), version=1, digest=profile_hash(_SEALED)
+        )
     except ParlourError:
         pass
     else:

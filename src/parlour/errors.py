@@ -106,6 +106,7 @@ class Code(StrEnum):
     LINK_REFUSED = "link.refused"
     PROFILE_UNKNOWN = "profile.unknown"
     PROFILE_ROLLBACK = "profile.rollback"
+    PROFILE_UNANNOUNCED = "profile.unannounced"
     CONTACT_BLOCKED = "contact.blocked"
     # streams and conversations
     STREAM_UNKNOWN = "stream.unknown"
@@ -445,6 +446,11 @@ CODES: Final[dict[Code, Explanation]] = {
         "The server shows an older profile than before.",
         "The newer one is kept. Tell the operator; the server may be attacking you.",
     ),
+    Code.PROFILE_UNANNOUNCED: Explanation(
+        SecurityStop,
+        "The server shows a profile that its owner has not announced.",
+        "It is not taken. If it is a newer one, what announces it is on its way.",
+    ),
     Code.CONTACT_BLOCKED: Explanation(
         UsageError, "You have blocked this account.", "Unblock it first: parlour unblock NAME."
     ),
@@ -593,6 +599,7 @@ _NEVER_FROM_A_SERVER: Final = frozenset(
         Code.LINK_INVALID,
         Code.LINK_MISMATCH,
         Code.PROFILE_ROLLBACK,
+        Code.PROFILE_UNANNOUNCED,
         Code.BACKUP_UNKNOWN,
         Code.BACKUP_PASSPHRASE,
         Code.BACKUP_DAMAGED,

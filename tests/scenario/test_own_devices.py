@@ -25,7 +25,13 @@ from parlour.conversation.events import (
     StandingChanged,
 )
 from parlour.conversation.standing import Standing
-from parlour.conversation.sync import ContactSync, Forgotten, ProfileKeyGiven, SyncRequest
+from parlour.conversation.sync import (
+    AnnouncedProfile,
+    ContactSync,
+    Forgotten,
+    ProfileKeyGiven,
+    SyncRequest,
+)
 from parlour.errors import Code, ParlourError
 from parlour.identity.device_list import MAX_DEVICES
 from parlour.testing.device import MemoryDevice
@@ -500,7 +506,7 @@ def test_syncs_in_a_conversation_with_others_are_malformed() -> None:
 
 def test_a_notice_of_our_own_other_device_is_for_the_peer() -> None:
     server, phone, laptop, bob = three()
-    notice = ProfileKeyGiven(b"k" * 32, 7)
+    notice = ProfileKeyGiven(AnnouncedProfile(b"k" * 32, 7, b"d" * 32))
     phone.machine._sending.send_silently(bob.machine.account_id, notice, server.now)
     phone.settle()
     settle(laptop)

@@ -92,7 +92,11 @@ def test_profile_and_device_name_open() -> None:
     account_id = ACCOUNT["account_id"]
     sealed = bytes.fromhex(value["sealed"])
     profile = open_profile(
-        sealed, key=ProfileKey(bytes.fromhex(value["key"])), account_id=account_id, seen=7
+        sealed,
+        key=ProfileKey(bytes.fromhex(value["key"])),
+        account_id=account_id,
+        version=7,
+        digest=bytes.fromhex(value["hash"]),
     )
     assert profile == Profile(
         value["version"], value["name"], value["status"], bytes.fromhex(value["picture"])

@@ -19,7 +19,7 @@ from parlour.identity.linking import (
     OwnAccount,
     ServerPlace,
 )
-from parlour.identity.profile import Profile, ProfileKey, seal_profile
+from parlour.identity.profile import Profile, ProfileKey, profile_hash, seal_profile
 from parlour.identity.recovery import RecoveryKey
 from parlour.identity.recovery_vault import Recovered, seal_recovery_vault
 from parlour.identity.vault import (
@@ -193,6 +193,7 @@ def _profile(account: _Account) -> Any:
         "status": profile.status,
         "picture": profile.picture.hex(),
         "sealed": sealed.hex(),
+        "hash": profile_hash(sealed).hex(),
     }
 
 

@@ -152,9 +152,10 @@ def _taken_item(own: OwnDevice, item: bytes) -> Iterator[Change]:
         case SettingSync(key=key, value=value, at=at):
             setting = msgspec.msgpack.encode(Setting(value, at))
             yield PutRecord(Namespace.SETTING, key.encode(), setting)
-        case OwnProfileSync(key=key, version=version):
-            profile = msgspec.msgpack.encode(KnownProfile(key=key, announced=version))
-            yield PutRecord(Namespace.PROFILE, own.account_id, profile)
+        case OwnProfileSync(profile=announced):
+            known = KnownProfile()
+            known.announce(announced)
+            yield PutRecord(Namespace.PROFILE, own.account_id, msgspec.msgpack.encode(known))
         case _:
             # Of a newer program.
             pass

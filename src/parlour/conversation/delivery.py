@@ -54,7 +54,7 @@ class Delivery:
             self._syncing.take(content, now)
         elif isinstance(content, Notice):
             if entry.sender_account == conversation.peer:
-                self._profiles.given(conversation.peer, content.key, content.version)
+                self._profiles.given(conversation.peer, content.profile)
         elif not isinstance(content, Control) and not _is_silent(content):
             self._take_message(message, content, conversation)
             return

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from parlour.conversation.changes import Namespace
+from parlour.conversation.sync import AnnouncedProfile
 from parlour.double_ratchet.identity import DeviceIdentity, LocalDevice
 from parlour.errors import Code, StorageError
 from parlour.identity.device_list import device_id_of
@@ -151,20 +152,46 @@ class Held(Struct):
 
 
 class KnownProfile(Struct):
-    """A profile as far as it is known: its key, the version that was announced, what it says.
+    """A profile as far as it is known: its key, version and hash as announced, what it says.
 
-    `version` is that of what it says, 0 before anything was read. Our own one is `unsent` until
-    the server has it, and holds the `picture`, to be sealed anew; others' pictures lie in the
-    store alone.
+    `version` is that of what it says, 0 before anything was read. `by_owner` when its owner
+    announced it to this device, not another device of ours.
+
+    Our own one holds the `picture`, to be sealed anew; others' pictures lie in the store alone. It
+    is `unsent` until the server has it, and `sealed` as long: however often it is sent, it is what
+    is announced. `made_here` when no other device of ours has set another one since. With `renew`,
+    its key is still to be replaced: somebody has it who should not.
     """
 
     key: bytes = b""
     announced: int = 0
+    digest: bytes = b""
+    by_owner: bool = False
     version: int = 0
     name: str = ""
     status: str = ""
     picture: bytes = b""
     unsent: bool = False
+    sealed: bytes = b""
+    made_here: bool = False
+    renew: bool = False
+
+    @property
+    def announcement(self) -> AnnouncedProfile | None:
+        """What was announced, if anything."""
+        return AnnouncedProfile(self.key, self.announced, self.digest) if self.key else None
+
+    @property
+    def is_read(self) -> bool:
+        """Whether what is known is what was announced."""
+        return bool(self.version) and self.version == self.announced
+
+    def announce(self, profile: AnnouncedProfile) -> None:
+        """Take note of what was announced; it is still to be read."""
+        self.key, self.announced, self.digest = profile.key, profile.version, profile.digest
+        if self.version == profile.version:
+            # Another one of that version was read, or set here.
+            self.version -= 1
 
     def __repr__(self) -> str:
         return f"KnownProfile(version={self.version})"

@@ -12,10 +12,12 @@ from typing import Annotated, Final, TypeAlias
 from msgspec import Meta, Struct
 
 from parlour.conversation.standing import Standing
+from parlour.identity.profile import MAX_VERSION
 
 _Id = Annotated[bytes, Meta(min_length=16, max_length=16)]
 _Hash = Annotated[bytes, Meta(min_length=32, max_length=32)]
 _Number = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
+_Version = Annotated[int, Meta(ge=1, le=MAX_VERSION)]
 # A name as the server has it.
 _Name = Annotated[str, Meta(min_length=1, max_length=32)]
 
@@ -25,12 +27,26 @@ MAX_SETTING: Final = 1024
 MAX_SETTINGS: Final = 200
 
 
+class AnnouncedProfile(Struct, array_like=True, frozen=True):
+    """A profile as its owner announced it: the key, the version, and the hash of what is sealed.
+
+    Whoever has the key could seal another one; with the hash it is this one or none.
+    """
+
+    key: _Hash
+    version: _Version
+    digest: _Hash
+
+    def __repr__(self) -> str:
+        return f"AnnouncedProfile(version={self.version})"
+
+
 class ContactSync(Struct, array_like=True, frozen=True):
     """How this person stands to an account, and what is known of its device list.
 
     `verified_key` is the account key that a person compared, or empty. A server that shows an
     older list, or another key, to one of our devices is found out by `list_number`, `list_hash`
-    and `account_key`.
+    and `account_key`. `profile` is what the account announced last, if anything.
     """
 
     account_id: _Id
@@ -42,8 +58,7 @@ class ContactSync(Struct, array_like=True, frozen=True):
     standing_at: _Number
     verified_key: Annotated[bytes, Meta(max_length=32)]
     verified_at: _Number
-    profile_key: Annotated[bytes, Meta(max_length=32)] = b""
-    profile_version: _Number = 0
+    profile: AnnouncedProfile | None = None
 
     def __repr__(self) -> str:
         return f"ContactSync({self.account_id.hex()})"
@@ -75,13 +90,9 @@ class SettingSync(Struct, array_like=True, frozen=True):
 
 
 class OwnProfileSync(Struct, array_like=True, frozen=True):
-    """The key and version of the account's own profile; what it says lies on the server."""
+    """The account's own profile; what it says lies on the server."""
 
-    key: _Hash
-    version: _Number
-
-    def __repr__(self) -> str:
-        return f"OwnProfileSync(version={self.version})"
+    profile: AnnouncedProfile
 
 
 class SyncRequest(Struct, array_like=True, frozen=True):
@@ -92,10 +103,6 @@ Sync: TypeAlias = ContactSync | Forgotten | ReadUpTo | SettingSync | OwnProfileS
 
 
 class ProfileKeyGiven(Struct, array_like=True, frozen=True):
-    """Notice to a contact: the key of our profile, and its version now."""
+    """Notice to a contact: our profile as it is now, with its key."""
 
-    key: _Hash
-    version: _Number
-
-    def __repr__(self) -> str:
-        return f"ProfileKeyGiven(version={self.version})"
+    profile: AnnouncedProfile

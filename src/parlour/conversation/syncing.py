@@ -115,8 +115,9 @@ class Syncing:
     def everything(self) -> Iterator[Sync]:
         """All that a new device needs to know, but how far conversations were read."""
         own = self._memory.profiles.get(self._memory.account_id)
-        if own is not None and own.key:
-            yield OwnProfileSync(own.key, own.announced)
+        # What the server does not have yet is told when it does.
+        if own is not None and own.announcement is not None and not own.unsent:
+            yield OwnProfileSync(own.announcement)
         for key, setting in self._memory.settings.items():
             yield SettingSync(key, setting.value, setting.at)
         for contact in self._memory.contacts.values():
@@ -137,8 +138,7 @@ class Syncing:
             standing_at=contact.standing_at,
             verified_key=state.account_key.to_bytes() if verified else b"",
             verified_at=contact.verified_at,
-            profile_key=b"" if profile is None else profile.key,
-            profile_version=0 if profile is None else profile.announced,
+            profile=None if profile is None else profile.announcement,
         )
 
     # --- What comes in -------------------------------------------------------------------
@@ -155,7 +155,7 @@ class Syncing:
             case SettingSync():
                 self._take_setting(sync)
             case OwnProfileSync():
-                self._profiles.synced(sync)
+                self._profiles.synced(sync.profile, now)
             case _:
                 self._take_request(sync, now)
 
@@ -249,8 +249,8 @@ class Syncing:
             contact = replace(contact, name=sync.name)
             self._memory.put_contact(contact)
             self._memory.events.append(ServerMisbehaved("name", Code.SERVER_MISBEHAVED))
-        if sync.profile_key:
-            self._profiles.given(contact.account_id, sync.profile_key, sync.profile_version)
+        if sync.profile is not None:
+            self._profiles.told(contact.account_id, sync.profile)
         undecided = contact.standing is Standing.STRANGER and not contact.standing_at
         if undecided or sync.standing_at > contact.standing_at:
             after = replace(contact, standing=sync.standing, standing_at=sync.standing_at)

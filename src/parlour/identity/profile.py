@@ -1,9 +1,12 @@
 """Profiles: the name, picture and status that people show to those they know.
 
 A profile is ciphertext to the server. Its key goes to contacts through the conversations with them,
-and a new one after somebody was blocked. The size is padded to a few classes, so that it tells
-whether there is a picture and little else. The server can show an old profile again; its version
-inside says so.
+and a new one after somebody was blocked or forgotten. The size is padded to a few classes, so that
+it tells whether there is a picture and little else.
+
+The key makes nobody the author: every contact has it, and could seal another profile for a server
+that helps. So whoever announces a profile says its version and the hash of all that is sealed, in a
+message that only they can have sent, and readers take that one alone.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from parlour.errors import Code, DecodeError, LimitError, SecurityStop
 from parlour.identity import labels
 from parlour.identity.sealed import SALT_SIZE, Box
 from parlour.primitives import aead
+from parlour.primitives.hashes import equal, sha256
 from parlour.primitives.random import Random, system_random
 from parlour.primitives.secret import Secret
 
@@ -24,6 +28,11 @@ MAX_NAME: Final = 64
 MAX_STATUS: Final = 140
 # A picture of 256 by 256 pixels takes 10 to 30 KiB.
 MAX_PICTURE: Final = 64 << 10
+# Versions count changes, so this is more than there are, and every program has numbers so large.
+MAX_VERSION: Final = (1 << 53) - 1
+# What announces a profile may come late, when as many others were announced since; nobody changes
+# theirs more often while one message is repaired.
+LATE: Final = 16
 # Four bytes per character of UTF-8.
 _MAX_BYTES: Final = 4
 # Padded plaintexts have one of these sizes; the last one holds the largest profile.
@@ -44,7 +53,7 @@ class ProfileKey(Secret):
 class Profile:
     """A profile. `picture` is a JPEG or PNG file as it is, or empty; readers decode it apart.
 
-    `version` grows with each change.
+    `version` grows with each change, from 1 to `MAX_VERSION`.
     """
 
     version: int
@@ -69,6 +78,8 @@ class Profile:
             raise LimitError(Code.LIMIT_SIZE, f"{MAX_NAME} and {MAX_STATUS} characters")
         if len(self.picture) > MAX_PICTURE:
             raise LimitError(Code.LIMIT_SIZE, f"a picture of {MAX_PICTURE >> 10} KiB")
+        if self.version > MAX_VERSION:
+            raise LimitError(Code.LIMIT_COUNT, f"{MAX_VERSION} versions of a profile")
         writer = Writer().uint64(self.version).opaque(self.name.encode())
         data = writer.opaque(self.status.encode()).opaque(self.picture).data()
         size = next(each for each in _CLASSES if each >= len(data))
@@ -80,6 +91,8 @@ class Profile:
         name = _text(reader, MAX_NAME)
         status = _text(reader, MAX_STATUS)
         picture = reader.opaque(MAX_PICTURE)
+        if version > MAX_VERSION:
+            raise DecodeError(Code.DECODE_OVERSIZED, "version of a profile")
         if any(reader.rest()):
             raise DecodeError(Code.DECODE_TRAILING, "profile")
         return cls(version, name, status, picture)
@@ -92,15 +105,42 @@ def seal_profile(
     return _BOX.seal(key.reveal(), profile._encode(), bound_to=account_id, random=random)
 
 
-def open_profile(sealed: bytes, *, key: ProfileKey, account_id: bytes, seen: int = 0) -> Profile:
-    """Open a profile; `seen` is the highest version known of this account.
+def next_version(version: int) -> int:
+    """The version after `version`, the first one after 0.
 
-    Raises `AuthenticationError` for another key or account, `DecodeError`, and `SecurityStop`
-    (``profile.rollback``) for a version below `seen`.
+    After the last one, which only a lie can reach, it goes on in the middle: for those who heard
+    the lie that is far back, for all others far ahead, and both follow (`is_newer`).
+    """
+    return version + 1 if version < MAX_VERSION else MAX_VERSION // 2
+
+
+def is_newer(version: int, known: int) -> bool:
+    """Whether a version that was announced counts after `known`.
+
+    One that is a little lower came late. One that is far lower says that `known` never was: else a
+    stolen device could fix a profile for good by announcing a high number once.
+    """
+    return version > known or version <= known - LATE
+
+
+def profile_hash(sealed: bytes) -> bytes:
+    """What is announced of a sealed profile: its SHA-256, 32 bytes."""
+    return sha256(sealed)
+
+
+def open_profile(
+    sealed: bytes, *, key: ProfileKey, account_id: bytes, version: int, digest: bytes
+) -> Profile:
+    """Open the profile that was announced with that version and `profile_hash`.
+
+    Raises `AuthenticationError` for another key or account, `DecodeError`, and `SecurityStop` for
+    any other profile: ``profile.rollback`` for an older one, ``profile.unannounced`` otherwise.
     """
     profile = decode(_BOX.open(sealed, key.reveal(), bound_to=account_id), Profile._read)
-    if profile.version < seen:
+    if profile.version < version:
         raise SecurityStop(Code.PROFILE_ROLLBACK, f"version {profile.version}")
+    if profile.version != version or not equal(profile_hash(sealed), digest):
+        raise SecurityStop(Code.PROFILE_UNANNOUNCED, f"version {profile.version}")
     return profile
 
 

@@ -17,6 +17,7 @@ from parlour.conversation.standing import Standing
 from parlour.conversation.sync import (
     MAX_SETTING,
     MAX_SETTINGS,
+    AnnouncedProfile,
     ContactSync,
     Forgotten,
     OwnProfileSync,
@@ -27,6 +28,7 @@ from parlour.conversation.sync import (
 )
 from parlour.conversation.syncing import MAX_PENDING
 from parlour.errors import Code, ParlourError
+from parlour.identity.profile import MAX_VERSION
 from parlour.testing.device import MemoryDevice
 from parlour.testing.memory_server import MemoryServer
 from tests.scenario.people import heard, two
@@ -174,11 +176,23 @@ def test_verifying_the_old_key_once_more_does_not_let_the_new_one_in() -> None:
     assert alice.machine.contacts[bob_id].stopped
 
 
-def test_a_profile_key_of_another_size_is_passed_over() -> None:
+def _profile(version: int, key: bytes = _KEY, digest: bytes = b"d" * 32) -> AnnouncedProfile:
+    return AnnouncedProfile(key, version, digest)
+
+
+def test_what_an_account_says_of_its_profile_counts_more_than_what_our_devices_say() -> None:
     _, alice, bob = two()
-    said = msgspec.structs.replace(known(alice, "bob"), profile_key=b"short", profile_version=3)
-    take(alice, said)
-    assert alice.machine._memory.profiles[bob.machine.account_id].key == b""
+    bob_id = bob.machine.account_id
+    bobs = alice.machine._memory.profile(bob_id)
+    for version, taken in ((3, 3), (2, 3), (MAX_VERSION, MAX_VERSION)):
+        take(alice, msgspec.structs.replace(known(alice, "bob"), profile=_profile(version)))
+        assert bobs.announced == taken
+    profiles = alice.machine._profiles
+    for version, taken in ((4, 4), (4, 4), (3, 4), (5, 5)):
+        profiles.given(bob_id, _profile(version))
+        assert bobs.announced == taken
+    take(alice, msgspec.structs.replace(known(alice, "bob"), profile=_profile(6)))
+    assert bobs.announced == 5
 
 
 def test_an_older_profile_of_ours_is_passed_over() -> None:
@@ -187,7 +201,8 @@ def test_an_older_profile_of_ours_is_passed_over() -> None:
     alice.machine.set_profile("Alice", "again")
     alice.settle()
     alice.machine._profiles.stored(1, alice.server.now)
-    take(alice, OwnProfileSync(_KEY, 1))
+    own = alice.machine._memory.profiles[alice.machine.account_id]
+    take(alice, OwnProfileSync(_profile(1, own.key)))
     profile = alice.machine.profile(alice.machine.account_id)
     assert profile is not None
     assert (profile.version, profile.status) == (2, "again")
@@ -199,8 +214,35 @@ def test_of_two_profiles_at_once_the_larger_key_stays(key: bytes) -> None:
     alice.machine.set_profile("Alice", "here")
     alice.settle()
     own = alice.machine._memory.profiles[alice.machine.account_id]
-    take(alice, OwnProfileSync(key, 1))
-    assert (own.version, own.key == key) == ((2, False) if key[0] == 0 else (0, True))
+    before = own.key
+    take(alice, OwnProfileSync(_profile(1, key)))
+    if key[0] == 0:
+        # The other device's key was another one: perhaps because somebody has ours.
+        assert (own.version, own.announced) == (2, 2)
+        assert own.key not in (before, key)
+    else:
+        assert (own.version, own.announced, own.key) == (0, 1, key)
+
+
+@pytest.mark.parametrize("digest", [b"\x00" * 32, b"\xff" * 32])
+def test_of_two_profiles_at_once_under_one_key_the_larger_hash_stays(digest: bytes) -> None:
+    _, alice, _ = two()
+    alice.machine.set_profile("Alice", "here")
+    alice.settle()
+    own = alice.machine._memory.profiles[alice.machine.account_id]
+    key = own.key
+    take(alice, OwnProfileSync(_profile(1, own.key, digest)))
+    assert (own.version, own.announced) == ((2, 2) if digest[0] == 0 else (0, 1))
+    assert own.key == key
+
+
+def test_only_the_device_that_set_a_profile_sets_it_again() -> None:
+    _, alice, _ = two()
+    take(alice, OwnProfileSync(_profile(5)))
+    own = alice.machine._memory.profiles[alice.machine.account_id]
+    take(alice, OwnProfileSync(_profile(4, b"o" * 32)), OwnProfileSync(_profile(5, digest=_KEY)))
+    take(alice, OwnProfileSync(_profile(5, digest=b"a" * 32)))
+    assert (own.announced, own.digest, own.unsent) == (5, _KEY, False)
 
 
 def test_what_a_backup_holds_is_taken_in_again() -> None:
@@ -263,7 +305,7 @@ def test_what_programs_say_that_is_not_known_here_is_not_shown() -> None:
 def test_old_notices_are_trimmed() -> None:
     server, alice, bob = two()
     alice.machine._sending.send_silently(
-        bob.machine.account_id, ProfileKeyGiven(_KEY, 1), server.now
+        bob.machine.account_id, ProfileKeyGiven(_profile(1)), server.now
     )
     alice.settle()
 
@@ -280,8 +322,8 @@ def test_reprs_say_nothing_of_what_is_in_them() -> None:
     for sync in (
         known(alice, "bob"),
         SettingSync("colour", "secret", 1),
-        OwnProfileSync(b"secret" * 5 + b"!!", 1),
-        ProfileKeyGiven(b"secret" * 5 + b"!!", 1),
+        OwnProfileSync(_profile(1, b"secret" * 5 + b"!!")),
+        ProfileKeyGiven(_profile(1, b"secret" * 5 + b"!!")),
     ):
         assert "secret" not in repr(sync)
     alice.machine.set_profile("secret")

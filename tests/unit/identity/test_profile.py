@@ -14,13 +14,18 @@ from parlour.identity import profile as module
 from parlour.identity.device import MAX_SEALED_NAME
 from parlour.identity.device_name import open_device_name, seal_device_name
 from parlour.identity.profile import (
+    LATE,
     MAX_NAME,
     MAX_PICTURE,
     MAX_SEALED,
     MAX_STATUS,
+    MAX_VERSION,
     Profile,
     ProfileKey,
+    is_newer,
+    next_version,
     open_profile,
+    profile_hash,
     seal_profile,
 )
 from parlour.identity.vault import AccountSecret
@@ -28,15 +33,16 @@ from tests.accounts import ANNA, LAPTOP, PHONE
 from tests.pairs import seeded
 
 KEY = ProfileKey(bytes(range(32)))
-LARGEST = Profile((1 << 64) - 1, "𝄞" * MAX_NAME, "𝄞" * MAX_STATUS, bytes(MAX_PICTURE))
+LARGEST = Profile(MAX_VERSION, "𝄞" * MAX_NAME, "𝄞" * MAX_STATUS, bytes(MAX_PICTURE))
 
 
 def sealed(profile: Profile) -> bytes:
     return seal_profile(profile, key=KEY, account_id=ANNA, random=seeded("profile"))
 
 
-def opened(data: bytes, seen: int = 0) -> Profile:
-    return open_profile(data, key=KEY, account_id=ANNA, seen=seen)
+def opened(data: bytes, version: int, digest: bytes | None = None) -> Profile:
+    announced = profile_hash(data) if digest is None else digest
+    return open_profile(data, key=KEY, account_id=ANNA, version=version, digest=announced)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +56,7 @@ def opened(data: bytes, seen: int = 0) -> Profile:
 )
 def test_round_trip(profile: Profile) -> None:
     data = sealed(profile)
-    assert opened(data) == profile
+    assert opened(data, profile.version) == profile
     assert len(data) <= MAX_SEALED
 
 
@@ -67,17 +73,40 @@ def test_sizes_tell_whether_there_is_a_picture_and_little_else() -> None:
 
 def test_an_older_profile_is_not_taken_back() -> None:
     old, new = sealed(Profile(3, "Anna")), sealed(Profile(4, "Anna B"))
-    assert opened(new, seen=4).version == 4
+    assert opened(new, 4).version == 4
     with pytest.raises(SecurityStop) as caught:
-        opened(old, seen=4)
+        opened(old, 4)
     assert caught.value.code is Code.PROFILE_ROLLBACK
+
+
+@pytest.mark.parametrize("version", [4, 5, MAX_VERSION])
+def test_a_contact_who_has_the_key_can_not_speak_for_the_owner(version: int) -> None:
+    announced = profile_hash(sealed(Profile(4, "Anna B")))
+    with pytest.raises(SecurityStop) as caught:
+        opened(sealed(Profile(version, "somebody else's words")), 4, announced)
+    assert caught.value.code is Code.PROFILE_UNANNOUNCED
+
+
+def test_versions_go_on_for_ever() -> None:
+    assert [next_version(version) for version in (0, 1)] == [1, 2]
+    assert is_newer(2, 1)
+    assert not is_newer(1, 1)
+    # What comes late is not taken for what comes after a lie.
+    assert not is_newer(100, 100 + LATE - 1)
+    assert is_newer(100, 100 + LATE)
+    after = next_version(MAX_VERSION)
+    assert is_newer(after, MAX_VERSION)
+    assert is_newer(after, 7)
+    assert next_version(after) == after + 1
 
 
 @pytest.mark.parametrize("wrong", [{"key": ProfileKey(bytes(32))}, {"account_id": bytes(16)}])
 def test_another_key_or_account(wrong: dict[str, object]) -> None:
+    data = sealed(Profile(1, "Anna"))
     values: dict[str, object] = {"key": KEY, "account_id": ANNA}
+    values |= {"version": 1, "digest": profile_hash(data)}
     with pytest.raises(AuthenticationError):
-        open_profile(sealed(Profile(1, "Anna")), **(values | wrong))  # type: ignore[arg-type]
+        open_profile(data, **(values | wrong))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -86,6 +115,7 @@ def test_another_key_or_account(wrong: dict[str, object]) -> None:
         Profile(1, "x" * (MAX_NAME + 1)),
         Profile(1, "", "x" * (MAX_STATUS + 1)),
         Profile(1, "", "", bytes(MAX_PICTURE + 1)),
+        Profile(MAX_VERSION + 1, ""),
     ],
 )
 def test_what_is_too_large_is_not_sealed(profile: Profile) -> None:
@@ -100,12 +130,13 @@ def test_what_is_too_large_is_not_sealed(profile: Profile) -> None:
         (bytes(8) + b"\x02\xff\xff\x00\x00", Code.DECODE_MALFORMED),
         (bytes(8) + b"\x40\x41" + b"x" * 65 + bytes(2), Code.DECODE_OVERSIZED),
         (bytes(8) + b"\x00", Code.DECODE_TRUNCATED),
+        ((MAX_VERSION + 1).to_bytes(8) + bytes(3), Code.DECODE_OVERSIZED),
     ],
 )
 def test_a_contact_may_have_sealed_nonsense(plaintext: bytes, code: Code) -> None:
     data = module._BOX.seal(KEY.reveal(), plaintext, bound_to=ANNA, random=seeded("x"))
     with pytest.raises(DecodeError) as caught:
-        opened(data)
+        opened(data, 0)
     assert caught.value.code is code
 
 
