@@ -23,9 +23,7 @@ SEEDS: Final = [_SEALED, _PROFILE._encode()]
 
 def target(data: bytes) -> None:
     try:
-        open_profile(
-            data, key=_KEY, account_id=bytes(16), version=1, digest=profile_hash(_SEALED)
-        )
+        open_profile(data, key=_KEY, account_id=bytes(16), version=1, digest=profile_hash(_SEALED))
     except ParlourError:
         pass
     else:

@@ -2,7 +2,7 @@
 
 The server holds them sealed. They are announced through the conversations, as notices with the key,
 the version and the hash of what there is to read: so neither a server that shows an older one is
-believed, nor a contact who has the key and seals another one for it. Whoever is blocked or forgotten
+believed, nor a contact who has the key and seals another one for it. Who is blocked or forgotten
 keeps the key that they had, and gets no other: ours is sealed under a new one.
 """
 
@@ -110,9 +110,7 @@ class Profiles:
     def _tell(self, now: int) -> None:
         announcement = self._own.announcement
         if announcement is not None:
-            self._sending.send_silently(
-                self._memory.account_id, OwnProfileSync(announcement), now
-            )
+            self._sending.send_silently(self._memory.account_id, OwnProfileSync(announcement), now)
 
     def give(self, peer: bytes, now: int) -> None:
         """Give the key of our profile to a contact, if there is a conversation and a profile."""
@@ -164,9 +162,7 @@ class Profiles:
         if not known.by_owner and is_newer(profile.version, known.announced):
             self._announced(account_id, known, profile)
 
-    def _announced(
-        self, account_id: bytes, known: KnownProfile, profile: AnnouncedProfile
-    ) -> None:
+    def _announced(self, account_id: bytes, known: KnownProfile, profile: AnnouncedProfile) -> None:
         if profile != known.announcement:
             known.announce(profile)
             self._unreadable.discard(account_id)
