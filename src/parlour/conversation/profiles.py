@@ -108,9 +108,9 @@ class Profiles:
         self._tell(now)
 
     def _tell(self, now: int) -> None:
-        announcement = self._own.announcement
-        if announcement is not None:
-            self._sending.send_silently(self._memory.account_id, OwnProfileSync(announcement), now)
+        own = self._own
+        sync = OwnProfileSync(AnnouncedProfile(own.key, own.announced, own.digest))
+        self._sending.send_silently(self._memory.account_id, sync, now)
 
     def give(self, peer: bytes, now: int) -> None:
         """Give the key of our profile to a contact, if there is a conversation and a profile."""

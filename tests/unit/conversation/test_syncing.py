@@ -31,6 +31,7 @@ from parlour.errors import Code, ParlourError
 from parlour.identity.profile import MAX_VERSION
 from parlour.testing.device import MemoryDevice
 from parlour.testing.memory_server import MemoryServer
+from parlour.wire.profiles import SealedProfile
 from tests.scenario.people import heard, two
 
 _KEY = b"k" * 32
@@ -188,6 +189,8 @@ def test_what_an_account_says_of_its_profile_counts_more_than_what_our_devices_s
         take(alice, msgspec.structs.replace(known(alice, "bob"), profile=_profile(version)))
         assert bobs.announced == taken
     profiles = alice.machine._profiles
+    profiles.given(bob_id, _profile(MAX_VERSION))
+    assert bobs.by_owner
     for version, taken in ((4, 4), (4, 4), (3, 4), (5, 5)):
         profiles.given(bob_id, _profile(version))
         assert bobs.announced == taken
@@ -234,6 +237,20 @@ def test_of_two_profiles_at_once_under_one_key_the_larger_hash_stays(digest: byt
     take(alice, OwnProfileSync(_profile(1, own.key, digest)))
     assert (own.version, own.announced) == ((2, 2) if digest[0] == 0 else (0, 1))
     assert own.key == key
+
+
+def test_an_answer_that_crossed_with_a_profile_of_our_own_is_passed_over() -> None:
+    server, alice, _ = two()
+    alice.machine.set_profile("Alice", "one")
+    alice.settle()
+    account_id = alice.machine.account_id
+    before = server.profiles[account_id]
+    alice.machine.set_profile("Alice", "two")
+    alice.machine._profiles.answered(account_id, SealedProfile(before))
+    alice.settle()
+    profile = alice.machine.profile(account_id)
+    assert profile is not None
+    assert profile.status == "two"
 
 
 def test_only_the_device_that_set_a_profile_sets_it_again() -> None:
