@@ -34,7 +34,10 @@ def _combine(mlkem_secret: bytes, x25519_secret: bytes, ciphertext: bytes, publi
 
 
 class XWingPublicKey:
-    """An encapsulation key of 1,216 bytes. Equal when the bytes are equal."""
+    """An encapsulation key of 1,216 bytes. Equal when the bytes are equal.
+
+    A low-order X25519 half is refused, where the draft goes on: no honest key has one.
+    """
 
     __slots__ = ("_bytes", "_mlkem", "_x25519")
 
@@ -56,8 +59,7 @@ class XWingPublicKey:
     def encapsulate(self, random: Random = system_random) -> tuple[bytes, bytes]:
         """Make a shared secret of 32 bytes: `(ciphertext, secret)`.
 
-        `random` gives the X25519 half; the ML-KEM half draws inside the library. A low-order
-        X25519 half is refused, where the draft goes on: no honest key has one.
+        `random` gives the X25519 half; the ML-KEM half draws inside the library.
         """
         ephemeral = X25519PrivateKey.generate(random)
         x25519_ciphertext = ephemeral.public_key.to_bytes()

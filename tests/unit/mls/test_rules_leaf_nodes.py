@@ -15,6 +15,7 @@ from parlour.mls import (
     RuleBroken,
     X509Credential,
     decode_message,
+    find_suite,
 )
 from parlour.mls.public.capabilities import Capabilities, RequiredCapabilities
 from parlour.mls.public.commit import Commit, HpkeCiphertexts, UpdatePathNode
@@ -29,9 +30,9 @@ from parlour.mls.public.tree.extension import encode_tree, read_tree
 from parlour.mls.public.tree.nodes import ParentNode
 from parlour.mls.public.tree.parent_hash import parent_hash
 from parlour.mls.public.tree.ratchet_tree import RatchetTree
-from parlour.mls.public.types import ExtensionType, LeafIndex, LeafNodeSource
+from parlour.mls.public.types import ExtensionType, LeafIndex, LeafNodeSource, NodeIndex
 from parlour.mls.public.validation.leaf_nodes import LeafValidator
-from parlour.mls.public.validation.tree import check_tree
+from parlour.mls.public.validation.tree import check_parent_key, check_tree
 from parlour.primitives.certificates import Certificate
 from parlour.primitives.signature import EcdsaP256PrivateKey
 from tests.mls_forger import (
@@ -47,7 +48,7 @@ from tests.mls_forger import (
     unknown_extension,
     update_path,
 )
-from tests.mls_people import NOW, Person, group_of, merge_everywhere, refresh
+from tests.mls_people import NOW, Person, group_of, merge_everywhere, refresh, watch
 
 
 def refuses_leaf(rule: Rule, leaf: LeafNode, adder: Person, reader: Person, new: Person) -> None:
@@ -272,6 +273,43 @@ def test_v0721_keys_of_no_scheme(name: str) -> None:
     cid.group = ada.group
     add = Add(key_package(cid, leaf_node(cid, signature_key=b"short")))
     refused(bea.group, Rule.LEAF_KEY_VALID, message(cid, add, sender=NEW_MEMBER_PROPOSAL))
+
+
+# Of each kind of key whose points can have a low order (RFC 9180 §7.1.4).
+LOW_ORDER = [(1, 32), (4, 56), (0xF001, 32)]
+
+
+def low_order_key(person: Person, size: int) -> bytes:
+    return fresh_key(person)[:-size] + bytes(size)
+
+
+@pytest.mark.parametrize(("suite", "size"), LOW_ORDER)
+def test_v0721_v0724_v1005_keys_to_which_nobody_can_encrypt(suite: int, size: int) -> None:
+    ada, bea, cid = group_of("ada", "bea", "cid", suite=find_suite(suite))
+    dan = Person("dan", find_suite(suite))
+    # Somebody outside knows as well which group and epoch it is.
+    dan.group = ada.group
+    weak = low_order_key(bea, size)
+    leaf = leaf_node(bea, LeafNodeSource.UPDATE, encryption_key=weak)
+    update = message(bea, Update(leaf))
+    broken = refused(ada.group, Rule.LEAF_KEY_VALID, update)
+    assert "leaf 1" in str(broken)
+    with pytest.raises(RuleBroken):
+        watch(ada).receive(update, NOW)
+    for package, rule in (
+        (key_package(dan, leaf_node(dan, encryption_key=weak)), Rule.LEAF_KEY_VALID),
+        (key_package(dan, init_key=weak), Rule.KEY_PACKAGE_INIT_KEY_VALID),
+    ):
+        add = message(dan, Add(package), sender=NEW_MEMBER_PROPOSAL)
+        named = refused(cid.group, rule, add)
+        assert package.leaf_node.signature_key[:8].hex() in str(named)
+        with pytest.raises(RuleBroken) as caught:
+            ada.group.commit(NOW, adds=[package])
+        assert caught.value.rule is rule
+    with pytest.raises(RuleBroken) as caught:
+        check_parent_key(ada.suite, ParentNode(weak, b""), NodeIndex(3))
+    assert caught.value.rule is Rule.PARENT_KEY_VALID
+    assert "node 3" in str(caught.value)
 
 
 def test_v0722_a_leaf_without_the_groups_suite() -> None:

@@ -1,6 +1,7 @@
 """Diffie-Hellman on five curves against the values that RFCs print, and what is refused."""
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import x448, x25519
 
 from parlour.errors import AuthenticationError, Code, UsageError
 from parlour.primitives.agreement import (
@@ -152,18 +153,47 @@ def test_keys_of_another_curve_are_the_callers_mistake() -> None:
                     mine.exchange(theirs.public_key)
 
 
-@pytest.mark.parametrize(
-    "low_order", [bytes(32), b"\x01" + bytes(31), b"\xec" + b"\xff" * 30 + b"\x7f"]
+P25519, P448 = 2**255 - 19, 2**448 - 2**224 - 1
+# The points of order 8, as the libraries list them.
+EIGHT = (
+    "e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800",
+    "5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157",
 )
+SMALL_25519 = [
+    *((u + high * 2**255).to_bytes(32, "little") for u in (0, 1) for high in (0, 1)),
+    *((P25519 + n + high * 2**255).to_bytes(32, "little") for n in (-1, 0, 1) for high in (0, 1)),
+    *map(bytes.fromhex, EIGHT),
+    *(bytes.fromhex(u)[:31] + bytes([bytes.fromhex(u)[31] | 0x80]) for u in EIGHT),
+]
+SMALL_448 = [u.to_bytes(56, "little") for u in (0, 1, P448 - 1, P448, P448 + 1)]
+
+
+@pytest.mark.parametrize("low_order", SMALL_25519, ids=bytes.hex)
 def test_x25519_refuses_low_order_points(low_order: bytes) -> None:
+    with pytest.raises(AuthenticationError) as caught:
+        X25519PublicKey(low_order)
+    assert caught.value.code == Code.CRYPTO_KEY
+    # And they are what they are said to be: unchecked, such a key gives the secret zero.
+    unchecked = x25519.X25519PublicKey.from_public_bytes(low_order)
     with pytest.raises(AuthenticationError):
-        X25519PrivateKey.generate().exchange(X25519PublicKey(low_order))
+        X25519PrivateKey.generate().exchange(X25519PublicKey._from_library(unchecked, low_order))
 
 
-@pytest.mark.parametrize("low_order", [bytes(56), b"\x01" + bytes(55)])
+@pytest.mark.parametrize("low_order", SMALL_448, ids=bytes.hex)
 def test_x448_refuses_low_order_points(low_order: bytes) -> None:
+    with pytest.raises(AuthenticationError) as caught:
+        X448PublicKey(low_order)
+    assert caught.value.code == Code.CRYPTO_KEY
+    unchecked = x448.X448PublicKey.from_public_bytes(low_order)
     with pytest.raises(AuthenticationError):
-        X448PrivateKey.generate().exchange(X448PublicKey(low_order))
+        X448PrivateKey.generate().exchange(X448PublicKey._from_library(unchecked, low_order))
+
+
+def test_keys_beside_the_low_order_points_are_taken() -> None:
+    for u in (2, 9, P25519 - 2, P25519 + 2):
+        X25519PrivateKey.generate().exchange(X25519PublicKey(u.to_bytes(32, "little")))
+    for u in (2, 5, P448 - 2, P448 + 2):
+        X448PrivateKey.generate().exchange(X448PublicKey(u.to_bytes(56, "little")))
 
 
 @pytest.mark.parametrize(("private", "public", "curve"), NIST)

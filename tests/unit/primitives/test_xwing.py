@@ -66,7 +66,7 @@ def test_what_is_refused() -> None:
             key.decapsulate(data)
         assert caught.value.code == Code.CRYPTO_KEY
     with pytest.raises(AuthenticationError):
-        XWingPublicKey(public[:1184] + bytes(32)).encapsulate()
+        XWingPublicKey(public[:1184] + bytes(32))
 
 
 def test_keys_are_values() -> None:

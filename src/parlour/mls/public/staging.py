@@ -163,5 +163,5 @@ def merge_path(
     require(path.leaf_node.parent_hash == parent_hash, Rule.PATH_PARENT_HASH)
     draft.set_node(2 * leaf_index, path.leaf_node)
     for step in steps:
-        check_parent_key(draft.suite, cast(ParentNode, draft.parent(step.node)))
+        check_parent_key(draft.suite, cast(ParentNode, draft.parent(step.node)), step.node)
     return steps

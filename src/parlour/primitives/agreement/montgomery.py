@@ -13,9 +13,32 @@ from parlour.primitives.random import Random, system_random
 X25519_SIZE: Final = 32
 X448_SIZE: Final = 56
 
+# The u-coordinates of every point whose order divides the cofactor, of the curve (8 and 4) and of
+# its twist (4 and 4). With any private key they give the secret zero (RFC 7748 §6), so nobody could
+# encrypt to such a key; it is refused when it is read, as RFC 9180 §7.1.4 demands.
+_P25519: Final = 2**255 - 19
+_P448: Final = 2**448 - 2**224 - 1
+_SMALL_25519: Final = frozenset(
+    (
+        0,
+        1,
+        _P25519 - 1,
+        325606250916557431795983626356110631294008115727848805560023387167927233504,
+        39382357235489614581723060781553021112529911719440698176882885853963445705823,
+    )
+)
+_SMALL_448: Final = frozenset((0, 1, _P448 - 1))
+# §5: the highest bit of an X25519 key is masked, and numbers from p upwards are taken modulo p.
+_MASK_25519: Final = 2**255 - 1
+
+
+def _refuse_small_order(u: int, prime: int, small: frozenset[int]) -> None:
+    if u % prime in small:
+        raise AuthenticationError(Code.CRYPTO_KEY, "a low-order point")
+
 
 class X25519PublicKey(AgreementPublicKey):
-    """A public key of 32 bytes (RFC 7748 §5). Equal when the bytes are equal."""
+    """A public key of 32 bytes (RFC 7748 §5), not of low order. Equal when the bytes are equal."""
 
     __slots__ = ()
 
@@ -26,6 +49,7 @@ class X25519PublicKey(AgreementPublicKey):
             self._key = x25519.X25519PublicKey.from_public_bytes(data)
         except ValueError as error:
             raise AuthenticationError(Code.CRYPTO_KEY, "an X25519 key has 32 bytes") from error
+        _refuse_small_order(int.from_bytes(data, "little") & _MASK_25519, _P25519, _SMALL_25519)
         self._bytes = bytes(data)
 
 
@@ -52,7 +76,7 @@ class X25519PrivateKey(AgreementPrivateKey):
         return cls(random(X25519_SIZE))
 
     def exchange(self, peer: AgreementPublicKey) -> bytes:
-        """The shared secret of 32 bytes; an all-zero one (a low-order point) is refused."""
+        """The shared secret of 32 bytes; an all-zero one is refused once more."""
         try:
             return self._key.exchange(peer._key)
         except ValueError as error:
@@ -62,7 +86,7 @@ class X25519PrivateKey(AgreementPrivateKey):
 
 
 class X448PublicKey(AgreementPublicKey):
-    """A public key of 56 bytes (RFC 7748 §5). Equal when the bytes are equal."""
+    """A public key of 56 bytes (RFC 7748 §5), not of low order. Equal when the bytes are equal."""
 
     __slots__ = ()
 
@@ -73,6 +97,7 @@ class X448PublicKey(AgreementPublicKey):
             self._key = x448.X448PublicKey.from_public_bytes(data)
         except ValueError as error:
             raise AuthenticationError(Code.CRYPTO_KEY, "an X448 key has 56 bytes") from error
+        _refuse_small_order(int.from_bytes(data, "little"), _P448, _SMALL_448)
         self._bytes = bytes(data)
 
 
@@ -99,7 +124,7 @@ class X448PrivateKey(AgreementPrivateKey):
         return cls(random(X448_SIZE))
 
     def exchange(self, peer: AgreementPublicKey) -> bytes:
-        """The shared secret of 56 bytes; an all-zero one (a low-order point) is refused."""
+        """The shared secret of 56 bytes; an all-zero one is refused once more."""
         try:
             return self._key.exchange(peer._key)
         except ValueError as error:

@@ -10,7 +10,7 @@ from parlour.mls.public.key_package import KeyPackage
 from parlour.mls.public.policy import LifetimeCheck
 from parlour.mls.public.rules import Rule, RuleBroken, require
 from parlour.mls.public.types import MLS10, LeafNodeSource
-from parlour.mls.public.validation.leaf_nodes import LeafValidator
+from parlour.mls.public.validation.leaf_nodes import LeafValidator, name_client
 from parlour.mls.public.validation.signatures import SignatureCheck
 
 
@@ -37,7 +37,7 @@ def check_key_package(
     try:
         key_package.hpke_init_key(suite)
     except AuthenticationError as error:
-        raise RuleBroken(Rule.KEY_PACKAGE_INIT_KEY_VALID) from error
+        raise RuleBroken(Rule.KEY_PACKAGE_INIT_KEY_VALID, name_client(leaf)) from error
     # V1006 §10: "Extensions included in the `extensions` or `leaf_node.extensions` fields MUST be
     # included in the `leaf_node.capabilities` field."
     own = key_package.extensions.types

@@ -41,7 +41,7 @@ class LeafValidator:
         self, leaf: LeafNode, leaf_index: LeafIndex | None = None, *, signed: bool = True
     ) -> None:
         """What does not depend on how the leaf came here. `signed` False: verified before."""
-        self._check_keys(leaf)
+        self._check_keys(leaf, leaf_index)
         self._check_capabilities(leaf)
         if leaf.content.lifetime is not None and self.policy.max_lifetime is not None:
             lifetime = leaf.content.lifetime
@@ -76,14 +76,15 @@ class LeafValidator:
         # `lifetime` field"
         require(lifetime.covers(self.now), Rule.LEAF_LIFETIME)
 
-    def _check_keys(self, leaf: LeafNode) -> None:
+    def _check_keys(self, leaf: LeafNode, leaf_index: LeafIndex | None) -> None:
         # V0721 §10: "the `leaf_node` field MUST be valid for the cipher suite, including both the
         # `encryption_key` and `signature_key` fields"
         try:
             leaf.verifying_key(self.suite)
             leaf.hpke_key(self.suite)
         except AuthenticationError as error:
-            raise RuleBroken(Rule.LEAF_KEY_VALID) from error
+            whose = name_client(leaf) if leaf_index is None else f"leaf {leaf_index}"
+            raise RuleBroken(Rule.LEAF_KEY_VALID, whose) from error
 
     def _check_capabilities(self, leaf: LeafNode) -> None:
         capabilities = leaf.capabilities
@@ -110,6 +111,11 @@ class LeafValidator:
         required = self.required
         fulfilled = required is None or capabilities.meets(required)
         require(fulfilled, Rule.LEAF_REQUIRED_CAPABILITIES)
+
+
+def name_client(leaf: LeafNode) -> str:
+    """Who a leaf belongs to that has no place yet, for an error: credentials may be long."""
+    return f"signature key {leaf.signature_key[:8].hex()}…"
 
 
 def check_credential_types(support: Support, leaves: list[LeafNode]) -> None:

@@ -13,7 +13,7 @@ from parlour.mls.public.tree import math
 from parlour.mls.public.tree.nodes import ParentNode
 from parlour.mls.public.tree.parent_hash import verify_parent_hashes
 from parlour.mls.public.tree.ratchet_tree import RatchetTree
-from parlour.mls.public.types import LeafNodeSource
+from parlour.mls.public.types import LeafNodeSource, NodeIndex
 from parlour.mls.public.validation.leaf_nodes import LeafValidator, check_credential_types
 from parlour.mls.public.validation.signatures import Run, verify_signatures
 
@@ -22,8 +22,8 @@ def check_tree(tree: RatchetTree, validator: LeafValidator, run: Run = map) -> N
     """Everything but the tree hash, which the caller compares. Keys were compared on decoding."""
     check_unmerged_leaves(tree)
     verify_parent_hashes(tree)
-    for _, node in tree.parents():
-        check_parent_key(validator.suite, node)
+    for position, node in tree.parents():
+        check_parent_key(validator.suite, node, position)
     for leaf_index, leaf in tree.members():
         bound = leaf.source is not LeafNodeSource.KEY_PACKAGE
         validator.check(leaf, leaf_index if bound else None)
@@ -33,14 +33,14 @@ def check_tree(tree: RatchetTree, validator: LeafValidator, run: Run = map) -> N
     verify_signatures(validator.signatures, run)
 
 
-def check_parent_key(suite: CipherSuite, node: ParentNode) -> None:
+def check_parent_key(suite: CipherSuite, node: ParentNode, position: NodeIndex) -> None:
     """That something can be encrypted to a parent node; else one member could stop all others."""
     # V0724 §5.1.1: "HPKE public keys are opaque values in a format defined by the underlying
     # protocol"
     try:
         node.hpke_key(suite)
     except AuthenticationError as error:
-        raise RuleBroken(Rule.PARENT_KEY_VALID) from error
+        raise RuleBroken(Rule.PARENT_KEY_VALID, f"node {position}") from error
 
 
 def check_unmerged_leaves(tree: RatchetTree) -> None:
