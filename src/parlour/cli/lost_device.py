@@ -108,4 +108,5 @@ def _say_done(lost: list[OwnDeviceInfo], *, stay: int, output: Output) -> None:
     output.text(f"✓ {names} is out of your account, and your password is changed.")
     if stay:
         output.text("  On your other devices, log in by the new password: parlour login")
+    output.text("  That nobody adds a device by what it knew: parlour devices approval on")
     output.text("  Was the paper with the recovery key there as well? Then: parlour recovery new")

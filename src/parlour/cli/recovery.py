@@ -106,7 +106,7 @@ async def new(
     recovery_file: Path | None = None,
     options: HomeOptions = HomeOptions(),  # noqa: B008 - frozen
 ) -> int:
-    """Make a new recovery key. The old one is worth nothing from then on.
+    """Make a new recovery key. The server takes the old one no more from then on.
 
     Parameters
     ----------
@@ -126,5 +126,5 @@ async def new(
     output.document(
         {"account": account, "recovery_file": str(recovery_file) if recovery_file else None}
     )
-    output.text("✓ This is your recovery key now. The old paper is worth nothing: destroy it.")
+    output.text("✓ This is your recovery key now. Destroy the old paper.")
     return 0

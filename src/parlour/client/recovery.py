@@ -134,7 +134,7 @@ async def recover(
     fire or a theft. Without it they stay, and stay logged in.
 
     What it costs: messages lie on devices, so none of those come back that no other device, and no
-    backup file, holds. The old password and the old vaults are worth nothing afterwards; the
+    backup file, holds. An honest server takes the old password and the old vaults no more; the
     recovery key stays good.
 
     After a crash the same call goes on where the last one ended. Raises what `drill` raises, and

@@ -41,7 +41,7 @@ class RecoveryKeys:
         return describe(proved)
 
     async def renew(self, password: str, key: RecoveryKey) -> None:
-        """Make `key` the account's recovery key; the one before is worth nothing afterwards.
+        """Make `key` the account's recovery key; an honest server takes the one before no more.
 
         Show the key to a person first, and let them say that it is written down. Made again with
         the same key, after a crash, the call finishes what is left. Raises what opening the vault
