@@ -80,9 +80,7 @@ def seal_path(
     for step, node in zip(steps, nodes, strict=True):
         secret = node.secret.reveal()
         ciphertexts = []
-        for position in step.resolution:
-            if position in added:
-                continue
+        for position in step.recipients(added):
             # A resolution names nodes that are not blank.
             recipient = cast(LeafNode | ParentNode, tree.node(position))
             key = recipient.hpke_key(suite)
@@ -107,7 +105,7 @@ def open_path(
     """
     own = NodeIndex(2 * leaf_index)
     at = next(i for i, step in enumerate(steps) if math.is_ancestor(step.copath_child, own))
-    recipients = [entry for entry in steps[at].resolution if entry not in added]
+    recipients = steps[at].recipients(added)
     place = next((i for i, entry in enumerate(recipients) if entry in keys), None)
     info = suite.encryption_info(_LABEL, context.encoded)
     try:

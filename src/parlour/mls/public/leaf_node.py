@@ -104,8 +104,8 @@ class LeafNode:
     encoded: bytes = field(repr=False)
     content_size: int = field(repr=False)
     # Parsed when they are first needed, then kept: parsing costs as much as a hash.
-    _verifying_key: list[SignaturePublicKey] = field(default_factory=list, repr=False)
-    _hpke_key: list[HpkePublicKey] = field(default_factory=list, repr=False)
+    _verifying_key: SignaturePublicKey | None = field(default=None, repr=False)
+    _hpke_key: HpkePublicKey | None = field(default=None, repr=False)
 
     @classmethod
     def read(cls, reader: Reader) -> Self:
@@ -162,15 +162,19 @@ class LeafNode:
 
     def verifying_key(self, suite: CipherSuite) -> SignaturePublicKey:
         """The signature key, parsed; `AuthenticationError` if it is none of the suite's."""
-        if not self._verifying_key:
-            self._verifying_key.append(suite.decode_verifying_key(self.signature_key))
-        return self._verifying_key[0]
+        key = self._verifying_key
+        if key is None:
+            key = suite.decode_verifying_key(self.content.signature_key)
+            object.__setattr__(self, "_verifying_key", key)
+        return key
 
     def hpke_key(self, suite: CipherSuite) -> HpkePublicKey:
         """The encryption key, parsed; `AuthenticationError` if it is none of the suite's."""
-        if not self._hpke_key:
-            self._hpke_key.append(suite.decode_encryption_key(self.encryption_key))
-        return self._hpke_key[0]
+        key = self._hpke_key
+        if key is None:
+            key = suite.decode_encryption_key(self.content.encryption_key)
+            object.__setattr__(self, "_hpke_key", key)
+        return key
 
     @property
     def encryption_key(self) -> bytes:

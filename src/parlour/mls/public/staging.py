@@ -147,7 +147,7 @@ def merge_path(
     require(len(steps) == len(path.nodes), Rule.PATH_LENGTH)
     added = changes.added_positions
     for step, node in zip(steps, path.nodes, strict=True):
-        expected = sum(entry not in added for entry in step.resolution)
+        expected = len(step.recipients(added))
         # V0717 §7.6: "The length of the `encrypted_path_secret` vector MUST be equal to the length
         # of the resolution of the copath node (excluding new leaf nodes)"
         require(len(node.encrypted_path_secret) == expected, Rule.PATH_CIPHERTEXTS)

@@ -16,7 +16,7 @@ from parlour.mls.public.types import LeafIndex, NodeIndex
 
 
 class TreeDraft(TreeView):
-    """A copy of a tree to work on. `freeze` makes the next tree of it; the old one stays."""
+    """A copy of a tree to work on. `freeze` makes the next tree of it, once; the old one stays."""
 
     __slots__ = ("_base_index", "_first_blank", "_originals")
 
@@ -26,7 +26,7 @@ class TreeDraft(TreeView):
         self._base_index = base.index
         self._originals: dict[NodeIndex, Node] = {}
         # No leaf to the left of this one is blank.
-        self._first_blank = 0
+        self._first_blank = base.first_blank
 
     def freeze(self) -> RatchetTree:
         """The changed tree; a key that now stands twice is refused."""
@@ -36,11 +36,11 @@ class TreeDraft(TreeView):
             (position, old, self._nodes[position] if position < size else None)
             for position, old in self._originals.items()
         )
-        tree = RatchetTree(self.suite, self._nodes, self._hashes, self._resolutions, index)
-        # The arrays belong to the tree now.
-        self._nodes, self._hashes, self._resolutions = tree.arrays()
-        self._base_index = index
-        self._originals = {}
+        tree = RatchetTree(
+            self.suite, self._nodes, self._hashes, self._resolutions, index, self._first_blank
+        )
+        # The arrays belong to the tree now, which does not change.
+        self._nodes, self._hashes, self._resolutions = [], [], []
         return tree
 
     def holds_any(self, keys: list[bytes]) -> bool:
@@ -102,11 +102,9 @@ class TreeDraft(TreeView):
 
     def blank_leaf(self) -> LeafIndex:
         """The leftmost blank leaf; the tree is extended if it has none (§12.1.1)."""
-        leaves = self._nodes[2 * self._first_blank :: 2]
-        try:
-            index = self._first_blank + leaves.index(None)
-        except ValueError:
-            index = self.leaf_count
+        blanks = (i for i in range(self._first_blank, self.leaf_count) if self._nodes[2 * i] is None)
+        index = next(blanks, self.leaf_count)
+        if index == self.leaf_count:
             self._extend()
         self._first_blank = index
         return LeafIndex(index)

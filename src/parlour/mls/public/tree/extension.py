@@ -60,17 +60,13 @@ def read_tree(suite: CipherSuite, data: bytes) -> RatchetTree:
 
 def encode_tree(tree: RatchetTree) -> bytes:
     """Encode a tree."""
-    parts: list[bytes] = []
-    used = 0
-    for position in range(2 * tree.leaf_count - 1):
-        node = tree.node(position)
-        if node is None:
-            parts.append(_BLANK)
-            continue
-        parts.append(_LEAF if isinstance(node, LeafNode) else _PARENT)
-        parts.append(node.encoded)
-        used = len(parts)
-    return encode_opaque(b"".join(parts[:used]))
+    nodes = tree.nodes()
+    while nodes and nodes[-1] is None:
+        nodes.pop()
+    parts = [_BLANK] * len(nodes)
+    parts[::2] = [_BLANK if leaf is None else _LEAF + leaf.encoded for leaf in nodes[::2]]
+    parts[1::2] = [_BLANK if node is None else _PARENT + node.encoded for node in nodes[1::2]]
+    return encode_opaque(b"".join(parts))
 
 
 def ratchet_tree_extension(tree: RatchetTree) -> Extension:

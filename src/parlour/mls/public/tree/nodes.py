@@ -36,7 +36,7 @@ class ParentNode:
     parent_hash: bytes
     unmerged_leaves: tuple[LeafIndex, ...] = ()
     encoded: bytes = field(init=False, repr=False, compare=False)
-    _hpke_key: list[HpkePublicKey] = field(default_factory=list, repr=False, compare=False)
+    _hpke_key: HpkePublicKey | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         unmerged = struct.pack(f">{len(self.unmerged_leaves)}I", *self.unmerged_leaves)
@@ -66,9 +66,11 @@ class ParentNode:
 
     def hpke_key(self, suite: CipherSuite) -> HpkePublicKey:
         """The encryption key, parsed; `AuthenticationError` if it is none of the suite's."""
-        if not self._hpke_key:
-            self._hpke_key.append(suite.decode_encryption_key(self.encryption_key))
-        return self._hpke_key[0]
+        key = self._hpke_key
+        if key is None:
+            key = suite.decode_encryption_key(self.encryption_key)
+            object.__setattr__(self, "_hpke_key", key)
+        return key
 
 
 Node: TypeAlias = LeafNode | ParentNode | None

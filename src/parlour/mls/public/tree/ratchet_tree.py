@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import compress
+from typing import cast
 
 from parlour.codec import encode_opaque
 from parlour.mls.public.leaf_node import LeafNode
@@ -32,6 +34,12 @@ class PathStep:
     node: NodeIndex
     copath_child: NodeIndex
     resolution: tuple[NodeIndex, ...]
+
+    def recipients(self, added: frozenset[int]) -> tuple[NodeIndex, ...]:
+        """To which nodes the path secret is encrypted: new members are left out (§7.5)."""
+        if not added:
+            return self.resolution
+        return tuple(entry for entry in self.resolution if entry not in added)
 
 
 class TreeView:
@@ -99,9 +107,19 @@ class TreeView:
         elif position % 2 == 0:
             found = ()
         else:
-            found = self.resolution(math.left(position)) + self.resolution(math.right(position))
+            found = self._resolution_below(position)
         self._resolutions[position] = found
         return found
+
+    def _resolution_below(self, position: int) -> tuple[NodeIndex, ...]:
+        """The resolution of a blank parent node."""
+        half = 1 << (math.level(position) - 1)
+        first, last = position - 2 * half + 1, position + 2 * half
+        if any(self._nodes[first + 1 : last : 2]):
+            return self.resolution(position - half) + self.resolution(position + half)
+        # Nobody has put a key on the parents below yet: in a fresh tree, all members as they stand.
+        leaves = compress(range(first, last, 2), self._nodes[first:last:2])
+        return tuple(cast(Iterator[NodeIndex], leaves))
 
     def direct_path(self, leaf_index: int) -> list[NodeIndex]:
         """The positions above a leaf, the root last."""
@@ -125,18 +143,27 @@ class TreeView:
         """The tree hash of a node, by default of the whole tree."""
         position = self.root if position is None else position
         known = self._hashes[position]
-        if known is None:
-            known = self._hashes[position] = self._compute_hash(position)
-        return known
+        return known or self._compute_hash(position, 1 << math.level(position))
 
-    def _compute_hash(self, position: int) -> bytes:
+    def _compute_hash(self, position: int, width: int) -> bytes:
+        """The hash of a node above `width` leaves, which is kept."""
         node = self._nodes[position]
         value = _ABSENT if node is None else _PRESENT + node.encoded
-        if position % 2 == 0:
-            return self.suite.hash(_LEAF + (position // 2).to_bytes(4) + value)
-        below = encode_opaque(self.tree_hash(math.left(position)))
-        below += encode_opaque(self.tree_hash(math.right(position)))
-        return self.suite.hash(_PARENT + value + below)
+        if width == 1:
+            data = _LEAF + (position >> 1).to_bytes(4) + value
+        else:
+            half = width >> 1
+            left, right = position - half, position + half
+            data = b"".join(
+                (
+                    _PARENT,
+                    value,
+                    encode_opaque(self._hashes[left] or self._compute_hash(left, half)),
+                    encode_opaque(self._hashes[right] or self._compute_hash(right, half)),
+                )
+            )
+        found = self._hashes[position] = self.suite.hash(data)
+        return found
 
     def hash_without(self, position: int, removed: frozenset[LeafIndex]) -> bytes:
         """The tree hash of a node as if some leaves were blank and merged nowhere (§7.9)."""
@@ -157,9 +184,12 @@ class TreeView:
 
 
 class RatchetTree(TreeView):
-    """A tree that does not change any more. Its hashes and resolutions are filled in when asked."""
+    """A tree that does not change any more. Its hashes and resolutions are filled in when asked.
 
-    __slots__ = ("_index",)
+    No leaf to the left of `first_blank` is blank.
+    """
+
+    __slots__ = ("_index", "first_blank")
 
     def __init__(
         self,
@@ -168,12 +198,14 @@ class RatchetTree(TreeView):
         hashes: list[bytes | None],
         resolutions: list[tuple[NodeIndex, ...] | None],
         index: TreeIndex,
+        first_blank: int = 0,
     ) -> None:
         self.suite = suite
         self._nodes = nodes
         self._hashes = hashes
         self._resolutions = resolutions
         self._index = index
+        self.first_blank = first_blank
 
     @classmethod
     def of_nodes(cls, suite: CipherSuite, nodes: list[Node]) -> RatchetTree:
@@ -196,6 +228,10 @@ class RatchetTree(TreeView):
     def member_count(self) -> int:
         """How many leaves are not blank."""
         return self._index.support.leaves
+
+    def nodes(self) -> list[Node]:
+        """What stands at each position, from the left."""
+        return self._nodes.copy()
 
     def arrays(
         self,
