@@ -19,6 +19,14 @@ def encode_opaque(value: bytes) -> bytes:
     return encode_varint(len(value)) + value
 
 
+def opaque_parts(*parts: bytes) -> tuple[bytes, ...]:
+    """The pieces of one `opaque name<V>` that consists of `parts`.
+
+    A long value is copied when all pieces of a message are joined, and not at each level of it.
+    """
+    return (encode_varint(sum(map(len, parts))), *parts)
+
+
 class Writer:
     """Collect fields in order; every method returns the writer, so a struct reads as a chain."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -26,6 +27,16 @@ def hash_size(hash_name: str) -> int:
 def hkdf_extract(salt: bytes, key_material: bytes, hash_name: str = "sha256") -> bytes:
     """HKDF-Extract: a pseudorandom key of the hash's size. An empty salt counts as zeros."""
     return hmac.digest(salt or bytes(hash_size(hash_name)), key_material, hash_name)
+
+
+def hkdf_extract_pieces(
+    salt: bytes, key_material: Iterable[bytes], hash_name: str = "sha256"
+) -> bytes:
+    """`hkdf_extract` of long material in pieces, which are not copied into one."""
+    state = hmac.new(salt or bytes(hash_size(hash_name)), digestmod=hash_name)
+    for piece in key_material:
+        state.update(piece)
+    return state.digest()
 
 
 def hkdf_expand(key: bytes, info: bytes, length: int, hash_name: str = "sha256") -> bytes:

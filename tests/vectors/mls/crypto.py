@@ -99,10 +99,10 @@ def crypto_basics(case: Case) -> None:
     v = case["sign_with_label"]
     key = suite.decode_verifying_key(raw(v, "pub"))
     label, content = v["label"].encode(), raw(v, "content")
-    assert suite.verify_with_label(key, label, content, raw(v, "signature"))
-    assert not suite.verify_with_label(key, label + b"x", content, raw(v, "signature"))
+    assert suite.verify_with_label(key, label, raw(v, "signature"), content)
+    assert not suite.verify_with_label(key, label + b"x", raw(v, "signature"), content)
     signature = suite.sign_with_label(signing_key(suite, raw(v, "priv")), label, content)
-    assert suite.verify_with_label(key, label, content, signature)
+    assert suite.verify_with_label(key, label, signature, content)
     v = case["encrypt_with_label"]
     private = suite.hpke.kem.decode_private_key(raw(v, "priv"))
     public = suite.decode_encryption_key(raw(v, "pub"))

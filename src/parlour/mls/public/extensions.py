@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Self
 
-from parlour.codec import Reader, Writer, encode_opaque
+from parlour.codec import Reader, Writer, opaque_parts
 from parlour.mls.public.limits import MAX_EXTENSIONS
 from parlour.mls.public.rules import Rule, require
 
@@ -36,7 +36,11 @@ class Extension:
 
     def encode(self) -> bytes:
         """Encode it."""
-        return self.extension_type.to_bytes(2) + encode_opaque(self.extension_data)
+        return b"".join(self.parts())
+
+    def parts(self) -> tuple[bytes, ...]:
+        """The pieces of the encoding."""
+        return (self.extension_type.to_bytes(2), *opaque_parts(self.extension_data))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,11 @@ class Extensions:
 
     def encode(self) -> bytes:
         """Encode the list with its length."""
-        return encode_opaque(b"".join(item.encode() for item in self.items))
+        return b"".join(self.parts())
+
+    def parts(self) -> tuple[bytes, ...]:
+        """The pieces of the encoding."""
+        return opaque_parts(*(part for item in self.items for part in item.parts()))
 
     def find(self, extension_type: int) -> bytes | None:
         """The data of the extension of that type."""

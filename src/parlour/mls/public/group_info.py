@@ -66,19 +66,16 @@ class GroupInfo:
         signer: LeafIndex,
     ) -> Self:
         """Make one."""
-        tbs = b"".join(
-            (
-                group_context.encoded,
-                extensions.encode(),
-                encode_opaque(confirmation_tag),
-                signer.to_bytes(4),
-            )
+        tbs = (
+            group_context.encoded,
+            *extensions.parts(),
+            encode_opaque(confirmation_tag),
+            signer.to_bytes(4),
         )
-        signature = suite.sign_with_label(key, _LABEL, tbs)
-        encoded = tbs + encode_opaque(signature)
-        return cls(
-            group_context, extensions, confirmation_tag, signer, signature, encoded, len(tbs)
-        )
+        signature = suite.sign_with_label(key, _LABEL, *tbs)
+        encoded = b"".join((*tbs, encode_opaque(signature)))
+        size = sum(map(len, tbs))
+        return cls(group_context, extensions, confirmation_tag, signer, signature, encoded, size)
 
     def signed_data(self, suite: CipherSuite) -> bytes:
         """What `signature` has to be over."""

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from enum import IntEnum
 from typing import Final
 
-from parlour.codec import encode_opaque
+from parlour.codec import encode_opaque, opaque_parts
 from parlour.errors import AuthenticationError, Code, DecodeError
 from parlour.primitives import hashes
 from parlour.primitives.aead import Aead, AesGcm, ChaChaPoly
@@ -161,20 +161,20 @@ class CipherSuite:
     # --- Signatures (§5.1.2) ---
 
     @staticmethod
-    def sign_content(label: bytes, content: bytes) -> bytes:
+    def sign_content(label: bytes, *content: bytes) -> bytes:
         """SignContent: what is signed."""
-        return encode_opaque(_LABEL_PREFIX + label) + encode_opaque(content)
+        return b"".join((encode_opaque(_LABEL_PREFIX + label), *opaque_parts(*content)))
 
-    def sign_with_label(self, key: SignaturePrivateKey, label: bytes, content: bytes) -> bytes:
-        """SignWithLabel."""
-        return key.sign(self.sign_content(label, content))
+    def sign_with_label(self, key: SignaturePrivateKey, label: bytes, *content: bytes) -> bytes:
+        """SignWithLabel, of content in one piece or in several."""
+        return key.sign(self.sign_content(label, *content))
 
     def verify_with_label(
-        self, key: SignaturePublicKey, label: bytes, content: bytes, signature: bytes
+        self, key: SignaturePublicKey, label: bytes, signature: bytes, *content: bytes
     ) -> bool:
         """VerifyWithLabel: whether the signature verifies."""
         try:
-            key.verify(signature, self.sign_content(label, content))
+            key.verify(signature, self.sign_content(label, *content))
         except AuthenticationError:
             return False
         return True
@@ -187,7 +187,7 @@ class CipherSuite:
 
     def encryption_info(self, label: bytes, context: bytes) -> InfoHash:
         """EncryptContext, hashed once for all messages under the same context."""
-        return self.hpke.hash_info(encode_opaque(_LABEL_PREFIX + label) + encode_opaque(context))
+        return self.hpke.hash_info(encode_opaque(_LABEL_PREFIX + label), *opaque_parts(context))
 
     def encrypt_with_label(
         self, key: HpkePublicKey, info: InfoHash, plaintext: bytes, random: Random

@@ -20,7 +20,14 @@ def confirmed_transcript_hash(
 ) -> bytes:
     """The hash up to and including the signature of a commit (ConfirmedTranscriptHashInput)."""
     return suite.hash(
-        interim_before + wire_format.to_bytes(2) + content.encoded + encode_opaque(signature)
+        b"".join(
+            (
+                interim_before,
+                wire_format.to_bytes(2),
+                content.encoded,
+                encode_opaque(signature),
+            )
+        )
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
-from parlour.codec import Reader, encode_opaque
+from parlour.codec import Reader, encode_opaque, opaque_parts
 from parlour.mls.public.commit import HpkeCiphertext
 from parlour.mls.public.limits import MAX_HASH, MAX_LEAVES
 
@@ -56,11 +56,10 @@ class Welcome:
             reader.opaque(),
         )
 
-    def encode(self) -> bytes:
-        """Encode it."""
-        secrets = b"".join(entry.encode() for entry in self.secrets)
+    def parts(self) -> tuple[bytes, ...]:
+        """The pieces of the encoding."""
         return (
-            self.cipher_suite.to_bytes(2)
-            + encode_opaque(secrets)
-            + encode_opaque(self.encrypted_group_info)
+            self.cipher_suite.to_bytes(2),
+            *opaque_parts(*(entry.encode() for entry in self.secrets)),
+            *opaque_parts(self.encrypted_group_info),
         )

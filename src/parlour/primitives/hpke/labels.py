@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
-from parlour.primitives.kdf import hash_size, hkdf_expand, hkdf_extract
+from parlour.primitives.kdf import hash_size, hkdf_expand, hkdf_extract, hkdf_extract_pieces
 
 _VERSION: Final = b"HPKE-v1"
 
@@ -22,6 +23,11 @@ class LabeledKdf:
     def extract(self, salt: bytes, label: bytes, key_material: bytes) -> bytes:
         """LabeledExtract."""
         return hkdf_extract(salt, self._prefix + label + key_material, self._hash_name)
+
+    def extract_pieces(self, salt: bytes, label: bytes, key_material: Iterable[bytes]) -> bytes:
+        """LabeledExtract of long material in pieces, which are not copied into one."""
+        pieces = (self._prefix + label, *key_material)
+        return hkdf_extract_pieces(salt, pieces, self._hash_name)
 
     def expand(self, key: bytes, label: bytes, info: bytes, length: int) -> bytes:
         """LabeledExpand; `length` is at most 255 hashes."""

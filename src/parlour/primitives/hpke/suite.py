@@ -125,9 +125,12 @@ class Suite:
         aead, nonce = self._aead(secret, context)
         return aead.open(nonce, ciphertext, associated_data)
 
-    def hash_info(self, info: bytes) -> InfoHash:
-        """What the key schedule needs of `info`, for many messages under one long `info`."""
-        return InfoHash(self._kdf.extract(b"", b"info_hash", info))
+    def hash_info(self, *info: bytes) -> InfoHash:
+        """What the key schedule needs of `info`, for many messages under one long `info`.
+
+        It may come in pieces, which are not joined.
+        """
+        return InfoHash(self._kdf.extract_pieces(b"", b"info_hash", info))
 
     def setup_sender(
         self,

@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Self, assert_never
 
-from parlour.codec import Writer
 from parlour.errors import AuthenticationError
 from parlour.mls.public.commit import Commit
 from parlour.mls.public.framing.content import AuthenticatedContent, FramedContent, Sender
@@ -21,13 +20,18 @@ from parlour.mls.public.types import MLS10, ContentType, SenderType, WireFormat
 from parlour.primitives.signature import SignaturePrivateKey, SignaturePublicKey
 
 _LABEL: Final = b"FramedContentTBS"
+_VERSION: Final = MLS10.to_bytes(2)
 _IN_CONTEXT: Final = (SenderType.MEMBER, SenderType.NEW_MEMBER_COMMIT)
 
 
-def content_tbs(wire_format: WireFormat, content: FramedContent, context: GroupContext) -> bytes:
-    """FramedContentTBS: the senders that know the GroupContext are bound to it."""
-    head = Writer().uint16(MLS10).uint16(wire_format).data() + content.encoded
-    return head + context.encoded if content.sender.sender_type in _IN_CONTEXT else head
+def content_tbs(
+    wire_format: WireFormat, content: FramedContent, context: GroupContext
+) -> tuple[bytes, ...]:
+    """FramedContentTBS, in pieces: the senders that know the GroupContext are bound to it."""
+    head = _VERSION + wire_format.to_bytes(2)
+    if content.sender.sender_type in _IN_CONTEXT:
+        return head, content.encoded, context.encoded
+    return head, content.encoded
 
 
 def sign_content(
@@ -38,7 +42,7 @@ def sign_content(
     context: GroupContext,
 ) -> bytes:
     """Sign content as its sender."""
-    return suite.sign_with_label(key, _LABEL, content_tbs(wire_format, content, context))
+    return suite.sign_with_label(key, _LABEL, *content_tbs(wire_format, content, context))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +85,7 @@ class VerifiedContent:
         # on the `sender_type` of the sender as described above."
         tbs = content_tbs(authenticated.wire_format, content, context)
         signature = authenticated.auth.signature
-        verified = suite.verify_with_label(key, _LABEL, tbs, signature)
+        verified = suite.verify_with_label(key, _LABEL, signature, *tbs)
         require(verified, Rule.CONTENT_SIGNATURE)
         return cls(authenticated)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Self, TypeAlias
 
-from parlour.codec import Reader, Writer, encode_opaque
+from parlour.codec import Reader, encode_opaque, opaque_parts
 from parlour.errors import Code, DecodeError
 from parlour.mls.public.framing.content import (
     AuthData,
@@ -45,10 +45,10 @@ class PublicMessage:
         from_member = content.sender.sender_type is SenderType.MEMBER
         return cls(content, auth, reader.opaque(MAX_HASH) if from_member else None)
 
-    def encode(self) -> bytes:
-        """Encode it."""
+    def parts(self) -> tuple[bytes, ...]:
+        """The pieces of the encoding."""
         tag = b"" if self.membership_tag is None else encode_opaque(self.membership_tag)
-        return self.content.encoded + self.auth.encode() + tag
+        return self.content.encoded, self.auth.encode(), tag
 
     @property
     def authenticated(self) -> AuthenticatedContent:
@@ -91,15 +91,15 @@ class PrivateMessage:
             reader.opaque(),
         )
 
-    def encode(self) -> bytes:
-        """Encode it."""
+    def parts(self) -> tuple[bytes, ...]:
+        """The pieces of the encoding."""
         return (
-            encode_opaque(self.group_id)
-            + self.epoch.to_bytes(8)
-            + self.content_type.to_bytes(1)
-            + encode_opaque(self.authenticated_data)
-            + encode_opaque(self.encrypted_sender_data)
-            + encode_opaque(self.ciphertext)
+            encode_opaque(self.group_id),
+            self.epoch.to_bytes(8),
+            self.content_type.to_bytes(1),
+            encode_opaque(self.authenticated_data),
+            encode_opaque(self.encrypted_sender_data),
+            *opaque_parts(self.ciphertext),
         )
 
 
@@ -109,9 +109,9 @@ class GroupInfoMessage:
 
     group_info: GroupInfo
 
-    def encode(self) -> bytes:
-        """Encode it."""
-        return self.group_info.encoded
+    def parts(self) -> tuple[bytes, ...]:
+        """The pieces of the encoding."""
+        return (self.group_info.encoded,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +120,9 @@ class KeyPackageMessage:
 
     key_package: KeyPackage
 
-    def encode(self) -> bytes:
-        """Encode it."""
-        return self.key_package.encoded
+    def parts(self) -> tuple[bytes, ...]:
+        """The pieces of the encoding."""
+        return (self.key_package.encoded,)
 
 
 MessageBody: TypeAlias = (
@@ -134,6 +134,9 @@ _FORMATS: Final[dict[type[MessageBody], WireFormat]] = {
     Welcome: WireFormat.WELCOME,
     GroupInfoMessage: WireFormat.GROUP_INFO,
     KeyPackageMessage: WireFormat.KEY_PACKAGE,
+}
+_HEADS: Final = {
+    kind: MLS10.to_bytes(2) + wire_format.to_bytes(2) for kind, wire_format in _FORMATS.items()
 }
 
 
@@ -173,5 +176,4 @@ def decode_message(data: bytes) -> MessageBody:
 
 def encode_message(message: MessageBody) -> bytes:
     """Encode an `MLSMessage`."""
-    head = Writer().uint16(MLS10).uint16(_FORMATS[type(message)])
-    return head.data() + message.encode()
+    return b"".join((_HEADS[type(message)], *message.parts()))

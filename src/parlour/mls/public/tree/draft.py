@@ -102,8 +102,8 @@ class TreeDraft(TreeView):
 
     def blank_leaf(self) -> LeafIndex:
         """The leftmost blank leaf; the tree is extended if it has none (§12.1.1)."""
-        blanks = (i for i in range(self._first_blank, self.leaf_count) if self._nodes[2 * i] is None)
-        index = next(blanks, self.leaf_count)
+        leaves = range(self._first_blank, self.leaf_count)
+        index = next((i for i in leaves if self._nodes[2 * i] is None), self.leaf_count)
         if index == self.leaf_count:
             self._extend()
         self._first_blank = index

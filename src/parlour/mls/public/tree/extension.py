@@ -5,7 +5,7 @@ Spec: RFC 9420 §12.4.3.3.
 
 from __future__ import annotations
 
-from parlour.codec import Reader, encode_opaque
+from parlour.codec import Reader, opaque_parts
 from parlour.errors import Code, DecodeError
 from parlour.mls.public.extensions import Extension
 from parlour.mls.public.leaf_node import LeafNode
@@ -66,7 +66,7 @@ def encode_tree(tree: RatchetTree) -> bytes:
     parts = [_BLANK] * len(nodes)
     parts[::2] = [_BLANK if leaf is None else _LEAF + leaf.encoded for leaf in nodes[::2]]
     parts[1::2] = [_BLANK if node is None else _PARENT + node.encoded for node in nodes[1::2]]
-    return encode_opaque(b"".join(parts))
+    return b"".join(opaque_parts(*parts))
 
 
 def ratchet_tree_extension(tree: RatchetTree) -> Extension:
