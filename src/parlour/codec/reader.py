@@ -18,6 +18,8 @@ T = TypeVar("T")
 # A structure nested in vectors of vectors costs the decoder one frame each; nothing of ours nests
 # deeper than this many elements wide, and a caller with a tighter bound passes it.
 MAX_ITEMS: Final = 1 << 16
+# RFC 9420 §2.1.2: from here on a length has more than one byte.
+_LONG: Final = 1 << 6
 
 
 class Reader:
@@ -59,15 +61,27 @@ class Reader:
 
     def opaque(self, limit: int | None = None) -> bytes:
         """`opaque name<V>` of at most `limit` bytes."""
-        length, self._offset = decode_varint(self._data, self._offset)
+        data, start = self._data, self._offset
+        # Most lengths are of one byte, whose prefix is 0.
+        if start < len(data) and data[start] < _LONG:
+            length, start = data[start], start + 1
+        else:
+            length, start = decode_varint(data, start)
         if limit is not None and length > limit:
             raise DecodeError(Code.DECODE_OVERSIZED, f"{length} bytes, at most {limit}")
-        return self._take(length)
+        end = start + length
+        if end > len(data):
+            raise DecodeError(Code.DECODE_TRUNCATED)
+        self._offset = end
+        return data[start:end]
 
     def vector(self, read: Callable[[Reader], T], limit: int = MAX_ITEMS) -> list[T]:
         """`T name<V>` of at most `limit` items, each read by `read`, which must consume bytes."""
-        inner = Reader(self.opaque())
+        data = self.opaque()
         items: list[T] = []
+        if not data:
+            return items
+        inner = Reader(data)
         while not inner.at_end:
             if len(items) >= limit:
                 raise DecodeError(Code.DECODE_OVERSIZED, f"more than {limit} items")

@@ -48,7 +48,7 @@ def added(*, path: bool = True) -> tuple[Person, KeyPackageBundle, NewCommit]:
 
 
 def welcome(ada: Person, new: NewCommit, info: GroupInfo | None = None) -> Welcome:
-    return make_welcome(new, info or new.epoch.group_info(), ada.random)
+    return make_welcome(new, (info or new.epoch.group_info()).encoded, ada.random)
 
 
 def refuses(

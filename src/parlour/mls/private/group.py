@@ -12,6 +12,7 @@ from parlour.errors import Code, DecodeError, UsageError
 from parlour.mls.private.committing import (
     DEFAULT_OPTIONS,
     CommitOptions,
+    NewCommit,
     Setting,
     is_valid_list,
     make_commit,
@@ -49,6 +50,17 @@ from parlour.mls.public.types import LeafIndex, WireFormat
 from parlour.mls.public.validation.signatures import Run
 from parlour.mls.public.welcome import Welcome
 from parlour.primitives.random import Random, system_random
+
+
+def _welcome(commit: NewCommit, options: CommitOptions, random: Random) -> Welcome:
+    # The GroupInfo may be large; nothing of it is kept here.
+    return make_welcome(
+        commit,
+        commit.epoch.group_info(
+            ratchet_tree=options.ratchet_tree, external_pub=options.external_pub
+        ).encoded,
+        random,
+    )
 
 
 class Group:
@@ -311,10 +323,7 @@ class Group:
             new = make_commit(*base, fewer, options, setting)
         welcome = None
         if new.changes.added:
-            info = new.epoch.group_info(
-                ratchet_tree=options.ratchet_tree, external_pub=options.external_pub
-            )
-            welcome = encode_message(make_welcome(new, info, random))
+            welcome = encode_message(_welcome(new, options, random))
         commit = protect(member, new.authenticated, 0, random)
         member.pending = PendingCommit(commit, welcome, new.changes, new.epoch, new.secret_tree)
         return member.pending

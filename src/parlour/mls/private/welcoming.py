@@ -59,11 +59,11 @@ class GroupSecrets:
         return writer.opaque(b"".join(psk.encode() for psk in self.psks)).data()
 
 
-def make_welcome(commit: NewCommit, group_info: GroupInfo, random: Random) -> Welcome:
-    """The Welcome for all whom a commit adds."""
+def make_welcome(commit: NewCommit, group_info: bytes, random: Random) -> Welcome:
+    """The Welcome for all whom a commit adds, with an encoded GroupInfo of its epoch."""
     suite = commit.epoch.suite
     cipher, nonce = welcome_cipher(suite, commit.welcome_secret)
-    sealed_info = cipher.seal(nonce, group_info.encoded)
+    sealed_info = cipher.seal(nonce, group_info)
     # The context of every recipient is the same long ciphertext: it is hashed once.
     info = suite.encryption_info(_LABEL, sealed_info)
     entries = []

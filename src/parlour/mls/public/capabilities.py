@@ -8,9 +8,11 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Self
+from functools import lru_cache
+from typing import Final, Self
 
 from parlour.codec import Reader, encode_opaque
+from parlour.errors import Code, DecodeError
 from parlour.mls.public.extensions import Extensions
 from parlour.mls.public.limits import MAX_CAPABILITIES
 from parlour.mls.public.suites import ALL_SUITES
@@ -24,9 +26,26 @@ from parlour.mls.public.types import (
 )
 from parlour.primitives.random import Random
 
+# The members of a group are of a few makes, and GREASE adds one of 15 values: of each list there
+# are dozens. Were all of them different and long, they would take 1 MB.
+_SHARED_LISTS: Final = 512
+
 
 def _encode(values: tuple[int, ...]) -> bytes:
     return encode_opaque(struct.pack(f">{len(values)}H", *values))
+
+
+@lru_cache(_SHARED_LISTS)
+def _decode(data: bytes) -> tuple[int, ...]:
+    """Equal lists are one object, however many members have them."""
+    return struct.unpack(f">{len(data) // 2}H", data)
+
+
+def _read(reader: Reader) -> tuple[int, ...]:
+    data = reader.opaque(2 * MAX_CAPABILITIES)
+    if len(data) % 2:
+        raise DecodeError(Code.DECODE_TRUNCATED)
+    return _decode(data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +73,11 @@ class Capabilities:
     def read(cls, reader: Reader) -> Self:
         """Decode them."""
         return cls(
-            reader.uint16s(MAX_CAPABILITIES),
-            reader.uint16s(MAX_CAPABILITIES),
-            reader.uint16s(MAX_CAPABILITIES),
-            reader.uint16s(MAX_CAPABILITIES),
-            reader.uint16s(MAX_CAPABILITIES),
+            _read(reader),
+            _read(reader),
+            _read(reader),
+            _read(reader),
+            _read(reader),
         )
 
     def encode(self) -> bytes:
@@ -125,9 +144,9 @@ class RequiredCapabilities:
     def read(cls, reader: Reader) -> Self:
         """Decode them."""
         return cls(
-            reader.uint16s(MAX_CAPABILITIES),
-            reader.uint16s(MAX_CAPABILITIES),
-            reader.uint16s(MAX_CAPABILITIES),
+            _read(reader),
+            _read(reader),
+            _read(reader),
         )
 
     def encode(self) -> bytes:

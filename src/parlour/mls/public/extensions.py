@@ -62,9 +62,10 @@ class Extensions:
         return cls(tuple(items))
 
     @classmethod
-    def read(cls, reader: Reader) -> Self:
+    def read(cls, reader: Reader) -> Extensions:
         """Decode a list of at most `MAX_EXTENSIONS`."""
-        return cls(tuple(reader.vector(Extension.read, MAX_EXTENSIONS)))
+        items = reader.vector(Extension.read, MAX_EXTENSIONS)
+        return cls(tuple(items)) if items else NO_EXTENSIONS
 
     def encode(self) -> bytes:
         """Encode the list with its length."""

@@ -46,6 +46,7 @@ class KeyPackage:
     signature: bytes
     encoded: bytes = field(repr=False)
     content_size: int = field(repr=False)
+    _hpke_init_key: HpkePublicKey | None = field(default=None, repr=False)
 
     @classmethod
     def read(cls, reader: Reader) -> Self:
@@ -95,7 +96,11 @@ class KeyPackage:
 
     def hpke_init_key(self, suite: CipherSuite) -> HpkePublicKey:
         """The init key, parsed; `AuthenticationError` if it is none of the suite's."""
-        return suite.decode_encryption_key(self.init_key)
+        key = self._hpke_init_key
+        if key is None:
+            key = suite.decode_encryption_key(self.init_key)
+            object.__setattr__(self, "_hpke_init_key", key)
+        return key
 
     @property
     def is_last_resort(self) -> bool:

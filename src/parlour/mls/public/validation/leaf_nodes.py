@@ -33,9 +33,11 @@ class LeafValidator:
     group_extensions: Extensions = field(default_factory=Extensions)
     signatures: list[SignatureCheck] = field(default_factory=list)
     required: RequiredCapabilities | None = field(init=False)
+    _group_types: tuple[int, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         self.required = RequiredCapabilities.of(self.group_extensions)
+        self._group_types = self.group_extensions.types
 
     def check(
         self, leaf: LeafNode, leaf_index: LeafIndex | None = None, *, signed: bool = True
@@ -103,7 +105,7 @@ class LeafValidator:
         require(kind in capabilities.credentials, Rule.CAPABILITIES_CREDENTIAL)
         # V0723 §13.4: "The `capabilities` field MUST indicate support for each extension in the
         # GroupContext."
-        group = self.group_extensions.types
+        group = self._group_types
         require(all(map(capabilities.supports_extension, group)), Rule.LEAF_GROUP_EXTENSIONS)
         # V0706 §7.3: "If the GroupContext has a `required_capabilities` extension, then the
         # required extensions, proposals, and credential types MUST be listed in the LeafNode's
