@@ -28,6 +28,7 @@ ENVELOPE = 4
 COPIES = 4
 # Numbers of clients that are added later; those of a group are smaller.
 FIRST_FURTHER = 1_000_000
+FIRST_CLIENT = 2_000_000
 
 
 class Absent(Exception):
@@ -95,7 +96,8 @@ class NodePeer(Peer):
     def client(self) -> tuple[str, str]:
         """A new client: its name, its key package as it comes out of the peer."""
         self._clients += 1
-        name = f"client {self._clients}"
+        # As long as the names of ours.
+        name = client_name(FIRST_CLIENT + self._clients).decode()
         return name, self.ask("key_package", client=name)["key_package"]
 
     def warm_pair(self) -> tuple[str, str]:

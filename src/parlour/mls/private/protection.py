@@ -42,7 +42,7 @@ def _membership_tag(
 ) -> bytes:
     """The MAC of AuthenticatedContentTBM."""
     tbs = content_tbs(WireFormat.PUBLIC_MESSAGE, message.content, context)
-    return suite.mac(key.reveal(), b"".join((*tbs, message.auth.encode())))
+    return suite.mac_pieces(key.reveal(), *tbs, message.auth.encode())
 
 
 def protect_public(

@@ -6,6 +6,7 @@ points until the draft has its own.
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 from collections.abc import Callable
 from enum import IntEnum
@@ -114,9 +115,23 @@ class CipherSuite:
         """The suite's hash."""
         return self._hash(data)
 
+    def hash_pieces(self, *pieces: bytes) -> bytes:
+        """The suite's hash of what may be long, in pieces that are not joined."""
+        state = hashlib.new(self._hash_name)
+        for piece in pieces:
+            state.update(piece)
+        return state.digest()
+
     def mac(self, key: bytes, data: bytes) -> bytes:
         """HMAC with the suite's hash."""
         return hmac.digest(key, data, self._hash_name)
+
+    def mac_pieces(self, key: bytes, *pieces: bytes) -> bytes:
+        """The same of what may be long, in pieces that are not joined."""
+        state = hmac.new(key, digestmod=self._hash_name)
+        for piece in pieces:
+            state.update(piece)
+        return state.digest()
 
     @staticmethod
     def equal(expected: bytes, tag: bytes) -> bool:

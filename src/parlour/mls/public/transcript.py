@@ -19,15 +19,8 @@ def confirmed_transcript_hash(
     signature: bytes,
 ) -> bytes:
     """The hash up to and including the signature of a commit (ConfirmedTranscriptHashInput)."""
-    return suite.hash(
-        b"".join(
-            (
-                interim_before,
-                wire_format.to_bytes(2),
-                content.encoded,
-                encode_opaque(signature),
-            )
-        )
+    return suite.hash_pieces(
+        interim_before, wire_format.to_bytes(2), content.encoded, encode_opaque(signature)
     )
 
 
