@@ -23,9 +23,12 @@ from parlour.mls.private.member import Member
 from parlour.mls.public.key_package import KeyPackage
 from parlour.mls.public.suites import DEFAULT_SUITE, CipherSuite
 from parlour.mls.public.types import LeafIndex
+from parlour.testing.mls import OPEN_POLICY
 
 GROUP_ID = b"benchmark of groups"
-REFRESH = CommitOptions(path=True)
+REFRESH = CommitOptions()
+# As the other libraries do where a path may be left out.
+ADDING = CommitOptions(path=False)
 
 
 def client_name(number: int) -> bytes:
@@ -72,8 +75,8 @@ class Scene:
         return LeafIndex(self.n // 2)
 
     def create(self, added: Sequence[bytes]) -> tuple[Group, PendingCommit]:
-        group = Group.create(self.bundles[0].identity, GROUP_ID, self.now)
-        pending = group.commit(self.now, adds=read_key_packages(added))
+        group = Group.create(self.bundles[0].identity, GROUP_ID, self.now, policy=OPEN_POLICY)
+        pending = group.commit(self.now, adds=read_key_packages(added), options=ADDING)
         group.merge(pending, self.now)
         return group, pending
 
@@ -82,7 +85,7 @@ def act_as(group: Group, scene: Scene, leaf_index: int) -> Group:
     """The same epoch in the hands of another member, whose path keys are not known."""
     identity = scene.bundles[leaf_index].identity
     epoch = replace(group.current, leaf_index=LeafIndex(leaf_index), identity=identity, keys={})
-    return Group(Member(epoch, group.member.secret_tree))
+    return Group(Member(epoch, group.member.secret_tree, OPEN_POLICY))
 
 
 def refresh(group: Group, now: int) -> bytes:
@@ -124,7 +127,9 @@ class WarmHost:
 
     def invite(self, key_package: bytes) -> tuple[bytes, bytes]:
         """Add a client at the leftmost free leaf: commit and Welcome."""
-        pending = self._group.commit(self._now, adds=read_key_packages([key_package]))
+        pending = self._group.commit(
+            self._now, adds=read_key_packages([key_package]), options=ADDING
+        )
         self._group.merge(pending, self._now)
         return pending.commit, pending.welcome or b""
 

@@ -9,10 +9,11 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 
-from benchmarks.mls_scene import REFRESH, Scene, read_key_packages, warm_pair
-from parlour.mls import Group, PendingCommit
+from benchmarks.mls_scene import ADDING, REFRESH, Scene, read_key_packages, warm_pair
+from parlour.mls import Group, PendingCommit, WelcomeJoin
 from parlour.mls.public.suites import CipherSuite, CipherSuiteId, find_suite
 from parlour.mls.public.validation.signatures import Run
+from parlour.testing.mls import OPEN_POLICY
 
 TEXT = bytes(256)
 THREADS = 2
@@ -78,15 +79,18 @@ class Ours:
         return Group(copy(self.group.member)), Group(copy(self.last.member))
 
     def _join(self) -> Group:
-        return Group.join(self.welcome, self.scene.bundles[-1:], self.now, run=self.run)
+        bundles, join = self.scene.bundles[-1:], WelcomeJoin(OPEN_POLICY)
+        return Group.join(self.welcome, bundles, self.now, join, run=self.run)[0]
 
     # --- Beginnings ---
 
     def create(self) -> float:
         scene, added = self.scene, self.scene.added
         start = time.perf_counter_ns()
-        group = Group.create(scene.bundles[0].identity, b"another", self.now)
-        pending = group.commit(self.now, adds=read_key_packages(added), run=self.run)
+        group = Group.create(scene.bundles[0].identity, b"another", self.now, policy=OPEN_POLICY)
+        pending = group.commit(
+            self.now, adds=read_key_packages(added), options=ADDING, run=self.run
+        )
         group.merge(pending, self.now)
         return milliseconds(start)
 
@@ -99,7 +103,7 @@ class Ours:
 
     def _add(self, group: Group) -> PendingCommit:
         (key_package,) = read_key_packages([self.scene.further.key_package.encoded])
-        return group.commit(self.now, adds=[key_package])
+        return group.commit(self.now, adds=[key_package], options=ADDING)
 
     def _refresh(self, group: Group) -> PendingCommit:
         return group.commit(self.now, options=REFRESH)

@@ -6,7 +6,7 @@ import json
 import shutil
 import subprocess
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -17,7 +17,6 @@ from parlour.mls import (
     CommitOptions,
     Group,
     PendingCommit,
-    Policy,
     StagedCommit,
     WelcomeJoin,
 )
@@ -25,17 +24,17 @@ from parlour.mls.private.identity import KeyPackageBundle
 from parlour.mls.public.extensions import NO_EXTENSIONS, Extensions
 from parlour.mls.public.framing.messages import KeyPackageMessage, decode_message
 from parlour.mls.public.key_package import KeyPackage
-from parlour.mls.public.policy import LifetimeCheck
 from parlour.mls.public.proposals import Remove
 from parlour.mls.public.suites import DEFAULT_SUITE, CipherSuite
 from parlour.mls.public.types import LeafIndex, WireFormat
+from parlour.testing.mls import OPEN_POLICY
 from tests.mls_people import Person
 
 FOLDER = Path(__file__).resolve().parents[1] / "benchmarks" / "peers"
 GROUP = b"interop"
 # The foreign ones compare the lifetimes of key packages with the clock of the machine.
 NOW = int(time.time())
-POLICY = Policy(lifetimes=LifetimeCheck.NEVER, max_lifetime=None)
+POLICY = replace(OPEN_POLICY, max_lifetime=None)
 
 TS_MLS_SUITES = {
     1: "MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519",
@@ -171,7 +170,7 @@ class Ours:
 
     def join(self, welcome: bytes) -> None:
         join = WelcomeJoin(POLICY, self.person.psks)
-        self.person.group = Group.join(welcome, [self.bundle], NOW, join)
+        self.person.group, _ = Group.join(welcome, [self.bundle], NOW, join)
 
     def made(self, *, path: bool = False, **values: Any) -> Made:
         options = CommitOptions(path=path, wire_format=self.wire_format)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from parlour.mls import (
     BasicCredential,
@@ -21,6 +21,7 @@ from parlour.mls.public.extensions import NO_EXTENSIONS, Extensions
 from parlour.mls.public.suites import DEFAULT_SUITE, CipherSuite
 from parlour.mls.public.tree.extension import encode_tree, read_tree
 from parlour.mls.public.types import WireFormat
+from parlour.testing.mls import OPEN_POLICY
 from parlour.testing.randomness import seeded
 
 NOW = 1_900_000_000
@@ -32,7 +33,7 @@ class Person:
 
     name: str
     suite: CipherSuite = DEFAULT_SUITE
-    policy: Policy = field(default_factory=Policy)
+    policy: Policy = OPEN_POLICY
 
     def __post_init__(self) -> None:
         self.random = seeded(self.name)
@@ -69,7 +70,8 @@ class Person:
 
     def join(self, welcome: bytes | None, bundle: KeyPackageBundle) -> Group:
         assert welcome is not None
-        self.group = Group.join(welcome, [bundle], NOW, WelcomeJoin(self.policy, self.psks))
+        self.group, used = Group.join(welcome, [bundle], NOW, WelcomeJoin(self.policy, self.psks))
+        assert used is bundle
         return self.group
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from parlour.mls import Group, Identity, KeyPackageBundle
+from parlour.mls import ExternalJoin, Group, Identity, KeyPackageBundle
 from parlour.mls.public.commit import Commit
 from parlour.mls.public.credentials import BasicCredential
 from parlour.mls.public.framing.messages import (
@@ -15,6 +15,7 @@ from parlour.mls.public.framing.messages import (
 )
 from parlour.mls.public.proposals import Remove
 from parlour.mls.public.types import LeafIndex
+from parlour.testing.mls import OPEN_POLICY
 from parlour.testing.randomness import seeded
 
 _NOW: Final = 1_900_000_000
@@ -26,13 +27,12 @@ def _seeds() -> list[bytes]:
         Identity.generate(BasicCredential(name), random=random) for name in (b"ada", b"bea")
     )
     bundle = KeyPackageBundle.create(bea, _NOW, random=random)
-    group = Group.create(ada, b"group", _NOW, random=random)
+    group = Group.create(ada, b"group", _NOW, policy=OPEN_POLICY, random=random)
     pending = group.commit(_NOW, adds=[bundle.key_package], random=random)
     group.merge(pending, _NOW)
     assert pending.welcome is not None
-    _, external = Group.join_external(
-        group.group_info(), Identity.generate(BasicCredential(b"cid"), random=random), _NOW
-    )
+    cid, join = Identity.generate(BasicCredential(b"cid"), random=random), ExternalJoin(OPEN_POLICY)
+    external = Group.join_external(group.group_info(), cid, _NOW, join).commit
     text = group.encrypt(b"text", random=random)
     proposal = group.propose(Remove(LeafIndex(1)), _NOW, random=random)
     path = group.commit(_NOW, random=random)

@@ -10,7 +10,7 @@ from typing import Final
 
 from parlour.codec import decode
 from parlour.errors import ParlourError
-from parlour.mls import Group, Identity, KeyPackageBundle
+from parlour.mls import Group, Identity, KeyPackageBundle, WelcomeJoin
 from parlour.mls.private.protection import protect_public
 from parlour.mls.private.storage import dump_group, load_group
 from parlour.mls.public.commit import Commit
@@ -26,6 +26,7 @@ from parlour.mls.public.framing.content import (
 from parlour.mls.public.framing.messages import PublicMessage, decode_message, encode_message
 from parlour.mls.public.proposals import Add, Remove, encode_proposal, read_proposal
 from parlour.mls.public.types import LeafIndex, WireFormat
+from parlour.testing.mls import OPEN_POLICY
 from parlour.testing.randomness import seeded
 
 _NOW: Final = 1_900_000_000
@@ -38,12 +39,13 @@ def _people() -> tuple[Group, bytes, list[bytes]]:
     ada, bea, cid = (
         Identity.generate(BasicCredential(name), random=random) for name in (b"ada", b"bea", b"cid")
     )
-    group = Group.create(ada, b"group", _NOW, random=random)
+    group = Group.create(ada, b"group", _NOW, policy=OPEN_POLICY, random=random)
     bundles = [KeyPackageBundle.create(who, _NOW, random=random) for who in (bea, cid)]
     pending = group.commit(_NOW, adds=[bundles[0].key_package], random=random)
     group.merge(pending, _NOW)
     assert pending.welcome is not None
-    record = dump_group(Group.join(pending.welcome, [bundles[0]], _NOW))
+    joined, _ = Group.join(pending.welcome, [bundles[0]], _NOW, WelcomeJoin(OPEN_POLICY))
+    record = dump_group(joined)
     commits, bodies = [], []
     for adds in ((), [bundles[1].key_package]):
         pending = group.commit(_NOW, adds=adds, random=random)
@@ -66,7 +68,7 @@ def _people() -> tuple[Group, bytes, list[bytes]]:
 
 
 _ADA, _RECORD, SEEDS = _people()
-_BEA: Final = load_group(_RECORD)
+_BEA: Final = load_group(_RECORD, OPEN_POLICY)
 
 
 def _forge(body: Body) -> bytes:
@@ -103,5 +105,5 @@ def target(data: bytes) -> None:
         raise
     if dump_group(_BEA) != before:
         # A proposal was remembered or a message read: begin again for the next input.
-        _BEA.member.proposals = load_group(_RECORD).member.proposals
-        _BEA.member.secret_tree = load_group(_RECORD).member.secret_tree
+        _BEA.member.proposals = load_group(_RECORD, OPEN_POLICY).member.proposals
+        _BEA.member.secret_tree = load_group(_RECORD, OPEN_POLICY).member.secret_tree

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from parlour.codec import decode
@@ -9,15 +10,15 @@ from parlour.errors import ParlourError
 from parlour.mls import CommitOptions, Group, Identity, KeyPackageBundle
 from parlour.mls.private.welcoming import GroupSecrets
 from parlour.mls.public.credentials import BasicCredential
-from parlour.mls.public.policy import LifetimeCheck, Policy
 from parlour.mls.public.suites import DEFAULT_SUITE
 from parlour.mls.public.tree.extension import encode_tree, read_tree
 from parlour.mls.public.validation.leaf_nodes import LeafValidator
 from parlour.mls.public.validation.tree import check_tree
+from parlour.testing.mls import OPEN_POLICY
 from parlour.testing.randomness import seeded
 
 _NOW: Final = 1_900_000_000
-_POLICY: Final = Policy(lifetimes=LifetimeCheck.NEVER, max_lifetime=None)
+_POLICY: Final = replace(OPEN_POLICY, max_lifetime=None)
 
 
 def _seeds() -> list[bytes]:
@@ -26,7 +27,7 @@ def _seeds() -> list[bytes]:
         Identity.generate(BasicCredential(name), random=random)
         for name in (b"ada", b"bea", b"cid", b"dan", b"eve")
     )
-    group = Group.create(ada, b"group", _NOW, random=random)
+    group = Group.create(ada, b"group", _NOW, policy=OPEN_POLICY, random=random)
     trees = [encode_tree(group.current.tree)]
     for who in others:
         bundle = KeyPackageBundle.create(who, _NOW, random=random)

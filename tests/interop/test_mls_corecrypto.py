@@ -105,7 +105,8 @@ def test_joining_by_a_commit(peer: Peer) -> None:
     table.update(bea)
     info = bytes.fromhex(bea.ask("group_info")["group_info"])
     join = ExternalJoin(POLICY)
-    cid.person.group, commit = Group.join_external(info, cid.person.identity, NOW, join)
+    own = Group.join_external(info, cid.person.identity, NOW, join)
+    commit, cid.person.group = own.commit, own.confirm(own.commit)
     for seat in table.seats:
         seat.process(commit)
     table.seats.append(cid)

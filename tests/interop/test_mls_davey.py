@@ -53,7 +53,7 @@ class Ours:
         return self.bundle.message
 
     def join(self, welcome: bytes) -> None:
-        self.group = Group.join(welcome, [self.bundle], NOW, WelcomeJoin(POLICY))
+        self.group, _ = Group.join(welcome, [self.bundle], NOW, WelcomeJoin(POLICY))
 
     def process(self, message: bytes) -> None:
         self.group.process(message, NOW)

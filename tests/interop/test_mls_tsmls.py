@@ -176,7 +176,8 @@ def test_joining_by_a_commit(peer: Peer) -> None:
     # Ours joins a group by what theirs says of it, and the other way round.
     info = bytes.fromhex(bea.ask("group_info")["group_info"])
     join = ExternalJoin(POLICY)
-    cid.person.group, commit = Group.join_external(info, cid.person.identity, NOW, join)
+    own = Group.join_external(info, cid.person.identity, NOW, join)
+    commit, cid.person.group = own.commit, own.confirm(own.commit)
     for seat in table.seats:
         seat.process(commit)
     table.seats.append(cid)
@@ -195,7 +196,8 @@ def test_joining_by_a_commit(peer: Peer) -> None:
     # Ours comes back in its own place.
     info = bytes.fromhex(dan.ask("group_info")["group_info"])
     join = ExternalJoin(POLICY, resync=LeafIndex(2))
-    cid.person.group, commit = Group.join_external(info, cid.person.identity, NOW, join)
+    own = Group.join_external(info, cid.person.identity, NOW, join)
+    commit, cid.person.group = own.commit, own.confirm(own.commit)
     for seat in (ada, bea, dan):
         seat.process(commit)
     table.check()
@@ -265,7 +267,7 @@ def test_a_group_in_place_of_another(peer: Peer, ends: str, begins: str) -> None
         groups = {GROUP: ours.group.as_origin()}
         given = tree if begins == "theirs" else None
         join = WelcomeJoin(POLICY, ours.person.psks, given, groups)
-        ours.person.group = Group.join(welcome, [bundles[ours.name]], NOW, join)
+        ours.person.group, _ = Group.join(welcome, [bundles[ours.name]], NOW, join)
     table = Table([ada, next_bea, cid])
     table.check()
     table.update(next_bea)
@@ -289,7 +291,7 @@ def test_a_branch(peer: Peer, creator: str) -> None:
         answer = old.ask("branch", successor="bea", group=b"b", key_packages=[bundle.message])
         welcome, tree = bytes.fromhex(answer["welcome"]), bytes.fromhex(answer["tree"])
         join = WelcomeJoin(POLICY, ada.person.psks, tree, {GROUP: ada.group.as_origin()})
-        ada.person.group = Group.join(welcome, [bundle], NOW, join)
+        ada.person.group, _ = Group.join(welcome, [bundle], NOW, join)
     table = Table([ada, successor])
     table.check()
     table.update(successor)

@@ -41,7 +41,7 @@ def test_a_removed_member_reads_nothing_that_comes_after(
     merge_everywhere(committer, pending, [person for person in left if person is not committer])
     gone.group.process(pending.commit, NOW)
     # It may keep the state from before its removal, and try with that.
-    cheat = load_group(kept, psks=gone.psks)
+    cheat = load_group(kept, gone.policy, gone.psks)
     for _ in range(2):
         for person in left:
             message = person.group.encrypt(b"after")
@@ -61,7 +61,7 @@ def test_an_update_heals(seed: int, size: int, wire_format: WireFormat) -> None:
     people = people_of(size, choose)
     victim = choose.choice(people)
     others = [person for person in people if person is not victim]
-    thief = load_group(dump_group(victim.group))
+    thief = load_group(dump_group(victim.group), victim.policy)
     writer = choose.choice(others)
     assert thief.decrypt(writer.group.encrypt(b"stolen"), NOW).data == b"stolen"
     if choose.random() < 0.5:

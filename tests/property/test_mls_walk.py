@@ -140,12 +140,12 @@ class Walk:
         else:
             joiner = self.newcomer()
             info = self.people[0].group.group_info()
-        join = ExternalJoin(psks=joiner.psks, resync=resync)
-        group, commit = Group.join_external(info, joiner.identity, NOW, join, random=joiner.random)
-        self.follow(commit, public=True)
+        join = ExternalJoin(joiner.policy, joiner.psks, resync=resync)
+        own = Group.join_external(info, joiner.identity, NOW, join, random=joiner.random)
+        self.follow(own.commit, public=True)
         for person in self.people:
-            person.group.process(commit, NOW)
-        joiner.group = group
+            person.group.process(own.commit, NOW)
+        joiner.group = own.confirm(own.commit)
         self.people.append(joiner)
 
     def talk(self) -> None:

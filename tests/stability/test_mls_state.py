@@ -17,6 +17,7 @@ from parlour.mls.private.secrets import ResumptionPsk
 from parlour.mls.private.storage import VERSION, dump_group, load_group
 from parlour.mls.public.psk_id import ExternalPskId, PreSharedKeyId, ResumptionPskId
 from parlour.mls.public.types import ResumptionPskUsage
+from parlour.testing.mls import OPEN_POLICY
 from tests.mls_people import NOW, Person, group_of, merge_everywhere, refresh
 
 FOLDER = Path(__file__).parent / "mls"
@@ -90,7 +91,7 @@ def test_a_record_loads_and_the_group_goes_on(file: Path) -> None:
     record = json.loads(file.read_text(encoding="utf-8"))
     psks = PskStore()
     psks.add_external(b"unused", ExternalPsk(b"k"))
-    group = load_group(bytes.fromhex(record["group"]), psks=psks)
+    group = load_group(bytes.fromhex(record["group"]), OPEN_POLICY, psks=psks)
     assert group.epoch_authenticator.reveal().hex() == record["authenticator"]
     for name in ("past", "late"):
         assert isinstance(group.receive(bytes.fromhex(record[name]), NOW), ApplicationMessage)

@@ -11,17 +11,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
-from parlour.mls import ExternalJoin, Group, KeyPackageBundle, Policy, WelcomeJoin, find_suite
+from parlour.mls import ExternalJoin, Group, KeyPackageBundle, WelcomeJoin, find_suite
 from parlour.mls.private.external import propose_as_external_sender, propose_to_join
 from parlour.mls.private.linking import branch_group, reinit_group
 from parlour.mls.public.capabilities import Capabilities, RequiredCapabilities
 from parlour.mls.public.credentials import Credential, OtherCredential
 from parlour.mls.public.extensions import NO_EXTENSIONS, Extension, Extensions
 from parlour.mls.public.group_context import ExternalSender, external_senders_extension
-from parlour.mls.public.policy import LifetimeCheck
 from parlour.mls.public.proposals import Add, GroupContextExtensions, PreSharedKey, ReInit, Remove
 from parlour.mls.public.psk_id import PreSharedKeyId, ResumptionPskId
 from parlour.mls.public.types import LeafIndex, ResumptionPskUsage, WireFormat
+from parlour.testing.mls import OPEN_POLICY
 from tools.vectors.mls_scenario import GROUP_ID, NOW, Client, Scenario, four_clients, make_form
 
 PUBLIC, PRIVATE = WireFormat.PUBLIC_MESSAGE, WireFormat.PRIVATE_MESSAGE
@@ -42,7 +42,9 @@ class _Anybody:
         return credential.encode()
 
 
-_LENIENT: Final = Policy(_Anybody(), LifetimeCheck.NEVER, max_lifetime=None, listed_suites=False)
+_LENIENT: Final = replace(
+    OPEN_POLICY, credentials=_Anybody(), max_lifetime=None, listed_suites=False
+)
 
 
 def _external_joins() -> dict[str, Any]:
@@ -51,7 +53,9 @@ def _external_joins() -> dict[str, Any]:
     scenario.join("dan")
     scenario.commit(4, [scenario.propose(1)])
     bea = scenario.clients[1]
-    scenario.join_external(bea, ExternalJoin(resync=LeafIndex(1), authenticated_data=b"again"))
+    scenario.join_external(
+        bea, ExternalJoin(OPEN_POLICY, resync=LeafIndex(1), authenticated_data=b"again")
+    )
     scenario.commit(1, [])
     return scenario.case()
 
@@ -183,7 +187,8 @@ def _continued(old: Scenario, link: ResumptionPskUsage) -> dict[str, Any]:
         group, welcome = branch_group(first.group, b"branch", packages, NOW, random=random)
     known = {GROUP_ID: passive.group.as_origin()}
     context, key = passive.group.current.context, passive.group.current.secrets.resumption_psk
-    joined = Group.join(welcome, [bundles[-1]], NOW, WelcomeJoin(psks=passive.psks, groups=known))
+    join = WelcomeJoin(OPEN_POLICY, passive.psks, groups=known)
+    joined, _ = Group.join(welcome, [bundles[-1]], NOW, join)
     start = joined.epoch_authenticator.reveal()
     pending = group.commit(NOW, random=random)
     group.merge(pending, NOW)

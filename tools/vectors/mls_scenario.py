@@ -17,12 +17,12 @@ from parlour.mls import (
 )
 from parlour.mls.private.joining import WelcomeJoin
 from parlour.mls.public.extensions import NO_EXTENSIONS, Extensions
-from parlour.mls.public.policy import DEFAULT_POLICY
 from parlour.mls.public.proposals import PreSharedKey, Proposal
 from parlour.mls.public.psk_id import ExternalPskId, PreSharedKeyId
 from parlour.mls.public.suites import CipherSuite
 from parlour.mls.public.tree.extension import encode_tree
 from parlour.mls.public.types import WireFormat
+from parlour.testing.mls import OPEN_POLICY
 from parlour.testing.randomness import seeded
 
 NOW: Final = 1_900_000_000
@@ -34,7 +34,7 @@ _PSK: Final = bytes(range(32))
 class Client:
     """One client, all of whose choices come from its name."""
 
-    def __init__(self, name: str, suite: CipherSuite, policy: Policy = DEFAULT_POLICY) -> None:
+    def __init__(self, name: str, suite: CipherSuite, policy: Policy = OPEN_POLICY) -> None:
         self.random = seeded(f"mls vectors {suite.id} {name}")
         self.policy = policy
         credential = BasicCredential(name.encode())
@@ -51,7 +51,7 @@ class Client:
     def join(self, welcome: bytes, tree: bytes | None) -> None:
         """Join by a Welcome."""
         join = WelcomeJoin(self.policy, self.psks, tree)
-        self.group = Group.join(welcome, [self.bundle], NOW, join)
+        self.group, _ = Group.join(welcome, [self.bundle], NOW, join)
 
     def psk(self) -> PreSharedKey:
         """The external key, under a nonce of its own."""
@@ -59,7 +59,7 @@ class Client:
         return PreSharedKey(PreSharedKeyId(ExternalPskId(_PSK_ID), nonce))
 
 
-def four_clients(suite: CipherSuite, policy: Policy = DEFAULT_POLICY) -> list[Client]:
+def four_clients(suite: CipherSuite, policy: Policy = OPEN_POLICY) -> list[Client]:
     """The people of a scenario; the last is the passive one."""
     clients = [Client(name, suite, policy) for name in ("ada", "bea", "cid", "passive")]
     for client in clients:
@@ -157,10 +157,9 @@ class Scenario:
     def join_external(self, client: Client, join: ExternalJoin) -> None:
         """A client joins by a commit of its own, or again."""
         info = self.clients[0].group.group_info()
-        client.group, commit = Group.join_external(
-            info, client.identity, NOW, join, random=client.random
-        )
-        self.follow(client, commit, [])
+        pending = Group.join_external(info, client.identity, NOW, join, random=client.random)
+        client.group = pending.confirm(pending.commit)
+        self.follow(client, pending.commit, [])
 
     def follow(self, sender: Client, commit: bytes, proposals: list[str]) -> None:
         """Everybody goes on to the next epoch; who was removed leaves."""

@@ -49,7 +49,7 @@ from parlour.mls.private.storage import dump_group, load_group
 from parlour.mls.private.treekem import open_path
 from parlour.mls.public import state as public_state
 from parlour.mls.public.capabilities import Capabilities
-from parlour.mls.public.credentials import TRUST_EVERYONE, OtherCredential
+from parlour.mls.public.credentials import Credential, OtherCredential
 from parlour.mls.public.extensions import Extension, Extensions
 from parlour.mls.public.framing.content import Sender
 from parlour.mls.public.framing.messages import GroupInfoMessage, PrivateMessage, decode_message
@@ -69,6 +69,8 @@ from parlour.mls.public.state import SentProposal
 from parlour.mls.public.types import GREASE, LeafIndex, WireFormat
 from parlour.primitives.certificates import Certificate
 from parlour.primitives.signature import EcdsaP256PrivateKey
+from parlour.testing.mls import OPEN_POLICY, TRUST_EVERYONE
+from tests.mls_forger import refused
 from tests.mls_people import NOW, Person, check_agreement, group_of, merge_everywhere, refresh
 
 PRIVATE = CommitOptions(wire_format=WireFormat.PRIVATE_MESSAGE)
@@ -180,7 +182,7 @@ def test_an_update_heals_a_compromised_member() -> None:
     """A thief of the whole state reads what comes until the victim's update is committed."""
     ada, bea, cid = group_of("ada", "bea", "cid")
     refresh([ada, bea, cid])
-    thief = load_group(dump_group(bea.group))
+    thief = load_group(dump_group(bea.group), OPEN_POLICY)
     message = ada.group.encrypt(b"stolen")
     assert thief.decrypt(message, NOW).data == b"stolen"
     update = bea.group.propose_update(NOW)
@@ -314,9 +316,10 @@ def test_certificates() -> None:
     bea.join(pending.welcome, bundle)
     refresh(people, 1)
     # An external commit in place of the former self shows the same certificate.
-    join = ExternalJoin(resync=bea.group.own_leaf)
-    bea.group, commit = Group.join_external(ada.group.group_info(), bea.identity, NOW, join)
-    ada.group.process(commit, NOW)
+    join = ExternalJoin(OPEN_POLICY, resync=bea.group.own_leaf)
+    again = Group.join_external(ada.group.group_info(), bea.identity, NOW, join)
+    ada.group.process(again.commit, NOW)
+    bea.group = again.confirm(again.commit)
     check_agreement(people)
 
 
@@ -340,8 +343,8 @@ def test_the_tree_and_the_key_for_joiners_may_be_left_out() -> None:
     pending = ada.group.commit(NOW, adds=[bundle.key_package], options=options)
     ada.group.merge(pending, NOW)
     assert pending.welcome is not None
-    join = WelcomeJoin(ratchet_tree=ada.group.current.tree)
-    bea.group = Group.join(pending.welcome, [bundle], NOW, join)
+    join = WelcomeJoin(OPEN_POLICY, ratchet_tree=ada.group.current.tree)
+    bea.group, _ = Group.join(pending.welcome, [bundle], NOW, join)
     check_agreement([ada, bea])
     info = ada.group.group_info(
         ratchet_tree=False, extensions=Extensions.of([Extension(0x0A0A, b"grease")])
@@ -360,7 +363,9 @@ def test_threads_verify_batches() -> None:
     with ThreadPoolExecutor(2) as executor:
         pending = ada.group.commit(NOW, adds=packages, run=executor.map)
         assert pending.welcome is not None
-        group = Group.join(pending.welcome, [bundles[3]], NOW, run=executor.map)
+        join = WelcomeJoin(OPEN_POLICY)
+        group, used = Group.join(pending.welcome, bundles[3:], NOW, join, run=executor.map)
+        assert used is bundles[3]
         assert group.own_leaf == 4
         broken = replace(packages[66], signature=b"s" * 64)
         ada.group.clear_pending()
@@ -375,9 +380,9 @@ def test_messages_of_the_wrong_kind() -> None:
     with pytest.raises(DecodeError):
         ada.group.receive(package, NOW)
     with pytest.raises(DecodeError):
-        Group.join(package, [], NOW)
+        Group.join(package, [], NOW, WelcomeJoin(OPEN_POLICY))
     with pytest.raises(DecodeError):
-        Group.join_external(package, ada.identity, NOW)
+        Group.join_external(package, ada.identity, NOW, ExternalJoin(OPEN_POLICY))
     with pytest.raises(DecodeError):
         bea.group.decrypt(ada.group.propose(Remove(LeafIndex(1)), NOW), NOW)
     with pytest.raises(DecodeError):
@@ -411,12 +416,13 @@ def test_an_external_join_with_a_key() -> None:
     psk_id = fresh_psk_id(PreSharedKeyId(ExternalPskId(b"id"), b""), cid.suite)
     for person in (ada, bea, cid):
         person.psks.add_external(b"id", ExternalPsk(b"k" * 32))
-    join = ExternalJoin(psks=cid.psks, psk_ids=(psk_id,), authenticated_data=b"link")
+    join = ExternalJoin(OPEN_POLICY, cid.psks, (psk_id,), authenticated_data=b"link")
     info = decode_message(ada.group.group_info())
     assert isinstance(info, GroupInfoMessage)
-    cid.group, commit = Group.join_external(info.group_info, cid.identity, NOW, join)
+    pending = Group.join_external(info.group_info, cid.identity, NOW, join)
     for person in (ada, bea):
-        person.group.process(commit, NOW)
+        person.group.process(pending.commit, NOW)
+    cid.group = pending.confirm(pending.commit)
     check_agreement([ada, bea, cid])
 
 
@@ -541,8 +547,9 @@ def test_what_does_not_continue_a_group() -> None:
         reinit_group(ada.group, chacha, [], NOW)
     bundle = KeyPackageBundle.create(replace(bea.identity, suite=find_suite(3)), NOW)
     group, welcome = reinit_group(ada.group, chacha, [bundle.key_package], NOW)
-    join = WelcomeJoin(psks=bea.psks, groups={b"group": bea.group.as_origin()})
-    assert Group.join(welcome, [bundle], NOW, join).epoch_authenticator == group.epoch_authenticator
+    join = WelcomeJoin(OPEN_POLICY, bea.psks, groups={b"group": bea.group.as_origin()})
+    joined, _ = Group.join(welcome, [bundle], NOW, join)
+    assert joined.epoch_authenticator == group.epoch_authenticator
 
 
 def test_a_branch_of_one() -> None:
@@ -566,7 +573,7 @@ def test_an_update_whose_key_is_not_ours() -> None:
 def test_sending_although_proposals_wait() -> None:
     ada, bea = group_of("ada", "bea")
     ada.group.propose_update(NOW)
-    ada.group.member.policy = Policy(send_before_commit=True)
+    ada.group.member.policy = replace(OPEN_POLICY, send_before_commit=True)
     assert bea.group.decrypt(ada.group.encrypt(b"urgent"), NOW).data == b"urgent"
     assert isinstance(PskStore().find(PreSharedKeyId(ExternalPskId(b"x"), b"")), type(None))
 
@@ -578,9 +585,70 @@ def test_an_epoch_of_nobody() -> None:
 
 
 def test_who_trusts_everyone_tells_clients_apart_by_what_they_say() -> None:
-    assert TRUST_EVERYONE.identity(BasicCredential(b"ada")) == b"ada"
-    assert TRUST_EVERYONE.identity(X509Credential((b"leaf", b"issuer"))) == b"leaf"
-    assert TRUST_EVERYONE.identity(OtherCredential(77, b"?")) == b"?"
+    name = TRUST_EVERYONE.identity
+    chain = X509Credential((b"der", b"issuer"))
+    assert name(chain) == name(X509Credential((b"der", b"another issuer")))
+    others: list[Credential] = [
+        BasicCredential(b"der"),
+        BasicCredential(b"ada"),
+        OtherCredential(77, b"der"),
+        chain,
+    ]
+    assert len({name(other) for other in others}) == 4
+
+
+def test_a_policy_has_to_say_who_is_who_and_opens_no_door_unasked() -> None:
+    with pytest.raises(TypeError):
+        Policy()  # type: ignore[call-arg]
+    closed = Policy(TRUST_EVERYONE)
+    ada, _ = group_of("ada", "bea")
+    ada.group.member.policy = closed
+    stranger = Person("cid")
+    ask = propose_to_join(ada.group.current.context, stranger.key_package())
+    info = ada.group.group_info()
+    for rule, message in (
+        (Rule.EXTERNAL_PROPOSAL_AUTHORIZED, ask),
+        (Rule.EXTERNAL_COMMIT_ALLOWED, external_commit(info, stranger)),
+        (Rule.EXTERNAL_COMMIT_ALLOWED, external_commit(info, Person("bea"), LeafIndex(1))),
+    ):
+        refused(ada.group, rule, message)
+    ada.group.member.policy = replace(closed, external_commits=True)
+    again = external_commit(info, Person("bea"), LeafIndex(1))
+    refused(ada.group, Rule.EXTERNAL_COMMIT_REMOVE, again)
+    assert [index for index, _ in ada.group.commit(NOW).epoch.tree.members()] == [0, 1]
+
+
+def external_commit(info: bytes, who: Person, resync: LeafIndex | None = None) -> bytes:
+    join = ExternalJoin(OPEN_POLICY, resync=resync)
+    return Group.join_external(info, who.identity, NOW, join, random=who.random).commit
+
+
+def test_there_is_no_group_before_the_commit_that_joins_it_has_won() -> None:
+    ada, bea = group_of("ada", "bea")
+    cid, join = Person("cid"), ExternalJoin(OPEN_POLICY)
+    pending = Group.join_external(ada.group.group_info(), cid.identity, NOW, join)
+    assert repr(pending) == "PendingJoin(67726f7570, epoch=2)"
+    assert not hasattr(pending, "encrypt")
+    winner = bea.group.commit(NOW)
+    with pytest.raises(UsageError) as caught:
+        pending.confirm(winner.commit)
+    assert caught.value.code is Code.USAGE_STATE
+    merge_everywhere(bea, winner, [ada])
+    pending = Group.join_external(ada.group.group_info(), cid.identity, NOW, join)
+    for person in (ada, bea):
+        person.group.process(pending.commit, NOW)
+    cid.group = pending.confirm(pending.commit)
+    check_agreement([ada, bea, cid])
+
+
+def test_every_commit_heals_us_unless_we_say_otherwise() -> None:
+    ada, bea = group_of("ada", "bea")
+    bea.group.process(ada.group.propose(Add(Person("cid").key_package().key_package), NOW), NOW)
+    before = ada.group.current.own_leaf
+    pending = ada.group.commit(NOW)
+    assert pending.epoch.own_leaf.encryption_key != before.encryption_key
+    ada.group.clear_pending()
+    assert ada.group.commit(NOW, options=CommitOptions(path=False)).epoch.own_leaf == before
 
 
 def test_sender_data_of_another_size() -> None:

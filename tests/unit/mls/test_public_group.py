@@ -17,6 +17,7 @@ from parlour.mls.public.proposals import ReInit, Remove
 from parlour.mls.public.staging import StagedPublic, stage_commit
 from parlour.mls.public.tree.extension import encode_tree
 from parlour.mls.public.types import LeafIndex, WireFormat
+from parlour.testing.mls import OPEN_POLICY
 from tests.mls_forger import commit, message, update_path
 from tests.mls_people import NOW, group_of, merge_everywhere, watch
 
@@ -50,10 +51,10 @@ def test_a_tree_beside_the_group_info() -> None:
     info = decode_message(ada.group.group_info(ratchet_tree=False))
     assert isinstance(info, GroupInfoMessage)
     tree = encode_tree(ada.group.current.tree)
-    server = PublicGroup.follow(info.group_info, NOW, ratchet_tree=tree)
+    server = PublicGroup.follow(info.group_info, NOW, OPEN_POLICY, ratchet_tree=tree)
     assert server.state.tree == ada.group.current.tree
     with pytest.raises(RuleBroken):
-        PublicGroup.follow(info.group_info, NOW)
+        PublicGroup.follow(info.group_info, NOW, OPEN_POLICY)
 
 
 def test_what_it_cannot_read() -> None:
@@ -64,7 +65,7 @@ def test_what_it_cannot_read() -> None:
         with pytest.raises(DecodeError):
             server.receive(data, NOW)
     with pytest.raises(DecodeError):
-        PublicGroup.follow(ada.key_package().message, NOW)
+        PublicGroup.follow(ada.key_package().message, NOW, OPEN_POLICY)
 
 
 def test_an_ended_group() -> None:
@@ -86,10 +87,10 @@ def test_a_proposal_is_no_commit_and_a_commit_no_proposal() -> None:
     server = watch(ada)
     proposal = server.verify(ada.group.propose(Remove(LeafIndex(1)), NOW))
     with pytest.raises(RuleBroken):
-        stage_commit(server.state, proposal, server.proposals, NOW)
+        stage_commit(server.state, proposal, server.proposals, NOW, OPEN_POLICY)
     verified = server.verify(ada.group.commit(NOW).commit)
     with pytest.raises(DecodeError):
-        verify_proposal(server.state, verified, NOW)
+        verify_proposal(server.state, verified, NOW, OPEN_POLICY)
 
 
 def test_it_is_imported_without_the_private_half() -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from parlour.mls import Policy, Rule, RuleBroken
+from parlour.mls import Rule, RuleBroken
 from parlour.mls.private.external import propose_as_external_sender
 from parlour.mls.private.protection import protect_private
 from parlour.mls.private.sending import frame
@@ -23,6 +23,7 @@ from parlour.mls.public.framing.messages import encode_message
 from parlour.mls.public.group_context import ExternalSender, external_senders_extension
 from parlour.mls.public.proposals import Add, ExternalInit, Remove, Update
 from parlour.mls.public.types import LeafIndex, LeafNodeSource, SenderType, WireFormat
+from parlour.testing.mls import OPEN_POLICY
 from tests.mls_forger import key_package, leaf_node, message, refused
 from tests.mls_people import NOW, Person, group_of
 
@@ -175,7 +176,7 @@ def test_v1205_somebody_new_whom_the_application_does_not_let_in() -> None:
     cid = Person("cid")
     cid.group = ada.group
     ask = message(cid, Add(key_package(cid)), sender=NEW_MEMBER_PROPOSAL)
-    bea.group.member.policy = Policy(new_member_proposals=False)
+    bea.group.member.policy = replace(OPEN_POLICY, new_member_proposals=False)
     refused(bea.group, Rule.EXTERNAL_PROPOSAL_AUTHORIZED, ask)
     ada.group.process(encode_message(ask), NOW)
 

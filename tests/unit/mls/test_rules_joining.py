@@ -10,6 +10,7 @@ import pytest
 from parlour.codec import encode_opaque
 from parlour.mls import (
     CommitOptions,
+    ExternalJoin,
     ExternalPsk,
     Group,
     KeyPackageBundle,
@@ -33,9 +34,11 @@ from parlour.mls.public.tree.ratchet_tree import RatchetTree
 from parlour.mls.public.types import LeafIndex, ResumptionPskUsage
 from parlour.mls.public.validation.tree import check_unmerged_leaves
 from parlour.mls.public.welcome import Welcome
+from parlour.testing.mls import OPEN_POLICY
 from tests.mls_forger import fresh_key, new_commit, unknown_extension
 from tests.mls_people import NOW, Person, group_of, refresh
 
+OPEN = WelcomeJoin(OPEN_POLICY)
 Tamper = Callable[[GroupInfo], GroupInfo]
 
 
@@ -52,7 +55,7 @@ def welcome(ada: Person, new: NewCommit, info: GroupInfo | None = None) -> Welco
 
 
 def refuses(
-    rule: Rule, message: Welcome | bytes, bundle: KeyPackageBundle, join: WelcomeJoin | None = None
+    rule: Rule, message: Welcome | bytes, bundle: KeyPackageBundle, join: WelcomeJoin = OPEN
 ) -> None:
     with pytest.raises(RuleBroken) as caught:
         Group.join(message, [bundle], NOW, join)
@@ -75,7 +78,7 @@ def resigned(ada: Person, info: GroupInfo, **changes: object) -> GroupInfo:
 def test_a_welcome_that_breaks_no_rule() -> None:
     for path in (True, False):
         ada, bundle, new = added(path=path)
-        group = Group.join(welcome(ada, new), [bundle], NOW)
+        group, _ = Group.join(welcome(ada, new), [bundle], NOW, OPEN)
         assert group.epoch_authenticator == new.epoch.secrets.epoch_authenticator
 
 
@@ -90,7 +93,7 @@ def test_v1251_a_group_with_an_extension_that_we_do_not_know() -> None:
 
 def test_v1252_a_second_group_of_that_id() -> None:
     ada, bundle, new = added()
-    join = WelcomeJoin(groups={b"group": None})
+    join = WelcomeJoin(OPEN_POLICY, groups={b"group": None})
     refuses(Rule.GROUP_ID_UNIQUE, welcome(ada, new), bundle, join)
 
 
@@ -132,9 +135,11 @@ def test_v1256_a_key_that_is_not_here() -> None:
     refuses(Rule.WELCOME_PSKS_KNOWN, welcome(ada, new), bundle)
     store = PskStore()
     store.add_external(b"id", ExternalPsk(b"k" * 32))
-    Group.join(welcome(ada, new), [bundle], NOW, WelcomeJoin(psks=store))
+    Group.join(welcome(ada, new), [bundle], NOW, WelcomeJoin(OPEN_POLICY, psks=store))
     store.remove_external(b"id")
-    refuses(Rule.WELCOME_PSKS_KNOWN, welcome(ada, new), bundle, WelcomeJoin(psks=store))
+    refuses(
+        Rule.WELCOME_PSKS_KNOWN, welcome(ada, new), bundle, WelcomeJoin(OPEN_POLICY, psks=store)
+    )
 
 
 def test_v1257_two_origins() -> None:
@@ -162,7 +167,7 @@ def test_v1259_a_tree_of_another_group() -> None:
     ada, bundle, new = added()
     stranger = Person("cid")
     stranger.create()
-    join = WelcomeJoin(ratchet_tree=encode_tree(stranger.group.current.tree))
+    join = WelcomeJoin(OPEN_POLICY, ratchet_tree=encode_tree(stranger.group.current.tree))
     refuses(Rule.TREE_HASH, welcome(ada, new), bundle, join)
 
 
@@ -224,20 +229,30 @@ def test_v1265_no_tree_anywhere() -> None:
     info = new.epoch.group_info(ratchet_tree=False)
     refuses(Rule.TREE_PRESENT, welcome(ada, new, info), bundle)
     tree = encode_tree(new.epoch.tree)
-    Group.join(welcome(ada, new, info), [bundle], NOW, WelcomeJoin(ratchet_tree=tree))
+    Group.join(welcome(ada, new, info), [bundle], NOW, WelcomeJoin(OPEN_POLICY, ratchet_tree=tree))
 
 
 def test_v1266_a_tree_that_ends_with_nothing() -> None:
     ada, bundle, new = added()
     for tree in (b"\x00", encode_opaque(b"\x00")):
-        refuses(Rule.TREE_LAST_NODE, welcome(ada, new), bundle, WelcomeJoin(ratchet_tree=tree))
+        refuses(
+            Rule.TREE_LAST_NODE,
+            welcome(ada, new),
+            bundle,
+            WelcomeJoin(OPEN_POLICY, ratchet_tree=tree),
+        )
 
 
 def test_v1267_a_group_that_nobody_can_join_alone() -> None:
     ada = Person("ada")
     ada.create()
     with pytest.raises(RuleBroken) as caught:
-        Group.join_external(ada.group.group_info(external_pub=False), Person("bea").identity, NOW)
+        Group.join_external(
+            ada.group.group_info(external_pub=False),
+            Person("bea").identity,
+            NOW,
+            ExternalJoin(OPEN_POLICY),
+        )
     assert caught.value.rule is Rule.EXTERNAL_PUB_PRESENT
 
 
@@ -246,7 +261,7 @@ def test_v1268_a_leaf_where_a_parent_belongs() -> None:
     leaf = b"\x01\x01" + new.epoch.own_leaf.encoded
     parent = b"\x01\x02" + ParentNode(b"key", b"").encoded
     for nodes in (leaf + leaf, parent):
-        join = WelcomeJoin(ratchet_tree=encode_opaque(nodes))
+        join = WelcomeJoin(OPEN_POLICY, ratchet_tree=encode_opaque(nodes))
         refuses(Rule.TREE_NODE_TYPES, welcome(ada, new), bundle, join)
 
 
@@ -254,7 +269,7 @@ def test_v1268_a_leaf_where_a_parent_belongs() -> None:
 
 
 def origin_of(person: Person) -> WelcomeJoin:
-    return WelcomeJoin(psks=person.psks, groups={b"group": person.group.as_origin()})
+    return WelcomeJoin(OPEN_POLICY, psks=person.psks, groups={b"group": person.group.as_origin()})
 
 
 def closed(*names: str) -> list[Person]:
@@ -281,17 +296,17 @@ def test_v1102_a_new_beginning_that_nobody_agreed_to() -> None:
         replace(origin.reinit, extensions=Extensions.of([unknown_extension()])),
     ):
         groups: dict[bytes, Origin | None] = {b"group": Origin(origin.state, reinit)}
-        join = WelcomeJoin(psks=bea.psks, groups=groups)
+        join = WelcomeJoin(OPEN_POLICY, psks=bea.psks, groups=groups)
         refuses(Rule.REINIT_MATCHES, sent, bundle, join)
-    refuses(Rule.REINIT_MATCHES, sent, bundle, WelcomeJoin(psks=bea.psks))
-    joined = Group.join(sent, [bundle], NOW, origin_of(bea))
+    refuses(Rule.REINIT_MATCHES, sent, bundle, WelcomeJoin(OPEN_POLICY, psks=bea.psks))
+    joined, _ = Group.join(sent, [bundle], NOW, origin_of(bea))
     assert joined.epoch_authenticator == group.epoch_authenticator
 
 
 def test_v1103_a_continuation_that_begins_late() -> None:
     ada, bea = group_of("ada", "bea")
     bundle = bea.key_package()
-    group = Group.create(ada.identity, b"next", NOW, psks=ada.psks)
+    group = Group.create(ada.identity, b"next", NOW, policy=OPEN_POLICY, psks=ada.psks)
     group.merge(group.commit(NOW), NOW)
     key = ResumptionPskId(ResumptionPskUsage.BRANCH, b"group", ada.group.epoch)
 
@@ -316,10 +331,10 @@ def test_v1105_a_branch_of_nothing_that_we_know() -> None:
     ada, bea = group_of("ada", "bea")
     bundle = bea.key_package()
     group, sent = branch_group(ada.group, b"branch", [bundle.key_package], NOW)
-    refuses(Rule.BRANCH_MATCHES, sent, bundle, WelcomeJoin(psks=bea.psks))
+    refuses(Rule.BRANCH_MATCHES, sent, bundle, WelcomeJoin(OPEN_POLICY, psks=bea.psks))
     # The old group may have gone on meanwhile.
     refresh([ada, bea])
-    joined = Group.join(sent, [bundle], NOW, origin_of(bea))
+    joined, _ = Group.join(sent, [bundle], NOW, origin_of(bea))
     assert joined.epoch_authenticator == group.epoch_authenticator
 
 

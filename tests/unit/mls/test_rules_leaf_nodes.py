@@ -10,6 +10,7 @@ import pytest
 from parlour.codec import Reader
 from parlour.mls import (
     BasicCredential,
+    KeyPackageBundle,
     Policy,
     Rule,
     RuleBroken,
@@ -17,9 +18,10 @@ from parlour.mls import (
     decode_message,
     find_suite,
 )
+from parlour.mls.private.storage import dump_group
 from parlour.mls.public.capabilities import Capabilities, RequiredCapabilities
 from parlour.mls.public.commit import Commit, HpkeCiphertexts, UpdatePathNode
-from parlour.mls.public.credentials import Credential, OtherCredential, TrustEveryone
+from parlour.mls.public.credentials import Credential, OtherCredential
 from parlour.mls.public.extensions import Extension, Extensions
 from parlour.mls.public.framing.content import NEW_MEMBER_PROPOSAL
 from parlour.mls.public.framing.messages import KeyPackageMessage, encode_message
@@ -35,6 +37,7 @@ from parlour.mls.public.validation.leaf_nodes import LeafValidator
 from parlour.mls.public.validation.tree import check_parent_key, check_tree
 from parlour.primitives.certificates import Certificate
 from parlour.primitives.signature import EcdsaP256PrivateKey
+from parlour.testing.mls import OPEN_POLICY, TrustEveryone
 from tests.mls_forger import (
     UNKNOWN_EXTENSION,
     commit,
@@ -48,7 +51,15 @@ from tests.mls_forger import (
     unknown_extension,
     update_path,
 )
-from tests.mls_people import NOW, Person, group_of, merge_everywhere, refresh, watch
+from tests.mls_people import (
+    NOW,
+    Person,
+    check_agreement,
+    group_of,
+    merge_everywhere,
+    refresh,
+    watch,
+)
 
 
 def refuses_leaf(rule: Rule, leaf: LeafNode, adder: Person, reader: Person, new: Person) -> None:
@@ -73,7 +84,7 @@ class Nobody(TrustEveryone):
 
 def test_v0501_the_application_refuses_a_credential() -> None:
     ada, bea, cid = people()
-    bea.group.member.policy = Policy(Nobody())
+    bea.group.member.policy = replace(OPEN_POLICY, credentials=Nobody())
     refused(bea.group, Rule.CREDENTIAL_ACCEPTED, message(ada, Add(key_package(cid))))
 
 
@@ -119,7 +130,7 @@ def test_v0704_a_leaf_for_ever() -> None:
     ada, bea, cid = people()
     leaf = leaf_node(cid, lifetime=Lifetime(0, 2**64 - 1))
     refuses_leaf(Rule.LIFETIME_TOTAL, leaf, ada, bea, cid)
-    bea.group.member.policy = Policy(max_lifetime=None)
+    bea.group.member.policy = replace(OPEN_POLICY, max_lifetime=None)
     bea.group.process(encode_message(message(ada, Add(key_package(cid, leaf)))), NOW)
 
 
@@ -149,7 +160,7 @@ ODD = OtherCredential(77, b"")
 
 def test_v0707_a_credential_that_a_member_does_not_know() -> None:
     ada, bea, cid = people()
-    bea.group.member.policy = Policy(Liberal())
+    bea.group.member.policy = replace(OPEN_POLICY, credentials=Liberal())
     capabilities = Capabilities(credentials=(1, 77))
     leaf = leaf_node(cid, credential=ODD, capabilities=capabilities)
     broken = commit(ada, Add(key_package(cid, leaf)))
@@ -158,7 +169,7 @@ def test_v0707_a_credential_that_a_member_does_not_know() -> None:
 
 def test_v0708_a_newcomer_who_does_not_know_a_members_credential() -> None:
     ada, bea, cid = people()
-    bea.group.member.policy = Policy(Liberal())
+    bea.group.member.policy = replace(OPEN_POLICY, credentials=Liberal())
     leaf = leaf_node(cid, credential=ODD, capabilities=Capabilities(credentials=(77,)))
     broken = commit(ada, Add(key_package(cid, leaf)))
     refused(bea.group, Rule.LEAF_SUPPORTS_CREDENTIALS, broken)
@@ -166,11 +177,32 @@ def test_v0708_a_newcomer_who_does_not_know_a_members_credential() -> None:
 
 def test_v0709_a_leaf_out_of_its_time() -> None:
     ada, bea, cid = people()
+    strict = replace(OPEN_POLICY, lifetimes=LifetimeCheck.ADDS)
     for lifetime in (Lifetime(NOW + 1, NOW + 9), Lifetime(NOW - 9, NOW - 1)):
         leaf = leaf_node(cid, lifetime=lifetime)
+        bea.group.member.policy = strict
         refuses_leaf(Rule.LEAF_LIFETIME, leaf, ada, bea, cid)
-    bea.group.member.policy = Policy(lifetimes=LifetimeCheck.NEVER)
+        # What we send is compared whatever the policy says; what comes may be late.
+        bea.group.member.policy = OPEN_POLICY
+        before = dump_group(bea.group)
+        for send in (
+            lambda leaf=leaf: bea.group.propose(Add(key_package(cid, leaf)), NOW),
+            lambda leaf=leaf: bea.group.commit(NOW, adds=[key_package(cid, leaf)]),
+        ):
+            with pytest.raises(RuleBroken) as caught:
+                send()
+            assert caught.value.rule is Rule.LEAF_LIFETIME
+        assert dump_group(bea.group) == before
     bea.group.process(encode_message(message(ada, Add(key_package(cid, leaf)))), NOW)
+
+
+def test_a_member_who_was_away_follows_a_commit_that_was_good_when_it_was_made() -> None:
+    ada, bea, cid = people()
+    bundle = KeyPackageBundle.create(cid.identity, NOW, lifetime=60)
+    pending = ada.group.commit(NOW, adds=[bundle.key_package])
+    bea.group.process(pending.commit, NOW + 10_000)
+    ada.group.merge(pending, NOW)
+    check_agreement([ada, bea])
 
 
 def test_v0710_a_key_package_with_a_leaf_from_elsewhere() -> None:
@@ -244,7 +276,7 @@ def test_v0719_a_leaf_with_another_parent_hash() -> None:
 
 
 def refuses_tree(rule: Rule, tree: RatchetTree, policy: Policy | None = None) -> None:
-    validator = LeafValidator(tree.suite, policy or Policy(), NOW, b"group")
+    validator = LeafValidator(tree.suite, policy or OPEN_POLICY, NOW, b"group")
     with pytest.raises(RuleBroken) as caught:
         check_tree(tree, validator)
     assert caught.value.rule is rule
@@ -255,7 +287,7 @@ def test_v0720_a_parent_node_that_nobody_put_there() -> None:
     refresh(people_)
     tree = people_[0].group.current.tree
     data = read_tree(tree.suite, encode_tree(tree))
-    check_tree(data, LeafValidator(tree.suite, Policy(), NOW, b"group"))
+    check_tree(data, LeafValidator(tree.suite, OPEN_POLICY, NOW, b"group"))
     nodes = [tree.node(position) for position in range(7)]
     nodes[5] = ParentNode(fresh_key(people_[0]), b"")
     refuses_tree(Rule.PARENT_HASH_VALID, RatchetTree.of_nodes(tree.suite, nodes))
@@ -316,7 +348,7 @@ def test_v0722_a_leaf_without_the_groups_suite() -> None:
     ada, bea, cid = people()
     leaf = leaf_node(cid, capabilities=Capabilities(cipher_suites=(2,)))
     refuses_leaf(Rule.LEAF_CIPHER_SUITE, leaf, ada, bea, cid)
-    bea.group.member.policy = Policy(listed_suites=False)
+    bea.group.member.policy = replace(OPEN_POLICY, listed_suites=False)
     bea.group.process(encode_message(message(ada, Add(key_package(cid, leaf)))), NOW)
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from parlour.errors import Code
-from parlour.mls import BasicCredential, ExternalJoin, ExternalPsk, Group, Policy, Rule, RuleBroken
+from parlour.mls import BasicCredential, ExternalJoin, ExternalPsk, Group, Rule, RuleBroken
 from parlour.mls.private.storage import dump_group
 from parlour.mls.public.capabilities import Capabilities, RequiredCapabilities
 from parlour.mls.public.changes import make_validator
@@ -15,7 +15,6 @@ from parlour.mls.public.commit import Commit, ProposalRef, UpdatePath
 from parlour.mls.public.extensions import Extension, Extensions
 from parlour.mls.public.framing.content import NEW_MEMBER_COMMIT
 from parlour.mls.public.framing.messages import PublicMessage, decode_message, encode_message
-from parlour.mls.public.policy import DEFAULT_POLICY
 from parlour.mls.public.proposals import (
     Add,
     ExternalInit,
@@ -36,6 +35,7 @@ from parlour.mls.public.types import (
     ResumptionPskUsage,
 )
 from parlour.mls.public.validation.proposals import check_proposal
+from parlour.testing.mls import OPEN_POLICY
 from tests.mls_forger import (
     commit,
     fresh_key,
@@ -123,7 +123,7 @@ def test_v1220_an_update_from_outside() -> None:
     state = bea.group.current.public
     with pytest.raises(RuleBroken) as caught:
         check_proposal(
-            make_validator(state, DEFAULT_POLICY, NOW),
+            make_validator(state, OPEN_POLICY, NOW),
             state.tree,
             SentProposal(update, NEW_MEMBER_COMMIT),
         )
@@ -211,12 +211,12 @@ def test_v1221_a_proposal_that_nobody_sent() -> None:
 def joining(ada: Person, *, resync: LeafIndex | None = None) -> tuple[Person, bytes]:
     """Somebody with a valid external commit, who sees the group as Ada does."""
     cid = Person("cid")
-    join = ExternalJoin(resync=resync)
-    _, data = Group.join_external(
+    join = ExternalJoin(OPEN_POLICY, resync=resync)
+    pending = Group.join_external(
         ada.group.group_info(), cid.identity, NOW, join, random=cid.random
     )
     cid.group = ada.group
-    return cid, data
+    return cid, pending.commit
 
 
 def external_commit(ada: Person) -> tuple[Person, Commit]:
@@ -256,7 +256,7 @@ def test_v1216_not_one_external_init() -> None:
 def test_v1217_two_former_selves() -> None:
     refuses_external(Rule.EXTERNAL_COMMIT_REMOVE, Remove(LeafIndex(0)), Remove(LeafIndex(1)))
     ada, bea = people()
-    bea.group.member.policy = Policy(resync=False)
+    bea.group.member.policy = replace(OPEN_POLICY, resync=False)
     _, data = joining_as("ada", ada)
     refused(bea.group, Rule.EXTERNAL_COMMIT_REMOVE, data)
 
@@ -265,26 +265,22 @@ def joining_as(name: str, ada: Person) -> tuple[Person, bytes]:
     """Somebody joins in place of Ada."""
     new = Person("another key")
     new.identity = replace(new.identity, credential=BasicCredential(name.encode()))
-    join = ExternalJoin(resync=LeafIndex(0))
-    _, data = Group.join_external(
-        ada.group.group_info(), new.identity, NOW, join, random=new.random
-    )
-    return new, data
+    return new, join_over(ada, new, LeafIndex(0))
 
 
 def test_v1218_a_joiner_who_removes_somebody_else() -> None:
     ada, bea = people()
     cid = Person("cid")
-    _, data = join_over(ada, cid, LeafIndex(0))
+    data = join_over(ada, cid, LeafIndex(0))
     refused(bea.group, Rule.EXTERNAL_COMMIT_SUCCESSOR, data)
     _, data = joining_as("ada", ada)
     bea.group.process(data, NOW)
 
 
-def join_over(ada: Person, cid: Person, leaf: LeafIndex) -> tuple[Group, bytes]:
-    return Group.join_external(
-        ada.group.group_info(), cid.identity, NOW, ExternalJoin(resync=leaf), random=cid.random
-    )
+def join_over(ada: Person, cid: Person, leaf: LeafIndex) -> bytes:
+    join = ExternalJoin(OPEN_POLICY, resync=leaf)
+    info = ada.group.group_info()
+    return Group.join_external(info, cid.identity, NOW, join, random=cid.random).commit
 
 
 def test_v1219_an_external_commit_with_more() -> None:
@@ -302,7 +298,7 @@ def test_v1237_an_external_commit_by_reference() -> None:
 
 def test_v1239_external_commits_that_the_application_forbids() -> None:
     ada, bea = people()
-    bea.group.member.policy = Policy(external_commits=False)
+    bea.group.member.policy = replace(OPEN_POLICY, external_commits=False)
     _, data = joining(ada)
     refused(bea.group, Rule.EXTERNAL_COMMIT_ALLOWED, data)
 

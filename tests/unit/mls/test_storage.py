@@ -27,6 +27,7 @@ from parlour.mls.public.extensions import Extensions
 from parlour.mls.public.proposals import PreSharedKey, ReInit, Remove
 from parlour.mls.public.psk_id import ExternalPskId, PreSharedKeyId, ResumptionPskId
 from parlour.mls.public.types import LeafIndex, ResumptionPskUsage
+from parlour.testing.mls import OPEN_POLICY
 from tests.mls_people import NOW, Person, check_agreement, group_of, merge_everywhere, refresh
 
 
@@ -46,7 +47,7 @@ def test_a_fresh_group_and_its_parts() -> None:
     message = ada.group.encrypt(b"hello")
     assert dump_public(ada.group) == before
     assert dump_private(ada.group) != private
-    assert load_parts(before, private).epoch == 1
+    assert load_parts(before, private, OPEN_POLICY).epoch == 1
     bea.group = reloaded(bea.group)
     assert bea.group.decrypt(message, NOW).data == b"hello"
     assert b"hello" not in dump_group(bea.group)
@@ -136,11 +137,11 @@ def test_records_that_are_not_ours() -> None:
     (ada,) = group_of("ada")
     data = dump_group(ada.group)
     with pytest.raises(DecodeError) as caught:
-        load_group(b"\x02" + data[1:])
+        load_group(b"\x02" + data[1:], OPEN_POLICY)
     assert caught.value.code is Code.DECODE_VERSION
     for size in range(0, len(data), 37):
         with pytest.raises(DecodeError):
-            load_group(data[:size])
+            load_group(data[:size], OPEN_POLICY)
 
 
 def test_a_past_tree_in_which_somebody_was_not_yet() -> None:
@@ -186,7 +187,7 @@ def test_pre_shared_keys_after_a_restart() -> None:
     data = bea.psks.to_bytes()
     bea.psks = PskStore.from_bytes(data)
     assert bea.psks.to_bytes() == data
-    bea.group = load_group(dump_group(bea.group), psks=bea.psks)
+    bea.group = load_group(dump_group(bea.group), bea.policy, bea.psks)
     assert bea.psks.to_bytes() == data
     earlier = ResumptionPskId(ResumptionPskUsage.APPLICATION, b"group", old)
     psks = [PreSharedKeyId(key, b"n" * 32) for key in (earlier, ExternalPskId(b"id"))]

@@ -16,7 +16,7 @@ from parlour.mls.private.processing import StagedCommit
 from parlour.mls.private.psk import Psk, PskStore
 from parlour.mls.private.secrets import ExternalPsk
 from parlour.mls.private.welcoming import OpenedWelcome, open_welcome
-from parlour.mls.public.credentials import Credential, TrustEveryone
+from parlour.mls.public.credentials import Credential
 from parlour.mls.public.framing.messages import KeyPackageMessage, decode_message
 from parlour.mls.public.joining import open_group_info
 from parlour.mls.public.key_package import KeyPackage
@@ -24,6 +24,7 @@ from parlour.mls.public.proposals import ReInit
 from parlour.mls.public.psk_id import ExternalPskId, PreSharedKeyId
 from parlour.mls.public.suites import find_suite
 from parlour.mls.public.welcome import Welcome
+from parlour.testing.mls import TrustEveryone
 from tests.compressed_points import compressed_points_are_read
 from tests.vectors.mls.crypto import Case, raw, signing_key
 from tests.vectors.mls.tree import LENIENT
@@ -148,7 +149,7 @@ def _follow(case: Case) -> None:
     tree = bytes.fromhex(case.get("ratchet_tree") or "") or None
     welcome = _welcome(raw(case, "welcome"))
     origin = _origin(open_welcome(welcome, (bundle,), psks), tree)
-    group = Group.join(welcome, [bundle], NOW, WelcomeJoin(ANYBODY, psks, tree, origin))
+    group, _ = Group.join(welcome, [bundle], NOW, WelcomeJoin(ANYBODY, psks, tree, origin))
     assert group.epoch_authenticator.reveal() == raw(case, "initial_epoch_authenticator")
     for epoch in case["epochs"]:
         for proposal in epoch.get("proposals") or ():

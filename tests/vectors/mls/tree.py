@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from parlour.codec import decode
 from parlour.mls.private.secrets import PathSecret
 from parlour.mls.private.treekem import (
@@ -12,11 +14,9 @@ from parlour.mls.private.treekem import (
 )
 from parlour.mls.public.changes import Changes
 from parlour.mls.public.commit import UpdatePath
-from parlour.mls.public.credentials import TRUST_EVERYONE
 from parlour.mls.public.extensions import Extensions
 from parlour.mls.public.group_context import GroupContext
 from parlour.mls.public.leaf_node import LeafNode, LeafNodeContent
-from parlour.mls.public.policy import LifetimeCheck, Policy
 from parlour.mls.public.proposals import Add, Remove, Update, read_proposal
 from parlour.mls.public.staging import merge_path
 from parlour.mls.public.suites import find_suite
@@ -28,10 +28,11 @@ from parlour.mls.public.validation.leaf_nodes import LeafValidator
 from parlour.mls.public.validation.tree import check_tree
 from parlour.primitives.hpke import HpkePrivateKey
 from parlour.primitives.random import system_random
+from parlour.testing.mls import OPEN_POLICY
 from tests.vectors.mls.crypto import Case, raw, signing_key
 
 # Leaves in the vectors live for ever, or died in 2024, and do not list suite 7.
-LENIENT = Policy(TRUST_EVERYONE, LifetimeCheck.NEVER, max_lifetime=None, listed_suites=False)
+LENIENT = replace(OPEN_POLICY, max_lifetime=None, listed_suites=False)
 
 
 def tree_operations(case: Case) -> None:

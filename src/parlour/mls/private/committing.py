@@ -78,13 +78,15 @@ from parlour.primitives.signature import SignaturePrivateKey
 class CommitOptions:
     """How a commit is made.
 
-    `path` refreshes our keys also where it is not required; `identity` may bring a new signature
-    key, credential or capabilities; `pending` covers what others proposed; `wire_format` says who
+    `path` refreshes our keys, so that a commit heals us whatever it covers; without it a commit of
+    nothing but Adds and pre-shared keys is smaller, and what requires a path has one all the same.
+    `identity` may bring a new signature key, credential or capabilities; `pending` covers what
+    others proposed; `wire_format` says who
     can read the commit. `ratchet_tree` and `external_pub` go into the GroupInfo of the Welcome.
     `link` is for the first commit of a group that continues another.
     """
 
-    path: bool = False
+    path: bool = True
     identity: Identity | None = None
     pending: bool = True
     wire_format: WireFormat = WireFormat.PUBLIC_MESSAGE
@@ -190,7 +192,7 @@ def make_commit(
         epoch.secrets.init_secret,
         epoch.keys,
     )
-    validator = make_validator(state, policy, setting.now, proposals)
+    validator = make_validator(state, policy, setting.now, proposals, sending=True)
     draft, changes = apply_proposals(
         state, validator, epoch.leaf_index, proposals, link=options.link
     )
@@ -210,7 +212,7 @@ def is_valid_list(
 ) -> bool:
     """Whether a commit can cover these proposals; signatures are not looked at."""
     state = epoch.public
-    validator = make_validator(state, policy, now, proposals)
+    validator = make_validator(state, policy, now, proposals, sending=True)
     try:
         draft, changes = apply_proposals(state, validator, epoch.leaf_index, proposals)
         find_psks(state.suite, psks, changes.psks)
@@ -231,7 +233,7 @@ def make_external_commit(
     setting: Setting,
 ) -> NewCommit:
     """The commit by which somebody joins (§12.4.3.2)."""
-    validator = make_validator(state, policy, setting.now, proposals)
+    validator = make_validator(state, policy, setting.now, proposals, sending=True)
     draft, changes = apply_proposals(state, validator, None, proposals)
     committer = Committer(
         state, NEW_MEMBER_COMMIT, draft.blank_leaf(), identity.signer, identity, init_secret

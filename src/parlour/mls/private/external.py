@@ -24,7 +24,7 @@ from parlour.mls.public.framing.messages import PublicMessage, encode_message
 from parlour.mls.public.group_context import GroupContext, external_pub
 from parlour.mls.public.group_info import GroupInfo
 from parlour.mls.public.joining import check_supported, open_group_info
-from parlour.mls.public.policy import DEFAULT_POLICY, Policy
+from parlour.mls.public.policy import Policy
 from parlour.mls.public.proposals import Add, ExternalInit, PreSharedKey, Proposal, Remove
 from parlour.mls.public.psk_id import PreSharedKeyId
 from parlour.mls.public.rules import Rule, RuleBroken
@@ -39,7 +39,7 @@ from parlour.primitives.signature import SignaturePrivateKey
 class ExternalJoin:
     """How somebody joins: `resync` is the former leaf that the commit removes."""
 
-    policy: Policy = DEFAULT_POLICY
+    policy: Policy
     psks: PskStore = field(default_factory=PskStore)
     psk_ids: tuple[PreSharedKeyId, ...] = ()
     resync: LeafIndex | None = None

@@ -26,6 +26,7 @@ from parlour.mls.private.member import Member
 from parlour.mls.private.processing import StagedCommit
 from parlour.mls.private.psk import PskStore
 from parlour.mls.private.receiving import receive_message
+from parlour.mls.private.secret_tree import SecretTree
 from parlour.mls.private.secrets import EpochAuthenticator
 from parlour.mls.private.selection import select_proposals, without_spoilers
 from parlour.mls.private.sending import make_update, protect, send_application, send_proposal
@@ -42,7 +43,7 @@ from parlour.mls.public.framing.messages import (
 from parlour.mls.public.group_info import GroupInfo
 from parlour.mls.public.key_package import KeyPackage
 from parlour.mls.public.leaf_node import LeafNode
-from parlour.mls.public.policy import DEFAULT_POLICY, Policy
+from parlour.mls.public.policy import Policy
 from parlour.mls.public.proposals import Add, Proposal, Remove
 from parlour.mls.public.rules import RuleBroken
 from parlour.mls.public.state import SentProposal
@@ -67,7 +68,7 @@ class Group:
     """One group, as one member sees it.
 
     Times are seconds since the epoch. `run` may be the `map` of an executor: it verifies many
-    signatures at once. Store `to_bytes` (see `storage`) before a message leaves.
+    signatures at once. Store `dump_group(group)` before a message leaves.
     """
 
     __slots__ = ("_member",)
@@ -84,8 +85,8 @@ class Group:
         group_id: bytes,
         now: int,
         *,
+        policy: Policy,
         extensions: Extensions = NO_EXTENSIONS,
-        policy: Policy = DEFAULT_POLICY,
         psks: PskStore | None = None,
         random: Random = system_random,
     ) -> Self:
@@ -99,18 +100,21 @@ class Group:
         welcome: bytes | Welcome,
         bundles: Iterable[KeyPackageBundle],
         now: int,
-        join: WelcomeJoin | None = None,
+        join: WelcomeJoin,
         *,
         run: Run = map,
-    ) -> Self:
-        """Join by a Welcome to one of our key packages, which is to be erased then."""
+    ) -> tuple[Self, KeyPackageBundle]:
+        """Join by a Welcome to one of `bundles`: the group, and the bundle that was used.
+
+        Erase that bundle, and keep the group, before anything else is done: whoever comes by its
+        keys reads the Welcome again (§16.8). One that is a last resort is to be replaced.
+        """
         message = decode_message(welcome) if isinstance(welcome, bytes) else welcome
         if not isinstance(message, Welcome):
             raise DecodeError(Code.DECODE_MALFORMED, "not a Welcome")
-        join = join or WelcomeJoin()
         opened = open_welcome(message, tuple(bundles), join.psks)
         epoch, tree = join_by_welcome(opened, join, now, run)
-        return cls(Member(epoch, tree, join.policy, join.psks))
+        return cls(Member(epoch, tree, join.policy, join.psks)), opened.bundle
 
     @classmethod
     def join_external(
@@ -118,25 +122,23 @@ class Group:
         group_info: bytes | GroupInfo,
         identity: Identity,
         now: int,
-        join: ExternalJoin | None = None,
+        join: ExternalJoin,
         *,
         run: Run = map,
         random: Random = system_random,
-    ) -> tuple[Self, bytes]:
-        """Join by a commit of our own: the group as it is once the commit has won, and the commit.
+    ) -> PendingJoin:
+        """Join by a commit of our own, which is sent, and confirmed when it has won.
 
-        If another commit wins, throw the group away and begin again.
+        If another commit wins, throw it away and begin again with a newer GroupInfo.
         """
         if isinstance(group_info, bytes):
             message = decode_message(group_info)
             if not isinstance(message, GroupInfoMessage):
                 raise DecodeError(Code.DECODE_MALFORMED, "not a GroupInfo")
             group_info = message.group_info
-        join = join or ExternalJoin()
         new = join_by_commit(group_info, identity, join, Setting(now, random, run))
-        group = cls(Member(new.epoch, new.secret_tree, join.policy, join.psks))
         commit = PublicMessage(new.authenticated.content, new.authenticated.auth)
-        return group, encode_message(commit)
+        return PendingJoin(encode_message(commit), new.epoch, new.secret_tree, join)
 
     # --- What it is ---
 
@@ -353,3 +355,31 @@ class Group:
 
     def __repr__(self) -> str:
         return f"Group({self.group_id.hex()}, epoch={self.epoch}, leaf={self.own_leaf})"
+
+
+class PendingJoin:
+    """A commit by which we join, as long as nobody knows whether it wins.
+
+    `commit` is an MLSMessage. There is no group before it has won: what is encrypted for an epoch
+    that never comes is lost, and a resync that fails leaves the former leaf in place.
+    """
+
+    __slots__ = ("_epoch", "_join", "_secret_tree", "commit")
+
+    def __init__(
+        self, commit: bytes, epoch: Epoch, secret_tree: SecretTree, join: ExternalJoin
+    ) -> None:
+        self.commit = commit
+        self._epoch = epoch
+        self._secret_tree = secret_tree
+        self._join = join
+
+    def confirm(self, winner: bytes) -> Group:
+        """The group, once the delivery service has taken `winner`; a `UsageError` if not ours."""
+        if winner != self.commit:
+            raise UsageError(Code.USAGE_STATE, "another commit won; join again")
+        return Group(Member(self._epoch, self._secret_tree, self._join.policy, self._join.psks))
+
+    def __repr__(self) -> str:
+        context = self._epoch.context
+        return f"PendingJoin({context.group_id.hex()}, epoch={context.epoch})"

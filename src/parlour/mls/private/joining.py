@@ -17,7 +17,7 @@ from parlour.mls.private.treekem import derive_path
 from parlour.mls.private.welcoming import OpenedWelcome
 from parlour.mls.public.credentials import CredentialValidator
 from parlour.mls.public.joining import check_supported, open_group_info
-from parlour.mls.public.policy import DEFAULT_POLICY, Policy
+from parlour.mls.public.policy import Policy
 from parlour.mls.public.proposals import ReInit
 from parlour.mls.public.psk_id import ResumptionPskId
 from parlour.mls.public.rules import Rule, RuleBroken, require
@@ -45,7 +45,7 @@ class WelcomeJoin:
     the client is in, by id; of those that the new one may continue, their origins.
     """
 
-    policy: Policy = DEFAULT_POLICY
+    policy: Policy
     psks: PskStore = field(default_factory=PskStore)
     ratchet_tree: bytes | RatchetTree | None = None
     groups: Mapping[bytes, Origin | None] = field(default_factory=dict)

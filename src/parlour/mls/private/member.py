@@ -16,7 +16,7 @@ from parlour.mls.private.limits import MAX_PAST_EPOCHS, PAST_EPOCH_AGE
 from parlour.mls.private.processing import OwnUpdate
 from parlour.mls.private.psk import PskStore
 from parlour.mls.private.secret_tree import SecretTree
-from parlour.mls.public.policy import DEFAULT_POLICY, Policy
+from parlour.mls.public.policy import Policy
 from parlour.mls.public.proposals import ReInit
 from parlour.mls.public.rules import Rule, require
 from parlour.mls.public.state import ProposalStore
@@ -31,7 +31,7 @@ class Member:
 
     epoch: Epoch
     secret_tree: SecretTree
-    policy: Policy = DEFAULT_POLICY
+    policy: Policy
     psks: PskStore = field(default_factory=PskStore)
     past: tuple[PastEpoch, ...] = ()
     proposals: ProposalStore = field(default_factory=ProposalStore)

@@ -90,7 +90,7 @@ def send_proposal(
     message = frame(epoch, proposal, authenticated_data, wire_format)
     reference = message.proposal_ref(epoch.suite)
     sent = SentProposal(proposal, message.content.sender, reference)
-    validator = make_validator(epoch.public, member.policy, now)
+    validator = make_validator(epoch.public, member.policy, now, sending=True)
     check_proposal(validator, epoch.tree, sent)
     verify_signatures(validator.signatures)
     store = member.proposals.with_(reference, sent)

@@ -41,7 +41,7 @@ from parlour.mls.public.framing.content import Sender
 from parlour.mls.public.group_context import GroupContext
 from parlour.mls.public.leaf_node import LeafNode
 from parlour.mls.public.limits import MAX_NODES, MAX_PENDING_PROPOSALS, MAX_PROPOSALS
-from parlour.mls.public.policy import DEFAULT_POLICY, Policy
+from parlour.mls.public.policy import Policy
 from parlour.mls.public.proposals import (
     Add,
     ExternalInit,
@@ -65,7 +65,7 @@ def dump_group(group: Group) -> bytes:
     return Writer().uint8(VERSION).opaque(dump_public(group)).opaque(dump_private(group)).data()
 
 
-def load_group(data: bytes, policy: Policy = DEFAULT_POLICY, psks: PskStore | None = None) -> Group:
+def load_group(data: bytes, policy: Policy, psks: PskStore | None = None) -> Group:
     """The group of a record; policy and pre-shared keys are the application's own to keep."""
 
     def read(reader: Reader) -> Group:
@@ -118,7 +118,7 @@ def dump_private(group: Group) -> bytes:
 def load_parts(
     public: bytes,
     private: bytes,
-    policy: Policy = DEFAULT_POLICY,
+    policy: Policy,
     psks: PskStore | None = None,
 ) -> Group:
     """The group of the two parts, which have to be of the same epoch."""

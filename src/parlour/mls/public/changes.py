@@ -135,9 +135,14 @@ def check_support(support: Support, changes: Changes, validator: LeafValidator) 
 
 
 def make_validator(
-    state: PublicState, policy: Policy, now: int, proposals: tuple[SentProposal, ...] = ()
+    state: PublicState,
+    policy: Policy,
+    now: int,
+    proposals: tuple[SentProposal, ...] = (),
+    *,
+    sending: bool = False,
 ) -> LeafValidator:
-    """A validator for the group after these proposals."""
+    """A validator for the group after these proposals; `sending` for messages of our own."""
     context = state.group_context
     extensions = next_extensions(context, proposals)
-    return LeafValidator(state.suite, policy, now, context.group_id, extensions)
+    return LeafValidator(state.suite, policy, now, context.group_id, extensions, sending=sending)

@@ -6,7 +6,7 @@ Spec: RFC 9420 §5.3.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 from parlour.codec import Reader, Writer
 from parlour.errors import AuthenticationError
@@ -87,34 +87,6 @@ class CredentialValidator(Protocol):
     def identity(self, credential: Credential) -> bytes:
         """What the application tells clients apart by; equal for the same client."""
         ...
-
-
-class TrustEveryone:
-    """Takes every credential whose types are known, and each identity for what it says.
-
-    For tests, and for applications that check credentials elsewhere before they act.
-    """
-
-    def accepts(self, credential: Credential, signature_key: bytes) -> bool:
-        """Basic and X.509 credentials are taken."""
-        return not isinstance(credential, OtherCredential)
-
-    def succeeds(self, old: Credential, new: Credential) -> bool:
-        """The identity has to stay."""
-        return self.identity(old) == self.identity(new)
-
-    def identity(self, credential: Credential) -> bytes:
-        """The identity of a basic credential, the end-entity certificate of a chain."""
-        match credential:
-            case BasicCredential():
-                return credential.identity
-            case X509Credential():
-                return b"".join(credential.certificates[:1])
-            case _:
-                return credential.content
-
-
-TRUST_EVERYONE: Final = TrustEveryone()
 
 
 def check_credential(

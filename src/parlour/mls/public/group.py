@@ -21,7 +21,7 @@ from parlour.mls.public.framing.messages import (
 )
 from parlour.mls.public.group_info import GroupInfo
 from parlour.mls.public.joining import open_group_info
-from parlour.mls.public.policy import DEFAULT_POLICY, Policy
+from parlour.mls.public.policy import Policy
 from parlour.mls.public.rules import Rule, require
 from parlour.mls.public.staging import StagedPublic, stage_commit
 from parlour.mls.public.state import ProposalStore, PublicState, SentProposal
@@ -38,7 +38,7 @@ class PublicGroup:
     def __init__(
         self,
         state: PublicState,
-        policy: Policy = DEFAULT_POLICY,
+        policy: Policy,
         proposals: ProposalStore | None = None,
         *,
         closed: bool = False,
@@ -53,7 +53,7 @@ class PublicGroup:
         cls,
         group_info: bytes | GroupInfo,
         now: int,
-        policy: Policy = DEFAULT_POLICY,
+        policy: Policy,
         ratchet_tree: bytes | None = None,
         run: Run = map,
     ) -> Self:
@@ -98,7 +98,7 @@ def verify_proposal(
     state: PublicState,
     verified: VerifiedContent,
     now: int,
-    policy: Policy = DEFAULT_POLICY,
+    policy: Policy,
     run: Run = map,
 ) -> tuple[bytes, SentProposal]:
     """Validate a proposal that came in a message of its own; its reference, and itself."""

@@ -10,7 +10,7 @@ from parlour.mls.public.capabilities import Capabilities
 from parlour.mls.public.changes import make_validator
 from parlour.mls.public.group_context import GroupContext
 from parlour.mls.public.group_info import GroupInfo
-from parlour.mls.public.policy import DEFAULT_POLICY, Policy
+from parlour.mls.public.policy import Policy
 from parlour.mls.public.rules import Rule, RuleBroken, require
 from parlour.mls.public.state import PublicState
 from parlour.mls.public.suites import CipherSuite, find_suite
@@ -26,7 +26,7 @@ from parlour.mls.public.validation.tree import check_tree
 def open_group_info(
     group_info: GroupInfo,
     now: int,
-    policy: Policy = DEFAULT_POLICY,
+    policy: Policy,
     ratchet_tree: bytes | RatchetTree | None = None,
     run: Run = map,
 ) -> PublicState:

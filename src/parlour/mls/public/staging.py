@@ -22,7 +22,7 @@ from parlour.mls.public.framing.authentication import VerifiedContent
 from parlour.mls.public.framing.content import Sender
 from parlour.mls.public.group_context import GroupContext
 from parlour.mls.public.leaf_node import LeafNode
-from parlour.mls.public.policy import DEFAULT_POLICY, Policy
+from parlour.mls.public.policy import Policy
 from parlour.mls.public.rules import Rule, RuleBroken, require
 from parlour.mls.public.state import ProposalStore, PublicState
 from parlour.mls.public.transcript import confirmed_transcript_hash, interim_transcript_hash
@@ -59,7 +59,7 @@ def stage_commit(
     verified: VerifiedContent,
     store: ProposalStore,
     now: int,
-    policy: Policy = DEFAULT_POLICY,
+    policy: Policy,
     run: Run = map,
 ) -> StagedPublic:
     """Validate a commit of the epoch `state`, and make the public state after it."""

@@ -23,7 +23,8 @@ from parlour.mls.public.validation.signatures import SignatureCheck
 class LeafValidator:
     """Checks leaf nodes for one group at one time (`now`, seconds since the epoch).
 
-    Signatures are collected in `signatures`, to be verified together.
+    Signatures are collected in `signatures`, to be verified together. `sending` is for messages of
+    our own.
     """
 
     suite: CipherSuite
@@ -32,6 +33,7 @@ class LeafValidator:
     group_id: bytes | None = None
     group_extensions: Extensions = field(default_factory=Extensions)
     signatures: list[SignatureCheck] = field(default_factory=list)
+    sending: bool = False
     required: RequiredCapabilities | None = field(init=False)
     _group_types: tuple[int, ...] = field(init=False)
 
@@ -69,10 +71,15 @@ class LeafValidator:
         check_credential(self.policy.credentials, leaf.credential, leaf.signature_key)
 
     def check_lifetime(self, leaf: LeafNode, where: LifetimeCheck) -> None:
-        """That a leaf is within its lifetime, if the policy asks for it at this place."""
+        """That a leaf is within its lifetime, if we send it or the policy asks for it here.
+
+        What is received may have expired on the way (§7.3): a member who refuses it then never
+        follows the commit that won.
+        """
         order = (LifetimeCheck.NEVER, LifetimeCheck.ADDS, LifetimeCheck.ALWAYS)
         lifetime = leaf.content.lifetime
-        if lifetime is None or order.index(self.policy.lifetimes) < order.index(where):
+        wanted = self.sending or order.index(self.policy.lifetimes) >= order.index(where)
+        if lifetime is None or not wanted:
             return
         # V0709 §7.3: "the client MUST verify that the current time is within the range of the
         # `lifetime` field"
