@@ -48,7 +48,7 @@ def known_files(folder: Path) -> Iterator[tuple[str, Path, Runner]]:
             runner = groups.passive_client
         if runner is not None:
             yield file.stem, file, runner
-    for file in sorted((folder / "mls" / INTEROP).glob("*.json")):
+    for file in sorted((folder / "mls" / INTEROP).rglob("*.json")):
         yield INTEROP, file, groups.passive_client
 
 
