@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from parlour.codec import decode
 from parlour.mls import (
@@ -60,7 +61,9 @@ class Scene:
     further: KeyPackageBundle
 
     @classmethod
+    @lru_cache(2)
     def make(cls, n: int, now: int, suite: CipherSuite = DEFAULT_SUITE) -> Scene:
+        """Subjects that are measured together share one."""
         first, *others = (make_bundle(number, suite, now) for number in range(n + 1))
         return cls(n, now, suite, (first, *others[:-1]), others[-1])
 

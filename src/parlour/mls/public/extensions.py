@@ -34,10 +34,6 @@ class Extension:
         """Decode one."""
         return cls(reader.uint16(), reader.opaque())
 
-    def encode(self) -> bytes:
-        """Encode it."""
-        return b"".join(self.parts())
-
     def parts(self) -> tuple[bytes, ...]:
         """The pieces of the encoding."""
         return (self.extension_type.to_bytes(2), *opaque_parts(self.extension_data))
