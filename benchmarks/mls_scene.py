@@ -7,10 +7,11 @@ holder of all private keys does it for all of them, in an order in which each co
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from parlour.codec import decode
+from parlour.codec import Reader, Writer, decode
 from parlour.mls import (
     BasicCredential,
     Capabilities,
@@ -21,6 +22,7 @@ from parlour.mls import (
     PendingCommit,
 )
 from parlour.mls.private.member import Member
+from parlour.mls.private.secret_tree import SecretTree
 from parlour.mls.public.key_package import KeyPackage
 from parlour.mls.public.suites import DEFAULT_SUITE, CipherSuite
 from parlour.mls.public.types import LeafIndex
@@ -84,11 +86,19 @@ class Scene:
         return group, pending
 
 
+def fork(group: Group) -> Group:
+    """The same group, to be changed by itself."""
+    member, writer = copy(group.member), Writer()
+    member.secret_tree.write(writer)
+    member.secret_tree = SecretTree.read(group.current.suite, Reader(writer.data()))
+    return Group(member)
+
+
 def act_as(group: Group, scene: Scene, leaf_index: int) -> Group:
     """The same epoch in the hands of another member, whose path keys are not known."""
     identity = scene.bundles[leaf_index].identity
     epoch = replace(group.current, leaf_index=LeafIndex(leaf_index), identity=identity, keys={})
-    return Group(Member(epoch, group.member.secret_tree, OPEN_POLICY))
+    return Group(Member(epoch, fork(group).member.secret_tree, OPEN_POLICY))
 
 
 def refresh(group: Group, now: int) -> bytes:

@@ -7,9 +7,8 @@ import time
 import tracemalloc
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from copy import copy
 
-from benchmarks.mls_scene import ADDING, REFRESH, Scene, read_key_packages, warm_pair
+from benchmarks.mls_scene import ADDING, REFRESH, Scene, fork, read_key_packages, warm_pair
 from parlour.mls import Group, PendingCommit, WelcomeJoin
 from parlour.mls.public.suites import CipherSuite, CipherSuiteId, find_suite
 from parlour.mls.public.validation.signatures import Run
@@ -59,7 +58,7 @@ class Ours:
         self.group, pending = self.scene.create(self.scene.added)
         self.welcome = pending.welcome or b""
         self.last = self._join()
-        self.text_from, self.text_to = copy(self.group.member), copy(self.last.member)
+        self.text_from, self.text_to = self.fresh_pair()
         self.messages: list[bytes] = []
         self._pair: tuple[Group, Group] | None = None
 
@@ -72,11 +71,11 @@ class Ours:
         if self._pair is None:
             self._pair = warm_pair(self.scene, self.group)
         first, last = self._pair
-        return Group(copy(first.member)), Group(copy(last.member))
+        return fork(first), fork(last)
 
     def fresh_pair(self) -> tuple[Group, Group]:
         """The same after nothing but the commit that added everybody."""
-        return Group(copy(self.group.member)), Group(copy(self.last.member))
+        return fork(self.group), fork(self.last)
 
     def _join(self) -> Group:
         bundles, join = self.scene.bundles[-1:], WelcomeJoin(OPEN_POLICY)
@@ -148,7 +147,7 @@ class Ours:
     # --- Messages ---
 
     def encrypt(self) -> float:
-        group = Group(self.text_from)
+        group = self.text_from
         start = time.perf_counter_ns()
         self.messages.append(group.encrypt(TEXT))
         return milliseconds(start)
@@ -157,7 +156,7 @@ class Ours:
         if not self.messages:
             self.encrypt()
         message = self.messages.pop(0)
-        group = Group(self.text_to)
+        group = self.text_to
         start = time.perf_counter_ns()
         group.decrypt(message, self.now)
         return milliseconds(start)
@@ -181,9 +180,9 @@ class OursAhead(Ours):
 
     def encrypt(self) -> float:
         if not self.messages:
-            Group(self.text_from).precompute(AHEAD)
+            self.text_from.precompute(AHEAD)
         self.messages = self.messages[-AHEAD:]
-        Group(self.text_from).precompute(1)
+        self.text_from.precompute(1)
         return super().encrypt()
 
 
