@@ -51,7 +51,7 @@ def test_a_removed_member_reads_nothing_that_comes_after(
         refresh(left, choose.randrange(len(left)))
     staged = cheat.receive(pending.commit, NOW)
     assert isinstance(staged, StagedCommit)
-    assert staged.epoch is None
+    assert staged.removes_us
 
 
 @SETTINGS

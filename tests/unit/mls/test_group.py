@@ -38,6 +38,7 @@ from parlour.mls import (
     find_suite,
 )
 from parlour.mls.private import sending
+from parlour.mls.private.epoch import Epoch
 from parlour.mls.private.external import fresh_psk_id, propose_as_external_sender, propose_to_join
 from parlour.mls.private.key_schedule import Schedule
 from parlour.mls.private.linking import branch_group, reinit_group
@@ -161,6 +162,55 @@ def test_a_staged_commit_can_be_looked_at_and_left() -> None:
     assert isinstance(again, StagedCommit)
     with pytest.raises(UsageError):
         bea.group.merge(again, NOW)
+
+
+def test_of_two_commits_of_an_epoch_the_one_that_removes_us_is_the_last() -> None:
+    ada, bea, cid = group_of("ada", "bea", "cid")
+    removal = cid.group.receive(ada.group.commit(NOW, removes=[LeafIndex(2)]).commit, NOW)
+    loser = cid.group.receive(bea.group.commit(NOW).commit, NOW)
+    assert isinstance(removal, StagedCommit)
+    assert isinstance(loser, StagedCommit)
+    cid.group.merge(removal, NOW)
+    for staged in (loser, removal):
+        with pytest.raises(UsageError):
+            cid.group.merge(staged, NOW)
+    assert (cid.group.epoch, len(cid.group.members), cid.group.own_leaf) == (1, 3, 2)
+
+
+def test_results_hold_no_secret_once_they_are_merged_or_given_up() -> None:
+    ada, bea = group_of("ada", "bea")
+    given_up = ada.group.commit(NOW)
+    ada.group.clear_pending()
+    pending = ada.group.commit(NOW, options=PRIVATE)
+    staged = bea.group.process(pending.commit, NOW)
+    ada.group.merge(pending, NOW)
+    lost = bea.group.commit(NOW)
+    bea.group.process(ada.group.commit(NOW).commit, NOW)
+    assert isinstance(staged, StagedCommit)
+    assert not staged.removes_us
+    assert staged.next is not None
+    for done in (given_up.next, pending.next, staged.next, lost.next):
+        with pytest.raises(UsageError):
+            done.look()
+        assert repr(done) == "NextEpoch([secret])"
+    # And the key of the commit itself is gone from the epoch that it ended.
+    with pytest.raises(ParlourError):
+        bea.group.member.past[0].secret_tree.find(LeafIndex(0), 0, 0)
+
+
+def test_reading_data_takes_nothing_else() -> None:
+    ada, bea = group_of("ada", "bea")
+    remove = Remove(LeafIndex(0))
+    messages = [
+        bea.group.propose(remove, NOW, wire_format=WireFormat.PRIVATE_MESSAGE),
+        bea.group.propose(remove, NOW, authenticated_data=b"again"),
+        bea.group.commit(NOW, options=PRIVATE).commit,
+    ]
+    before = dump_group(ada.group)
+    for message in messages:
+        with pytest.raises(DecodeError):
+            ada.group.decrypt(message, NOW)
+        assert dump_group(ada.group) == before
 
 
 def test_a_removed_member_reads_the_past_and_nothing_else() -> None:
@@ -424,6 +474,8 @@ def test_an_external_join_with_a_key() -> None:
         person.group.process(pending.commit, NOW)
     cid.group = pending.confirm(pending.commit)
     check_agreement([ada, bea, cid])
+    with pytest.raises(UsageError):
+        pending.confirm(pending.commit)
 
 
 def test_the_store_of_keys() -> None:
@@ -615,7 +667,11 @@ def test_a_policy_has_to_say_who_is_who_and_opens_no_door_unasked() -> None:
     ada.group.member.policy = replace(closed, external_commits=True)
     again = external_commit(info, Person("bea"), LeafIndex(1))
     refused(ada.group, Rule.EXTERNAL_COMMIT_REMOVE, again)
-    assert [index for index, _ in ada.group.commit(NOW).epoch.tree.members()] == [0, 1]
+    assert [index for index, _ in after(ada.group.commit(NOW)).tree.members()] == [0, 1]
+
+
+def after(pending: PendingCommit) -> Epoch:
+    return pending.next.look()[0]
 
 
 def external_commit(info: bytes, who: Person, resync: LeafIndex | None = None) -> bytes:
@@ -639,6 +695,8 @@ def test_there_is_no_group_before_the_commit_that_joins_it_has_won() -> None:
         person.group.process(pending.commit, NOW)
     cid.group = pending.confirm(pending.commit)
     check_agreement([ada, bea, cid])
+    with pytest.raises(UsageError):
+        pending.confirm(pending.commit)
 
 
 def test_every_commit_heals_us_unless_we_say_otherwise() -> None:
@@ -646,9 +704,10 @@ def test_every_commit_heals_us_unless_we_say_otherwise() -> None:
     bea.group.process(ada.group.propose(Add(Person("cid").key_package().key_package), NOW), NOW)
     before = ada.group.current.own_leaf
     pending = ada.group.commit(NOW)
-    assert pending.epoch.own_leaf.encryption_key != before.encryption_key
+    assert after(pending).own_leaf.encryption_key != before.encryption_key
     ada.group.clear_pending()
-    assert ada.group.commit(NOW, options=CommitOptions(path=False)).epoch.own_leaf == before
+    without = ada.group.commit(NOW, options=CommitOptions(path=False))
+    assert after(without).own_leaf == before
 
 
 def test_sender_data_of_another_size() -> None:

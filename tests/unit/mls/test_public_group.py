@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from parlour.errors import DecodeError
+from parlour.errors import DecodeError, UsageError
 from parlour.mls import CommitOptions, PublicGroup, Rule, RuleBroken
 from parlour.mls.public.changes import Changes
 from parlour.mls.public.extensions import Extensions
@@ -73,13 +73,28 @@ def test_an_ended_group() -> None:
     server = watch(ada)
     end = ReInit(b"next", 1, 1, Extensions())
     pending = ada.group.commit(NOW, proposals=[end])
+    late = message(ada, Remove(LeafIndex(1)), epoch=2)
     staged = server.receive(pending.commit, NOW)
     assert isinstance(staged, StagedPublic)
     server = server.merge(staged)
     merge_everywhere(ada, pending, [bea])
     with pytest.raises(RuleBroken) as caught:
-        server.receive(message(ada, Remove(LeafIndex(1))), NOW)
+        server.receive(late, NOW)
     assert caught.value.rule is Rule.GROUP_CLOSED
+
+
+def test_of_two_commits_of_an_epoch_one_is_merged() -> None:
+    ada, bea = group_of("ada", "bea")
+    server = watch(ada)
+    first = server.receive(ada.group.commit(NOW).commit, NOW)
+    second = server.receive(bea.group.commit(NOW).commit, NOW)
+    assert isinstance(first, StagedPublic)
+    assert isinstance(second, StagedPublic)
+    followed = server.merge(first)
+    for staged in (first, second):
+        with pytest.raises(UsageError):
+            followed.merge(staged)
+    assert server.merge(second).state == second.state
 
 
 def test_a_proposal_is_no_commit_and_a_commit_no_proposal() -> None:

@@ -374,8 +374,8 @@ def test_v1235_a_key_that_is_not_here() -> None:
 def test_v1238_a_group_that_has_ended() -> None:
     ada, bea = people()
     pending = ada.group.commit(NOW, proposals=[reinit()])
+    late = message(ada, Remove(LeafIndex(1)), epoch=ada.group.epoch + 1)
     merge_everywhere(ada, pending, [bea])
-    late = message(ada, Remove(LeafIndex(1)))
     refused(bea.group, Rule.GROUP_CLOSED, late)
     for person in (ada, bea):
         before = dump_group(person.group)

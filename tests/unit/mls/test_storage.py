@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from parlour.codec import Reader, Writer
-from parlour.errors import Code, DecodeError
+from parlour.errors import Code, DecodeError, ParlourError, StorageError, UsageError
 from parlour.mls import (
     ApplicationMessage,
     ExternalPsk,
@@ -13,7 +13,9 @@ from parlour.mls import (
     KeyPackageBundle,
     PskStore,
     StagedCommit,
+    WelcomeJoin,
 )
+from parlour.mls.private.linking import reinit_group
 from parlour.mls.private.storage import (
     _read_delta,
     _write_node,
@@ -36,7 +38,8 @@ def reloaded(group: Group) -> Group:
     data = dump_group(group)
     again = load_group(data, group.member.policy, group.member.psks)
     assert dump_group(again) == data
-    assert again.epoch_authenticator == group.epoch_authenticator
+    if group.is_active:
+        assert again.epoch_authenticator == group.epoch_authenticator
     return again
 
 
@@ -215,3 +218,75 @@ def test_nothing_shows_a_secret() -> None:
         assert repr(getattr(secrets, name).reveal())[2:-1] not in shown
     assert "hello" not in shown
     assert LeafIndex(0) == ada.group.own_leaf
+
+
+def known_secrets(person: Person) -> list[bytes]:
+    """What a thief of the state would look for: keys of the epoch, of the leaf, of the client."""
+    epoch = person.group.current
+    names = epoch.secrets.__slots__
+    return [
+        *(getattr(epoch.secrets, name).reveal() for name in names if name != "resumption_psk"),
+        *(key.to_bytes() for key in epoch.keys.values()),
+        *person.group.member.secret_tree._nodes.values(),
+        epoch.identity.signer.to_bytes(),
+    ]
+
+
+def test_who_was_removed_keeps_no_secret_beyond_the_hour() -> None:
+    ada, bea, cid = group_of("ada", "bea", "cid")
+    refresh([ada, bea, cid])
+    late = bea.group.encrypt(b"recorded by the network")
+    pending = ada.group.commit(NOW, removes=[cid.group.own_leaf])
+    before, resumption = known_secrets(cid), cid.group.current.secrets.resumption_psk.reveal()
+    assert all(secret in dump_group(cid.group) for secret in before)
+    merge_everywhere(ada, pending, [bea, cid])
+    # What is left opens late messages for an hour, by the ratchets and the sender data alone.
+    assert len([secret for secret in before if secret in dump_group(cid.group)]) < 3
+    cid.group.expire(NOW + 3_601)
+    record = dump_group(cid.group)
+    assert not [secret for secret in (*before, resumption) if secret in record]
+    thief = load_group(record, OPEN_POLICY)
+    thief.member.removed = False
+    with pytest.raises(ParlourError):
+        thief.decrypt(late, NOW)
+    with pytest.raises(UsageError):
+        thief.encrypt(b"I am still there")
+    for group in (cid.group, thief):
+        assert (group.group_id, group.epoch, group.own_leaf) == (b"group", 2, 2)
+        assert [index for index, _ in group.members] == [0, 1, 2]
+        assert len(group.extensions) == 0
+        with pytest.raises(UsageError):
+            _ = group.epoch_authenticator
+
+
+def test_a_closed_group_keeps_the_key_by_which_another_follows() -> None:
+    ada, bea = group_of("ada", "bea")
+    end = ada.group.commit(NOW, proposals=[ReInit(b"next", 1, 1, Extensions())])
+    epoch, secret_tree = end.next.look()
+    secrets = [
+        *(getattr(epoch.secrets, name).reveal() for name in epoch.secrets.__slots__),
+        *(key.to_bytes() for key in epoch.keys.values()),
+        *secret_tree._nodes.values(),
+        epoch.identity.signer.to_bytes(),
+    ]
+    merge_everywhere(ada, end, [bea])
+    ada.group.expire(NOW + 3_601)
+    record = dump_group(ada.group)
+    assert [s for s in secrets if s in record] == [epoch.secrets.resumption_psk.reveal()]
+    again = load_group(record, OPEN_POLICY)
+    bundle = bea.key_package()
+    group, welcome = reinit_group(again, ada.identity, [bundle.key_package], NOW)
+    join = WelcomeJoin(bea.policy, bea.psks, groups={b"group": bea.group.as_origin()})
+    joined, _ = Group.join(welcome, [bundle], NOW, join)
+    assert joined.epoch_authenticator == group.epoch_authenticator
+
+
+def test_parts_of_two_epochs_are_no_group() -> None:
+    ada, bea = group_of("ada", "bea")
+    old = dump_public(ada.group), dump_private(ada.group)
+    refresh([ada, bea])
+    for public, private in ((dump_public(ada.group), old[1]), (old[0], dump_private(ada.group))):
+        with pytest.raises(StorageError) as caught:
+            load_parts(public, private, OPEN_POLICY)
+        assert caught.value.code is Code.STORE_BROKEN
+    assert load_parts(*old, OPEN_POLICY).epoch == 1

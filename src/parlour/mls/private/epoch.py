@@ -17,7 +17,7 @@ from parlour.mls.private.key_schedule import (
     external_key_pair,
 )
 from parlour.mls.private.secret_tree import SecretTree
-from parlour.mls.private.secrets import SenderDataSecret
+from parlour.mls.private.secrets import ResumptionPsk, SenderDataSecret
 from parlour.mls.private.treekem import PrivateKeys
 from parlour.mls.public.extensions import NO_EXTENSIONS, Extensions
 from parlour.mls.public.group_context import GroupContext, external_pub_extension
@@ -59,6 +59,11 @@ class Epoch:
         return self.public.tree
 
     @property
+    def resumption_psk(self) -> ResumptionPsk:
+        """By which later groups can be tied to this epoch (§8.6)."""
+        return self.secrets.resumption_psk
+
+    @property
     def own_leaf(self) -> LeafNode:
         """Our leaf node."""
         leaf = self.tree.leaf(self.leaf_index)
@@ -91,6 +96,49 @@ class Epoch:
             self.confirmation_tag,
             self.leaf_index,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class LastEpoch:
+    """What is left of the epoch in which a group ended for us: what is public of it.
+
+    `resumption_psk` is kept after a ReInit, for the group that follows; not after our removal.
+    """
+
+    public: PublicState
+    leaf_index: LeafIndex
+    resumption_psk: ResumptionPsk | None
+
+
+class NextEpoch:
+    """The epoch that a commit leads to, and its message keys, until it is merged or given up.
+
+    Then the group has them, or nobody: who keeps the result of a commit keeps no secret (§9.2).
+    """
+
+    __slots__ = ("_held",)
+
+    def __init__(self, epoch: Epoch, secret_tree: SecretTree) -> None:
+        self._held: tuple[Epoch, SecretTree] | None = (epoch, secret_tree)
+
+    def look(self) -> tuple[Epoch, SecretTree]:
+        """Both, as long as they are here."""
+        if self._held is None:
+            raise UsageError(Code.USAGE_STATE, "the commit was merged, or given up")
+        return self._held
+
+    def take(self) -> tuple[Epoch, SecretTree]:
+        """Both, which are not here any more then."""
+        held = self.look()
+        self.forget()
+        return held
+
+    def forget(self) -> None:
+        """Erase them."""
+        self._held = None
+
+    def __repr__(self) -> str:
+        return "NextEpoch([secret])"
 
 
 @dataclass(frozen=True, slots=True)

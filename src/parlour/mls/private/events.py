@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from parlour.mls.private.epoch import Epoch
+from parlour.mls.private.epoch import NextEpoch
 from parlour.mls.private.processing import StagedCommit
-from parlour.mls.private.secret_tree import SecretTree
 from parlour.mls.public.changes import Changes
 from parlour.mls.public.framing.content import Sender
 from parlour.mls.public.leaf_node import LeafNode
@@ -48,8 +47,7 @@ class PendingCommit:
     commit: bytes = field(repr=False)
     welcome: bytes | None = field(repr=False)
     changes: Changes = field(repr=False)
-    epoch: Epoch = field(repr=False)
-    secret_tree: SecretTree = field(repr=False)
+    next: NextEpoch = field(repr=False)
 
 
 Received: TypeAlias = ApplicationMessage | ReceivedProposal | StagedCommit | PendingCommit

@@ -17,7 +17,7 @@ from parlour.mls.private.committing import (
     is_valid_list,
     make_commit,
 )
-from parlour.mls.private.epoch import Epoch, first_epoch
+from parlour.mls.private.epoch import Epoch, NextEpoch, first_epoch
 from parlour.mls.private.events import ApplicationMessage, PendingCommit, Received
 from parlour.mls.private.external import ExternalJoin, join_by_commit
 from parlour.mls.private.identity import Identity, KeyPackageBundle
@@ -25,8 +25,7 @@ from parlour.mls.private.joining import Origin, WelcomeJoin, join_by_welcome
 from parlour.mls.private.member import Member
 from parlour.mls.private.processing import StagedCommit
 from parlour.mls.private.psk import PskStore
-from parlour.mls.private.receiving import receive_message
-from parlour.mls.private.secret_tree import SecretTree
+from parlour.mls.private.receiving import receive_application, receive_message
 from parlour.mls.private.secrets import EpochAuthenticator
 from parlour.mls.private.selection import select_proposals, without_spoilers
 from parlour.mls.private.sending import make_update, protect, send_application, send_proposal
@@ -36,10 +35,12 @@ from parlour.mls.public.framing.content import Sender
 from parlour.mls.public.framing.messages import (
     GroupInfoMessage,
     MessageBody,
+    PrivateMessage,
     PublicMessage,
     decode_message,
     encode_message,
 )
+from parlour.mls.public.group_context import GroupContext
 from parlour.mls.public.group_info import GroupInfo
 from parlour.mls.public.key_package import KeyPackage
 from parlour.mls.public.leaf_node import LeafNode
@@ -47,7 +48,7 @@ from parlour.mls.public.policy import Policy
 from parlour.mls.public.proposals import Add, Proposal, Remove
 from parlour.mls.public.rules import RuleBroken
 from parlour.mls.public.state import SentProposal
-from parlour.mls.public.types import LeafIndex, WireFormat
+from parlour.mls.public.types import ContentType, LeafIndex, WireFormat
 from parlour.mls.public.validation.signatures import Run
 from parlour.mls.public.welcome import Welcome
 from parlour.primitives.random import Random, system_random
@@ -138,7 +139,8 @@ class Group:
             group_info = message.group_info
         new = join_by_commit(group_info, identity, join, Setting(now, random, run))
         commit = PublicMessage(new.authenticated.content, new.authenticated.auth)
-        return PendingJoin(encode_message(commit), new.epoch, new.secret_tree, join)
+        after = NextEpoch(new.epoch, new.secret_tree)
+        return PendingJoin(encode_message(commit), new.epoch.context, after, join)
 
     # --- What it is ---
 
@@ -149,33 +151,33 @@ class Group:
 
     @property
     def current(self) -> Epoch:
-        """The current epoch. Immutable; keep it only as long as you need its secrets."""
+        """The current epoch, of an active group. Keep it only as long as you need its secrets."""
         return self._member.epoch
 
     @property
     def group_id(self) -> bytes:
         """The group's id."""
-        return self.current.context.group_id
+        return self._member.public.group_context.group_id
 
     @property
     def epoch(self) -> int:
         """The number of the current epoch."""
-        return self.current.context.epoch
+        return self._member.public.group_context.epoch
 
     @property
     def own_leaf(self) -> LeafIndex:
         """Where we stand in the tree."""
-        return self.current.leaf_index
+        return self._member.state.leaf_index
 
     @property
     def members(self) -> list[tuple[LeafIndex, LeafNode]]:
         """All members, from the left."""
-        return list(self.current.tree.members())
+        return list(self._member.public.tree.members())
 
     @property
     def extensions(self) -> Extensions:
         """The group's extensions."""
-        return self.current.context.extensions
+        return self._member.public.group_context.extensions
 
     @property
     def epoch_authenticator(self) -> EpochAuthenticator:
@@ -199,7 +201,7 @@ class Group:
 
     def as_origin(self) -> Origin:
         """This group, for the checks of one that replaces it or branches from it."""
-        return Origin(self.current.public, self._member.reinit)
+        return Origin(self._member.public, self._member.reinit)
 
     def export(self, label: bytes, context: bytes, length: int) -> bytes:
         """MLS-Exporter (§8.5)."""
@@ -251,10 +253,10 @@ class Group:
 
     def decrypt(self, message: bytes, now: int) -> ApplicationMessage:
         """`receive` for who expects application data and nothing else."""
-        received = self.receive(message, now)
-        if not isinstance(received, ApplicationMessage):
-            raise DecodeError(Code.DECODE_MALFORMED, "not application data")
-        return received
+        body = decode_message(message)
+        if isinstance(body, PrivateMessage) and body.content_type is ContentType.APPLICATION:
+            return receive_application(self._member, body, now)
+        raise DecodeError(Code.DECODE_MALFORMED, "not application data")
 
     # --- Proposals ---
 
@@ -327,27 +329,25 @@ class Group:
         if new.changes.added:
             welcome = encode_message(_welcome(new, options, random))
         commit = protect(member, new.authenticated, 0, random)
-        member.pending = PendingCommit(commit, welcome, new.changes, new.epoch, new.secret_tree)
+        after = NextEpoch(new.epoch, new.secret_tree)
+        member.pending = PendingCommit(commit, welcome, new.changes, after)
         return member.pending
 
     def merge(self, staged: StagedCommit | PendingCommit, now: int) -> None:
-        """Go on to the epoch that a commit leads to."""
+        """Go on to the epoch that a commit leads to; its secrets are in the group alone then."""
         member = self._member
+        member.check_active()
         if isinstance(staged, PendingCommit):
             if staged is not member.pending:
                 raise UsageError(Code.USAGE_STATE, "the commit is not pending any more")
-            member.advance(staged.epoch, staged.secret_tree, staged.changes.reinit, now)
+            member.advance(staged.next, staged.changes, now)
             return
-        if staged.base is not member.epoch:
-            raise UsageError(Code.USAGE_STATE, "the commit was staged in another epoch")
-        if staged.used_key is not None:
-            member.secret_tree.accept(staged.used_key)
-        reinit = staged.public.changes.reinit
-        member.advance(staged.epoch, staged.secret_tree, reinit, now)
+        staged.public.check_base(member.public)
+        member.advance(staged.next, staged.public.changes, now)
 
     def clear_pending(self) -> None:
         """Give up our own commit: another one won."""
-        self._member.pending = None
+        self._member.clear_pending()
 
     def expire(self, now: int) -> None:
         """Drop what is kept for late messages and has become too old."""
@@ -364,22 +364,24 @@ class PendingJoin:
     that never comes is lost, and a resync that fails leaves the former leaf in place.
     """
 
-    __slots__ = ("_epoch", "_join", "_secret_tree", "commit")
+    __slots__ = ("_context", "_join", "_next", "commit")
 
     def __init__(
-        self, commit: bytes, epoch: Epoch, secret_tree: SecretTree, join: ExternalJoin
+        self, commit: bytes, context: GroupContext, after: NextEpoch, join: ExternalJoin
     ) -> None:
         self.commit = commit
-        self._epoch = epoch
-        self._secret_tree = secret_tree
+        self._context = context
+        self._next = after
         self._join = join
 
     def confirm(self, winner: bytes) -> Group:
-        """The group, once the delivery service has taken `winner`; a `UsageError` if not ours."""
+        """The group, once the delivery service has taken `winner`; a `UsageError` if not ours.
+
+        It is given once: two groups with the same message keys would use each of them twice.
+        """
         if winner != self.commit:
             raise UsageError(Code.USAGE_STATE, "another commit won; join again")
-        return Group(Member(self._epoch, self._secret_tree, self._join.policy, self._join.psks))
+        return Group(Member(*self._next.take(), self._join.policy, self._join.psks))
 
     def __repr__(self) -> str:
-        context = self._epoch.context
-        return f"PendingJoin({context.group_id.hex()}, epoch={context.epoch})"
+        return f"PendingJoin({self._context.group_id.hex()}, epoch={self._context.epoch})"

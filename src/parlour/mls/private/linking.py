@@ -97,7 +97,7 @@ def _begin(
     random: Random,
 ) -> tuple[Group, bytes]:
     """One commit of a fresh group: the members, and the key that proves the old group."""
-    member, context = old.member, old.current.context
+    member, context = old.member, old.member.public.group_context
     group = Group.create(
         identity,
         parameters[0],

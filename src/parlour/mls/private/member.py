@@ -10,26 +10,29 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from parlour.errors import Code, UsageError
-from parlour.mls.private.epoch import Epoch, PastEpoch
+from parlour.mls.private.epoch import Epoch, LastEpoch, NextEpoch, PastEpoch
 from parlour.mls.private.events import PendingCommit
 from parlour.mls.private.limits import MAX_PAST_EPOCHS, PAST_EPOCH_AGE
 from parlour.mls.private.processing import OwnUpdate
 from parlour.mls.private.psk import PskStore
 from parlour.mls.private.secret_tree import SecretTree
+from parlour.mls.private.secrets import ResumptionPsk
+from parlour.mls.public.changes import Changes
 from parlour.mls.public.policy import Policy
 from parlour.mls.public.proposals import ReInit
 from parlour.mls.public.rules import Rule, require
-from parlour.mls.public.state import ProposalStore
+from parlour.mls.public.state import ProposalStore, PublicState
 
 
 @dataclass(slots=True)
 class Member:
     """The current epoch with its message keys, late ones, and what waits for a commit.
 
-    `psks` belongs to the application; the resumption keys of this group are put into it.
+    `state` is the epoch, or what is left of it when the group has ended for us. `psks` belongs to
+    the application; the resumption keys of this group are put into it.
     """
 
-    epoch: Epoch
+    state: Epoch | LastEpoch
     secret_tree: SecretTree
     policy: Policy
     psks: PskStore = field(default_factory=PskStore)
@@ -44,9 +47,21 @@ class Member:
         self._remember_resumption()
 
     def _remember_resumption(self) -> None:
-        context = self.epoch.context
-        psk = self.epoch.secrets.resumption_psk
-        self.psks.add_resumption(context.group_id, context.epoch, psk)
+        context, psk = self.public.group_context, self.state.resumption_psk
+        if psk is not None:
+            self.psks.add_resumption(context.group_id, context.epoch, psk)
+
+    @property
+    def public(self) -> PublicState:
+        """What is public of the current epoch, or of the last."""
+        return self.state.public
+
+    @property
+    def epoch(self) -> Epoch:
+        """The current epoch, if the group has not ended for us."""
+        if isinstance(self.state, LastEpoch):
+            raise UsageError(Code.USAGE_STATE, "the group has ended for this client")
+        return self.state
 
     def check_active(self) -> None:
         """That we are a member, of a group that goes on."""
@@ -56,26 +71,40 @@ class Member:
         # group to send messages anymore."
         require(self.reinit is None, Rule.GROUP_CLOSED)
 
-    def advance(
-        self, epoch: Epoch | None, secret_tree: SecretTree | None, reinit: ReInit | None, now: int
-    ) -> None:
+    def advance(self, after: NextEpoch | None, changes: Changes, now: int) -> None:
         """Go on to the next epoch; without one we were removed."""
-        self.secret_tree.retire(self.epoch.leaf_index)
-        old = PastEpoch(
-            self.epoch.context,
-            self.epoch.tree,
-            self.epoch.secrets.sender_data_secret,
-            self.secret_tree,
-            now,
-        )
+        current = self.epoch
+        entered = None if after is None else after.take()
+        # A private commit has used its key up.
+        committer = [] if changes.committer is None else [changes.committer]
+        self.secret_tree.retire(current.leaf_index, *committer)
+        secret = current.secrets.sender_data_secret
+        old = PastEpoch(current.context, current.tree, secret, self.secret_tree, now)
         self.past = (*self.past, old)
         self.expire(now)
-        self.proposals, self.updates, self.pending = ProposalStore(), {}, None
-        if epoch is None or secret_tree is None:
+        self.proposals, self.updates = ProposalStore(), {}
+        self.clear_pending()
+        if entered is None:
             self.removed = True
+            self._end(None)
             return
-        self.epoch, self.secret_tree, self.reinit = epoch, secret_tree, reinit
+        self.state, self.secret_tree = entered
+        self.reinit = changes.reinit
         self._remember_resumption()
+        if self.reinit is not None:
+            self._end(self.state.resumption_psk)
+
+    def _end(self, resumption_psk: ResumptionPsk | None) -> None:
+        """Erase the secrets of the current epoch: there is nothing left to say in it (§12.4.2)."""
+        tree = self.public.tree
+        self.state = LastEpoch(self.public, self.state.leaf_index, resumption_psk)
+        self.secret_tree = SecretTree(tree.suite, tree.leaf_count, None)
+
+    def clear_pending(self) -> None:
+        """Give up our own commit, or what is left of it."""
+        if self.pending is not None:
+            self.pending.next.forget()
+            self.pending = None
 
     def fresh(self, now: int) -> tuple[PastEpoch, ...]:
         """The past epochs that are neither too many nor too old."""

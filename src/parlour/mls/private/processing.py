@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from parlour.mls.private.committing import find_psks
-from parlour.mls.private.epoch import Epoch
+from parlour.mls.private.epoch import Epoch, NextEpoch
 from parlour.mls.private.identity import Identity
 from parlour.mls.private.key_schedule import (
     Schedule,
@@ -17,7 +17,7 @@ from parlour.mls.private.key_schedule import (
     open_init_secret,
 )
 from parlour.mls.private.psk import PskStore
-from parlour.mls.private.secret_tree import MessageKey, SecretTree
+from parlour.mls.private.secret_tree import SecretTree
 from parlour.mls.private.secrets import CommitSecret, InitSecret
 from parlour.mls.private.treekem import PrivateKeys, current_keys, open_path
 from parlour.mls.public.rules import Rule, RuleBroken, require
@@ -36,21 +36,15 @@ class OwnUpdate:
 
 @dataclass(frozen=True, slots=True)
 class StagedCommit:
-    """A valid commit that may be looked at before it is merged. `base` is the epoch before it.
+    """A valid commit that may be looked at before it is merged. `next` is None if it removes us."""
 
-    `epoch` and `secret_tree` are None if it removes us; `used_key` is the key of a private commit.
-    """
-
-    base: Epoch
     public: StagedPublic
-    epoch: Epoch | None
-    secret_tree: SecretTree | None = field(repr=False)
-    used_key: MessageKey | None = None
+    next: NextEpoch | None
 
     @property
     def removes_us(self) -> bool:
         """Whether we are not a member afterwards."""
-        return self.epoch is None
+        return self.next is None
 
 
 def process_commit(
@@ -58,11 +52,10 @@ def process_commit(
     staged: StagedPublic,
     psks: PskStore,
     updates: dict[bytes, OwnUpdate],
-    used_key: MessageKey | None = None,
 ) -> StagedCommit:
     """The epoch after a commit that is valid in public."""
     if base.leaf_index in staged.changes.removed:
-        return StagedCommit(base, staged, None, None, used_key)
+        return StagedCommit(staged, None)
     suite, after = base.suite, staged.state.group_context
     identity, keys = _own_leaf(base, staged, updates)
     keys, commit_secret = _open_path(base, staged, keys)
@@ -76,7 +69,7 @@ def process_commit(
     require(suite.equal(tag, staged.confirmation_tag), Rule.COMMIT_CONFIRMATION_TAG)
     epoch = Epoch(staged.state, secrets, base.leaf_index, identity, keys, tag)
     tree = SecretTree(suite, staged.state.tree.leaf_count, encryption)
-    return StagedCommit(base, staged, epoch, tree, used_key)
+    return StagedCommit(staged, NextEpoch(epoch, tree))
 
 
 def _own_leaf(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import cast
 
 from parlour.errors import Code, DecodeError, PeerError
+from parlour.mls.private.epoch import Epoch
 from parlour.mls.private.events import ApplicationMessage, Received, ReceivedProposal
 from parlour.mls.private.member import Member
 from parlour.mls.private.processing import process_commit
@@ -73,7 +74,7 @@ def _receive_private(member: Member, message: PrivateMessage, now: int, run: Run
     if _echo(member, message) and member.pending is not None:
         return member.pending
     if message.content_type is ContentType.APPLICATION:
-        return _application(member, message, now)
+        return receive_application(member, message, now)
     member.check_active()
     epoch = member.epoch
     _check_epoch(epoch.context, message.group_id, message.epoch)
@@ -83,7 +84,8 @@ def _receive_private(member: Member, message: PrivateMessage, now: int, run: Run
     return _handshake(member, verified, now, run, unprotected.key)
 
 
-def _application(member: Member, message: PrivateMessage, now: int) -> ApplicationMessage:
+def receive_application(member: Member, message: PrivateMessage, now: int) -> ApplicationMessage:
+    """What a member said, in this epoch or in one that is still kept."""
     context, tree, secret, keys = _epoch_of(member, message, now)
     unprotected, verified = _open(secret, keys, context, tree, message)
     keys.accept(unprotected.key)
@@ -105,15 +107,15 @@ def _epoch_of(
     member: Member, message: PrivateMessage, now: int
 ) -> tuple[GroupContext, RatchetTree, SenderDataSecret, SecretTree]:
     """The epoch of an application message: the current one, or one that is still kept."""
-    epoch = member.epoch
-    if not member.removed and message.epoch == epoch.context.epoch:
-        require(message.group_id == epoch.context.group_id, Rule.GROUP_ID)
-        secret = epoch.secrets.sender_data_secret
-        return epoch.context, epoch.tree, secret, member.secret_tree
+    current, known = member.state, member.public.group_context.epoch
+    if isinstance(current, Epoch) and message.epoch == known:
+        require(message.group_id == current.context.group_id, Rule.GROUP_ID)
+        secret = current.secrets.sender_data_secret
+        return current.context, current.tree, secret, member.secret_tree
     for past in member.fresh(now):
         if (past.context.group_id, past.context.epoch) == (message.group_id, message.epoch):
             return past.context, past.tree, past.sender_data_secret, past.secret_tree
-    raise RuleBroken(Rule.EPOCH, f"{message.epoch}, not {epoch.context.epoch}")
+    raise RuleBroken(Rule.EPOCH, f"{message.epoch}, not {known}")
 
 
 def _open(
@@ -136,7 +138,7 @@ def _handshake(
         if verified.sender.leaf_index == epoch.leaf_index:
             raise PeerError(Code.MLS_EPOCH, "a commit of our own that is not pending")
         staged = stage_commit(epoch.public, verified, member.proposals, now, member.policy, run)
-        return process_commit(epoch, staged, member.psks, member.updates, key)
+        return process_commit(epoch, staged, member.psks, member.updates)
     reference, sent = verify_proposal(epoch.public, verified, now, member.policy, run)
     member.proposals = member.proposals.with_(reference, sent)
     if key is not None:

@@ -115,14 +115,15 @@ class SecretTree:
         self._skipped = 0
         self._version = 0
 
-    def retire(self, own: LeafIndex) -> None:
+    def retire(self, own: LeafIndex, *others: LeafIndex) -> None:
         """The epoch is over: keep what opens the others' late application messages, no more.
 
         Nothing is sent in it again, and no handshake message of it is read, so a thief of the state
-        shall find the keys of neither.
+        shall find the keys of neither. Of `others` too the secrets that lead to both are gone.
         """
-        if (own, _APPLICATION) not in self._ratchets:
-            self._apply(self._expand(own), own)
+        for leaf_index in (own, *others):
+            if (leaf_index, _APPLICATION) not in self._ratchets:
+                self._apply(self._expand(leaf_index), leaf_index)
         self._kinds = (_APPLICATION,)
         self._prepared.clear()
         self._ratchets = {

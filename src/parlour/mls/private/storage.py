@@ -12,8 +12,8 @@ from __future__ import annotations
 from typing import Final
 
 from parlour.codec import Reader, Writer, decode
-from parlour.errors import Code, DecodeError
-from parlour.mls.private.epoch import Epoch, PastEpoch
+from parlour.errors import Code, DecodeError, StorageError
+from parlour.mls.private.epoch import Epoch, LastEpoch, NextEpoch, PastEpoch
 from parlour.mls.private.events import PendingCommit
 from parlour.mls.private.group import Group
 from parlour.mls.private.identity import Identity
@@ -58,6 +58,8 @@ from parlour.mls.public.tree.ratchet_tree import RatchetTree
 from parlour.mls.public.types import LeafIndex, NodeIndex
 
 VERSION: Final = 1
+_GOES_ON: Final = 0
+_ENDED: Final = 1
 
 
 def dump_group(group: Group) -> bytes:
@@ -81,7 +83,7 @@ def load_group(data: bytes, policy: Policy, psks: PskStore | None = None) -> Gro
 
 def dump_public(group: Group) -> bytes:
     """Context, transcript and tree of the current epoch."""
-    return _public(group.current.public)
+    return _public(group.member.public)
 
 
 def _public(state: PublicState) -> bytes:
@@ -103,10 +105,10 @@ def _read_public(reader: Reader) -> PublicState:
 def dump_private(group: Group) -> bytes:
     """Secrets, message keys, and everything that is pending."""
     member = group.member
-    writer = Writer()
-    _write_own(writer, member.epoch)
+    writer = Writer().opaque(_binding(member.public))
+    _write_state(writer, member.state)
     member.secret_tree.write(writer)
-    current = member.epoch.tree
+    current = member.public.tree
     writer.vector(member.past, lambda w, past: _write_past(w, past, current))
     writer.vector(member.proposals, _write_sent)
     writer.vector(sorted(member.updates.items()), _write_update)
@@ -130,8 +132,10 @@ def _read_private(
     reader: Reader, state: PublicState, policy: Policy, psks: PskStore | None
 ) -> Group:
     suite, tree = state.suite, state.tree
-    epoch = _read_own(reader, state)
-    member = Member(epoch, SecretTree.read(suite, reader), policy, psks or PskStore())
+    if reader.opaque() != _binding(state):
+        raise StorageError(Code.STORE_BROKEN, "the parts of a group are of different epochs")
+    current = _read_state(reader, state)
+    member = Member(current, SecretTree.read(suite, reader), policy, psks or PskStore())
     member.past = tuple(reader.vector(lambda r: _read_past(r, tree), MAX_PAST_EPOCHS))
     sent = reader.vector(_read_sent, MAX_PENDING_PROPOSALS)
     member.proposals = ProposalStore({s.reference: s for s in sent if s.reference is not None})
@@ -141,6 +145,26 @@ def _read_private(
     member.reinit = reinit if isinstance(reinit, ReInit) else None
     member.removed = bool(reader.uint8())
     return Group(member)
+
+
+def _binding(state: PublicState) -> bytes:
+    """What ties the secret part to the public one: the tree and the transcript are in it."""
+    return state.suite.hash(state.group_context.encoded)
+
+
+def _write_state(writer: Writer, state: Epoch | LastEpoch) -> None:
+    if isinstance(state, Epoch):
+        _write_own(writer.uint8(_GOES_ON), state)
+        return
+    writer.uint8(_ENDED).uint32(state.leaf_index)
+    writer.optional(state.resumption_psk, lambda w, psk: w.opaque(psk.reveal()))
+
+
+def _read_state(reader: Reader, state: PublicState) -> Epoch | LastEpoch:
+    if reader.uint8() == _GOES_ON:
+        return _read_own(reader, state)
+    leaf_index = LeafIndex(reader.uint32())
+    return LastEpoch(state, leaf_index, reader.optional(lambda r: ResumptionPsk(r.opaque())))
 
 
 def _write_identity(writer: Writer, identity: Identity) -> None:
@@ -282,11 +306,12 @@ def _read_update(reader: Reader, suite: CipherSuite) -> tuple[bytes, OwnUpdate]:
 
 def _write_pending(writer: Writer, pending: PendingCommit, current: RatchetTree) -> None:
     writer.opaque(pending.commit).optional(pending.welcome, Writer.opaque)
-    state = pending.epoch.public
+    epoch, secret_tree = pending.next.look()
+    state = epoch.public
     writer.opaque(state.group_context.encoded).opaque(state.interim_transcript_hash)
     _write_delta(writer, state.tree, current, 1)
-    _write_own(writer, pending.epoch)
-    pending.secret_tree.write(writer)
+    _write_own(writer, epoch)
+    secret_tree.write(writer)
     changes = pending.changes
     writer.vector(changes.proposals, _write_sent)
     for leaves in ([i for i, _ in changes.added], changes.updated, changes.removed):
@@ -315,4 +340,4 @@ def _read_pending(reader: Reader, current: RatchetTree) -> PendingCommit:
         next((p for p in kinds if isinstance(p, ExternalInit)), None),
         next((p for p in kinds if isinstance(p, ReInit)), None),
     )
-    return PendingCommit(commit, welcome, changes, epoch, secret_tree)
+    return PendingCommit(commit, welcome, changes, NextEpoch(epoch, secret_tree))

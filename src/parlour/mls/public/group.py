@@ -91,6 +91,7 @@ class PublicGroup:
 
     def merge(self, staged: StagedPublic) -> PublicGroup:
         """The group after a commit that was staged here."""
+        staged.check_base(self.state)
         return PublicGroup(staged.state, self.policy, closed=staged.changes.reinit is not None)
 
 

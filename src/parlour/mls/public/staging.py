@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import cast
 
+from parlour.errors import Code, UsageError
 from parlour.mls.public.changes import (
     Changes,
     apply_proposals,
@@ -41,9 +42,11 @@ from parlour.mls.public.validation.tree import check_parent_key
 class StagedPublic:
     """A commit that is valid in public: what it changes, and the state that it leads to.
 
+    `base` is the context of the epoch in which it was staged; nowhere else it can be merged.
     `path_steps` and `provisional_context` are what a member needs to open its path secret.
     """
 
+    base: GroupContext
     changes: Changes
     sender: Sender
     committer: LeafIndex
@@ -52,6 +55,11 @@ class StagedPublic:
     provisional_context: GroupContext
     state: PublicState
     confirmation_tag: bytes
+
+    def check_base(self, state: PublicState) -> None:
+        """That a group is still in the epoch in which the commit was staged."""
+        if state.group_context != self.base:
+            raise UsageError(Code.USAGE_STATE, "the commit was staged in another epoch")
 
 
 def stage_commit(
@@ -98,6 +106,7 @@ def stage_commit(
     interim = interim_transcript_hash(state.suite, confirmed, tag)
     after = PublicState(state.suite, provisional.confirmed(confirmed), tree, interim)
     return StagedPublic(
+        state.group_context,
         changes,
         verified.sender,
         leaf_index,
