@@ -11,7 +11,9 @@ from parlour.conversation import content as contents
 from parlour.conversation.beginning import first_changes
 from parlour.conversation.changes import MessageState, Namespace
 from parlour.conversation.contact import Verification
+from parlour.conversation.decided import MOST_AHEAD
 from parlour.conversation.events import (
+    DeviceAhead,
     DevicesChanged,
     Event,
     HistoryMismatch,
@@ -30,6 +32,8 @@ from parlour.conversation.sync import (
     ContactSync,
     Forgotten,
     ProfileKeyGiven,
+    ReadUpTo,
+    SettingSync,
     SyncRequest,
 )
 from parlour.errors import Code, ParlourError
@@ -210,6 +214,38 @@ def test_a_decision_overrides_one_of_a_clock_that_is_ahead() -> None:
     settle(phone)
     assert phone.machine.settings == {"language": "en", "colour": "blue"}
     assert phone.machine.contacts[bob.machine.account_id].standing is Standing.STRANGER
+
+
+def test_who_took_a_device_does_not_have_the_last_word() -> None:
+    server, phone, laptop, bob = three()
+    tablet = MemoryDevice(server, "alice", seed="tablet", beside=phone, linked=True)
+    tablet.connect()
+    laptop.connect()
+    settle(phone, laptop, tablet)
+    own, bob_id = phone.machine.account_id, bob.machine.account_id
+    last = server.now + MOST_AHEAD
+    for at in (last, (1 << 63) - 1):
+        bobs = replace(
+            laptop.machine._syncing._contact_sync(laptop.machine.contacts[bob_id]), standing_at=at
+        )
+        for lie in (SettingSync("colour", "red", at), bobs, ReadUpTo(bob_id, at)):
+            laptop.machine._sending.send_silently(own, lie, server.now)
+    laptop.settle()
+    settle(phone, tablet)
+    phone.remove(laptop)
+    phone.connect()
+    assert phone.machine.settings["colour"] == "red"
+    server.now += 1000
+    phone.machine.set_setting("colour", "blue", server.now)
+    phone.machine.block(bob_id, server.now)
+    phone.settle()
+    settle(tablet, phone)
+    new = MemoryDevice(server, "alice", seed="new", beside=tablet, linked=True)
+    new.connect()
+    for device in (phone, tablet, new):
+        assert device.machine.settings["colour"] == "blue"
+        assert device.machine.contacts[bob_id].standing is Standing.BLOCKED
+    assert len(heard(phone, DeviceAhead)) == len(heard(tablet, DeviceAhead)) == 1
 
 
 def test_a_block_follows_and_shows_on_every_device() -> None:

@@ -24,6 +24,7 @@ from parlour.conversation.contact import Contact, Verification
 from parlour.conversation.content import Unknown
 from parlour.conversation.events import (
     ContactAdded,
+    DeviceAhead,
     DeviceLeftOut,
     DevicesChanged,
     EventCode,
@@ -283,6 +284,12 @@ def _sentence(event: ClientEvent, people: People) -> str:
             return f"Another device of yours decided about {one_line(name)}: {standing.value}."
         case SettingChanged(key=key, value=value):
             return f"Another device of yours set {one_line(key)} to {one_line(value)}."
+        case DeviceAhead():
+            return (
+                "⚠ What another device of yours decides is not taken here: its clock is more than "
+                "a month ahead. Put it right. Do you not have that device any more? Then, here: "
+                "parlour lost-device"
+            )
         case KeyReturned(name=name):
             return f"{one_line(name)} shows the verified key again."
         case DeviceLeftOut(account_id=account_id):

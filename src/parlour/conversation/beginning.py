@@ -76,7 +76,7 @@ def place_of(conversation: Conversation, device_id: bytes) -> Place:
         last_seq=conversation.last_seq,
         last_hash=conversation.last_hash,
         senders=senders,
-        read=conversation.read,
+        read=min(conversation.read, conversation.received),
     )
 
 
@@ -145,7 +145,12 @@ def _taken_over(own: OwnDevice, data: bytes) -> Iterator[Change]:
 
 
 def _taken_item(own: OwnDevice, item: bytes) -> Iterator[Change]:
-    match contents.decode(item):
+    try:
+        said = contents.decode(item)
+    except DecodeError:
+        # What one thing says that nobody can read must not keep a device from beginning.
+        return
+    match said:
         case ContactSync(account_id=account_id) if account_id != own.account_id:
             # A contact as soon as its device list was read (`syncing`).
             yield PutRecord(Namespace.SYNC, account_id, item)

@@ -16,6 +16,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta, Struct
 
+from parlour.conversation.decided import following
 from parlour.conversation.standing import Act, Standing, after
 from parlour.double_ratchet.identity import DeviceIdentity
 from parlour.errors import Code, ParlourError, StorageError, UsageError
@@ -172,7 +173,7 @@ class Contact:
         if standing is self.standing:
             return self
         # Later than what any device of ours has decided before, whatever its clock said.
-        decided = self.standing_at if at is None else max(at, self.standing_at + 1)
+        decided = self.standing_at if at is None else following(at, self.standing_at)
         return replace(self, standing=standing, standing_at=decided)
 
     def _settled(self, step: _Step, at: int) -> Contact:
@@ -182,7 +183,7 @@ class Contact:
             head=self.offered or self.head,
             offered=None,
             contradicted=b"",
-            verified_at=max(at, self.verified_at + 1) if at else self.verified_at,
+            verified_at=following(at, self.verified_at) if at else self.verified_at,
         )
 
     def _after(self, step: _Step) -> Verification:

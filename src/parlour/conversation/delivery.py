@@ -51,7 +51,7 @@ class Delivery:
         """Take content that `check` let pass."""
         message = received_message(entry, conversation.peer, sent_at, encoded)
         if isinstance(content, Sync):
-            self._syncing.take(content, now)
+            self._syncing.take(content, entry.sender_device, now)
         elif isinstance(content, Notice):
             if entry.sender_account == conversation.peer:
                 self._profiles.given(conversation.peer, content.profile)

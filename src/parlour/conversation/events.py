@@ -34,6 +34,7 @@ class EventCode(StrEnum):
     PROFILE_CHANGED = "profile.changed"
     READ_ELSEWHERE = "message.read_elsewhere"
     SETTING_CHANGED = "setting.changed"
+    DEVICE_AHEAD = "device.clock_ahead"
     SERVER_RESTORED = "server.restored"
     SERVER_MISBEHAVED = "server.misbehaved"
 
@@ -214,6 +215,17 @@ class SettingChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class DeviceAhead:
+    """Another device of ours dates what was decided there too far ahead; it is not taken here.
+
+    Its clock is wrong, or somebody has it who wants to have the last word. Told once for each.
+    """
+
+    code = EventCode.DEVICE_AHEAD
+    device_id: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class ServerMisbehaved:
     """The server broke the protocol in `what`; it is tried again with pauses."""
 
@@ -248,6 +260,7 @@ Event: TypeAlias = (
     | ProfileChanged
     | ReadElsewhere
     | SettingChanged
+    | DeviceAhead
     | ServerRestored
     | ServerMisbehaved
 )

@@ -42,7 +42,7 @@ from parlour.conversation.sending import APPEND, CREATE, Sending
 from parlour.conversation.standing import Act
 from parlour.conversation.state import Memory
 from parlour.conversation.sync import ContactSync, OwnProfileSync, SettingSync
-from parlour.conversation.syncing import Syncing
+from parlour.conversation.syncing import Syncing, dated
 from parlour.conversation.upkeep import ACKNOWLEDGE, CATCH_UP, PUBLISH, Upkeep
 from parlour.errors import Code, ParlourError, TransportError, error
 from parlour.primitives.random import Random, system_random
@@ -203,8 +203,9 @@ class Machine:
         """
         for said in [contents.decode(item) for item in items]:
             if isinstance(said, ContactSync | SettingSync | OwnProfileSync):
-                self._syncing.take(said, now)
-                self._syncing.tell(said, now)
+                known = dated(said, now)
+                self._syncing.take(known, self.device_id, now)
+                self._syncing.tell(known, now)
 
     @property
     def settings(self) -> dict[str, str]:

@@ -7,6 +7,7 @@ from typing import Final
 from parlour.conversation import content as contents
 from parlour.conversation.changes import DeleteMessages, ReleaseMessages
 from parlour.conversation.contact import Contact
+from parlour.conversation.decided import following
 from parlour.conversation.directory import Directory
 from parlour.conversation.events import RequestFull, RequestReceived, StandingChanged
 from parlour.conversation.profiles import Profiles
@@ -59,7 +60,7 @@ class People:
     def forget(self, account_id: bytes, now: int) -> None:
         """Drop everything about an account; it is a stranger if it ever comes again."""
         contact = self._contact(account_id)
-        decided = max(now, contact.standing_at + 1, contact.verified_at + 1)
+        decided = following(now, contact.standing_at, contact.verified_at)
         self._syncing.tell(Forgotten(account_id, decided), now)
         self.forgotten(account_id, decided)
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Final
+from typing import Final, TypeVar
+
+from msgspec import structs
 
 from parlour.conversation import content as contents
 from parlour.conversation.contact import Contact, Verification
+from parlour.conversation.decided import NEVER, counts, following, is_believable
 from parlour.conversation.directory import Directory, Expected
 from parlour.conversation.events import (
+    DeviceAhead,
     KeyChanged,
     ReadElsewhere,
     ServerMisbehaved,
@@ -18,7 +22,7 @@ from parlour.conversation.events import (
 )
 from parlour.conversation.numbers import settled
 from parlour.conversation.profiles import Profiles
-from parlour.conversation.records import Setting
+from parlour.conversation.records import Conversation, Setting
 from parlour.conversation.sending import Sending
 from parlour.conversation.standing import Standing
 from parlour.conversation.state import Memory
@@ -34,7 +38,7 @@ from parlour.conversation.sync import (
     Sync,
     SyncRequest,
 )
-from parlour.errors import Code, LimitError
+from parlour.errors import Code, DecodeError, LimitError
 
 # Accounts that other devices told of and whose lists are still to be read.
 MAX_PENDING: Final = 5000
@@ -54,6 +58,8 @@ class Syncing:
         self._directory = directory
         self._sending = sending
         self._profiles = profiles
+        # Whose clocks were told of.
+        self._ahead: set[bytes] = set()
         self.on_standing: Callable[[Contact], None] = lambda contact: None
         self.on_forgotten: Callable[[bytes, int], None] = lambda account_id, at: None
         self.on_unstopped: Callable[[bytes, int], None] = lambda account_id, now: None
@@ -71,7 +77,7 @@ class Syncing:
     def mark_read(self, account_id: bytes, seq: int, now: int) -> None:
         """A person has seen the conversation with an account up to `seq`."""
         conversation = self._memory.conversations.get(account_id)
-        if conversation is None or not conversation.read < seq <= conversation.received:
+        if conversation is None or not _read_here(conversation) < seq <= conversation.received:
             return
         conversation.read = seq
         self._memory.put_conversation(conversation)
@@ -96,7 +102,7 @@ class Syncing:
             raise LimitError(Code.LIMIT_SIZE, f"{MAX_SETTING_KEY} and {MAX_SETTING} characters")
         if key not in settings and len(settings) >= MAX_SETTINGS:
             raise LimitError(Code.LIMIT_COUNT, f"at most {MAX_SETTINGS} settings")
-        at = max(now, settings[key].at + 1) if key in settings else now
+        at = following(now, settings[key].at) if key in settings else now
         self._memory.put_setting(key, Setting(value, at))
         self.tell(SettingSync(key, value, at), now)
 
@@ -143,17 +149,25 @@ class Syncing:
 
     # --- What comes in -------------------------------------------------------------------
 
-    def take(self, sync: Sync, now: int) -> None:
-        """Take what another device of ours says."""
+    def take(self, sync: Sync, sender: bytes, now: int) -> None:
+        """Take what another device of ours says, `sender`.
+
+        What it dates too far ahead is passed over, and told of once.
+        """
+        if not is_believable(_latest(sync), now):
+            if sender not in self._ahead:
+                self._ahead.add(sender)
+                self._memory.events.append(DeviceAhead(sender))
+            return
         match sync:
             case ContactSync():
                 self._take_contact(sync, now)
             case Forgotten():
-                self._take_forgotten(sync)
+                self._take_forgotten(sync, now)
             case ReadUpTo(account_id=account_id, seq=seq):
                 self._take_read(account_id, seq)
             case SettingSync():
-                self._take_setting(sync)
+                self._take_setting(sync, now)
             case OwnProfileSync():
                 self._profiles.synced(sync.profile, now)
             case _:
@@ -163,8 +177,9 @@ class Syncing:
         for item in self.everything():
             self.tell(item, now)
         for conversation in self._memory.conversations.values():
-            if conversation.read:
-                self.tell(ReadUpTo(conversation.peer, conversation.read), now)
+            read = min(conversation.read, conversation.received)
+            if read:
+                self.tell(ReadUpTo(conversation.peer, read), now)
 
     def _take_read(self, account_id: bytes, seq: int) -> None:
         conversation = self._memory.conversations.get(account_id)
@@ -173,23 +188,22 @@ class Syncing:
             self._memory.put_conversation(conversation)
             self._memory.events.append(ReadElsewhere(account_id, seq))
 
-    def _take_setting(self, sync: SettingSync) -> None:
+    def _take_setting(self, sync: SettingSync, now: int) -> None:
         known = self._memory.settings.get(sync.key)
         if known is None and len(self._memory.settings) >= MAX_SETTINGS:
             return
-        if known is None or sync.at > known.at:
+        if counts(sync.at, NEVER if known is None else known.at, now):
             self._memory.put_setting(sync.key, Setting(sync.value, sync.at))
             self._memory.events.append(SettingChanged(sync.key, sync.value))
 
-    def _take_forgotten(self, sync: Forgotten) -> None:
+    def _take_forgotten(self, sync: Forgotten, now: int) -> None:
         if sync.account_id == self._memory.account_id:
             return
         contact = self._memory.contacts.get(sync.account_id)
         if contact is None:
-            pending = self._pending(sync.account_id)
-            if pending is None or _latest(pending) < sync.at:
+            if counts(sync.at, _latest(self._pending(sync.account_id)), now):
                 self._keep_pending(sync.account_id, sync)
-        elif max(contact.standing_at, contact.verified_at) < sync.at:
+        elif counts(sync.at, max(contact.standing_at, contact.verified_at), now):
             self.on_forgotten(sync.account_id, sync.at)
             self._memory.events.append(
                 StandingChanged(contact.account_id, contact.name, Standing.STRANGER)
@@ -203,16 +217,18 @@ class Syncing:
         if contact is not None:
             self._apply(contact, sync, now)
             return
-        pending = self._pending(sync.account_id)
-        if pending is None or _latest(pending) < _latest(sync):
+        if counts(_latest(sync), _latest(self._pending(sync.account_id)), now):
             self._keep_pending(sync.account_id, sync)
             self._directory.want(sync.account_id)
 
     # --- Accounts that are not known here yet --------------------------------------------
 
     def _pending(self, account_id: bytes) -> ContactSync | Forgotten | None:
-        data = self._memory.syncs.get(account_id)
-        said = None if data is None else contents.decode(data)
+        try:
+            said = contents.decode(self._memory.syncs.get(account_id, b""))
+        except DecodeError:
+            # Nobody is kept from anything by what can't be read.
+            return None
         return said if isinstance(said, ContactSync | Forgotten) else None
 
     def _keep_pending(self, account_id: bytes, sync: ContactSync | Forgotten) -> None:
@@ -233,10 +249,11 @@ class Syncing:
         pending = self._pending(account_id)
         if contact is None or pending is None:
             return
+        pending = dated(pending, now)
         if isinstance(pending, ContactSync):
             self._memory.delete_sync(account_id)
             self._apply(contact, pending, now)
-        elif contact.standing_at < pending.at:
+        elif counts(pending.at, contact.standing_at, now):
             # Whatever was decided before it was forgotten does not come back.
             met = replace(contact, standing_at=pending.at, verified_at=pending.at)
             self._memory.put_contact(met)
@@ -252,13 +269,14 @@ class Syncing:
         if sync.profile is not None:
             self._profiles.told(contact.account_id, sync.profile)
         undecided = contact.standing is Standing.STRANGER and not contact.standing_at
-        if undecided or sync.standing_at > contact.standing_at:
+        if counts(sync.standing_at, NEVER if undecided else contact.standing_at, now):
             after = replace(contact, standing=sync.standing, standing_at=sync.standing_at)
             self._memory.put_contact(after)
             if after.standing is not contact.standing:
                 self.on_standing(after)
             contact = after
-        if sync.verified_at > contact.verified_at or self._is_other_key(contact, sync):
+        later = counts(sync.verified_at, contact.verified_at, now)
+        if later or self._is_other_key(contact, sync):
             self._apply_verification(contact, sync, now)
 
     def _is_other_key(self, contact: Contact, sync: ContactSync) -> bool:
@@ -293,7 +311,34 @@ def _expected(sync: ContactSync) -> Expected:
     return Expected(sync.account_key, sync.list_number, sync.list_hash)
 
 
-def _latest(said: ContactSync | Forgotten) -> int:
-    if isinstance(said, Forgotten):
-        return said.at
-    return max(said.standing_at, said.verified_at)
+S = TypeVar("S", bound=Sync)
+
+
+def dated(said: S, now: int) -> S:
+    """What was handed over by whom we trust: from now, where its clock was too far ahead."""
+    ahead = {
+        name: now
+        for name in ("at", "standing_at", "verified_at")
+        if not is_believable(getattr(said, name, NEVER), now)
+    }
+    return structs.replace(said, **ahead)
+
+
+def _latest(said: Sync | None) -> int:
+    """When the last of what it says was decided, if anything."""
+    match said:
+        case ContactSync(standing_at=standing_at, verified_at=verified_at):
+            return max(standing_at, verified_at)
+        case Forgotten(at=at) | SettingSync(at=at):
+            return at
+        case _:
+            return NEVER
+
+
+def _read_here(conversation: Conversation) -> int:
+    """How far a conversation was read, if that is no further than it was received.
+
+    Another device may be ahead of us for a moment. But what nobody can have read must not keep a
+    person from saying what they have.
+    """
+    return 0 if conversation.read > conversation.received else conversation.read

@@ -11,7 +11,8 @@ from parlour.conversation.beginning import Place, first_changes
 from parlour.conversation.changes import Change, Message, MessageState, Namespace, PutRecord
 from parlour.conversation.contact import Verification
 from parlour.conversation.content import Text, Unknown
-from parlour.conversation.events import KeyChanged, ServerMisbehaved, SettingChanged
+from parlour.conversation.decided import MOST_AHEAD
+from parlour.conversation.events import DeviceAhead, KeyChanged, ServerMisbehaved, SettingChanged
 from parlour.conversation.genesis import between
 from parlour.conversation.standing import Standing
 from parlour.conversation.sync import (
@@ -35,6 +36,7 @@ from parlour.wire.profiles import SealedProfile
 from tests.scenario.people import heard, two
 
 _KEY = b"k" * 32
+LARGEST = (1 << 63) - 1
 
 
 def known(device: MemoryDevice, name: str) -> ContactSync:
@@ -46,7 +48,7 @@ def known(device: MemoryDevice, name: str) -> ContactSync:
 
 def take(device: MemoryDevice, *syncs: Sync) -> None:
     for sync in syncs:
-        device.machine._syncing.take(sync, device.server.now)
+        device.machine._syncing.take(sync, b"d" * 32, device.server.now)
     device.settle()
 
 
@@ -71,7 +73,7 @@ def test_settings_have_bounds() -> None:
 def test_nothing_is_said_of_our_own_account() -> None:
     _, alice, bob = two()
     own = known(bob, "alice")
-    take(alice, own, Forgotten(own.account_id, 1 << 50))
+    take(alice, own, Forgotten(own.account_id, alice.server.now))
     assert alice.machine.contact_named("alice") is not None
 
 
@@ -96,6 +98,82 @@ def test_a_contact_that_was_forgotten_elsewhere_waits_with_what_is_newer() -> No
     assert isinstance(contents.decode(syncs[b"x" * 16]), Forgotten)
     take(alice, Forgotten(bob.machine.account_id, 1))
     assert alice.machine.contact_named("bob") is not None
+
+
+@pytest.mark.parametrize(
+    "poison",
+    [
+        {"standing": Standing.ACCEPTED, "standing_at": LARGEST},
+        {"verified_at": LARGEST},
+    ],
+)
+def test_what_is_dated_too_far_ahead_is_passed_over(poison: dict[str, object]) -> None:
+    server, alice, bob = two()
+    bob_id = bob.machine.account_id
+    alice.machine.block(bob_id, server.now)
+    before = alice.machine.contacts[bob_id]
+    said = msgspec.structs.replace(known(alice, "bob"), **poison)
+    take(alice, said, Forgotten(bob_id, LARGEST), SettingSync("colour", "red", LARGEST))
+    assert alice.machine.contacts[bob_id] == before
+    assert alice.machine.settings == {}
+    assert [event.device_id for event in heard(alice, DeviceAhead)] == [b"d" * 32]
+    stranger = msgspec.structs.replace(said, account_id=b"x" * 16)
+    take(alice, stranger, Forgotten(b"x" * 16, LARGEST))
+    assert b"x" * 16 not in alice.machine._memory.syncs
+
+
+def test_what_was_decided_by_a_clock_that_has_been_put_right_does_not_stay() -> None:
+    server, alice, bob = two()
+    bob_id = bob.machine.account_id
+    year = server.now + 12 * MOST_AHEAD
+    alice.machine.set_setting("colour", "red", year)
+    alice.machine.block(bob_id, year)
+    alice.machine.verify(bob_id, year)
+    take(alice, SettingSync("colour", "blue", server.now))
+    assert alice.machine.settings == {"colour": "blue"}
+    alice.machine.unblock(bob_id, server.now)
+    alice.machine.verify(bob_id, server.now)
+    contact = alice.machine.contacts[bob_id]
+    assert (contact.standing_at, contact.verified_at) == (server.now, server.now)
+
+
+def test_nobody_has_read_what_has_not_come() -> None:
+    server, alice, bob = two()
+    bob_id = bob.machine.account_id
+    take(alice, ReadUpTo(bob_id, LARGEST))
+    tablet = MemoryDevice(server, "alice", seed="tablet", beside=alice, linked=True)
+    assert tablet.machine.read_up_to(bob_id) == 2
+    bob.say("alice", "more")
+    alice.pull()
+    alice.machine.mark_read(bob_id, 1, server.now)
+    assert alice.machine.read_up_to(bob_id) == 1
+    alice.machine.mark_all_read(bob_id, server.now)
+    assert alice.machine.read_up_to(bob_id) == 3
+
+
+def test_a_record_that_can_not_be_read_stops_nobody() -> None:
+    _, alice, _ = two()
+    alice.machine._memory.put_sync(b"x" * 16, b"no content")
+    alice.restart()
+    alice.connect()
+    take(alice, Forgotten(b"x" * 16, 200))
+    assert alice.machine._memory.syncs[b"x" * 16] == contents.encode(Forgotten(b"x" * 16, 200))
+
+
+def test_what_was_handed_over_counts_from_now_if_its_clock_was_far_ahead() -> None:
+    server, alice, bob = two()
+    alice.machine.block(bob.machine.account_id, LARGEST - 1)
+    alice.machine.set_setting("colour", "red", LARGEST - 1)
+    tablet = MemoryDevice(server, "alice", seed="tablet", beside=alice, linked=True)
+    tablet.connect()
+    contact = tablet.machine.contacts[bob.machine.account_id]
+    assert (contact.standing, contact.standing_at) == (Standing.BLOCKED, server.now)
+    later = MemoryDevice(server, "alice", seed="later", beside=alice)
+    later.connect()
+    later.machine.take_known(alice.machine.known(), server.now)
+    later.settle()
+    assert later.machine.settings == {"colour": "red"}
+    assert not heard(later, DeviceAhead)
 
 
 def test_there_is_room_for_so_many_that_are_not_known_yet() -> None:
@@ -293,7 +371,8 @@ def _begun(snapshot: bytes) -> list[Change]:
 
 def test_what_a_newer_program_put_into_a_snapshot_is_passed_over() -> None:
     newer = msgspec.msgpack.encode((1, 0x7F, "new"))
-    changes = _begun(_snapshot(items=[newer], complete=False, incarnation=b"i" * 16))
+    damaged = msgspec.msgpack.encode((1, 0x60, "no contact"))
+    changes = _begun(_snapshot(items=[newer, damaged], complete=False, incarnation=b"i" * 16))
     spaces = [change.namespace for change in changes if isinstance(change, PutRecord)]
     assert Namespace.SYNC not in spaces
     assert spaces.count(Namespace.SERVER) == 1
