@@ -48,6 +48,7 @@ EVENTS: list[ClientEvent] = [
     events.ProfileChanged(bytes(16)),
     events.ReadElsewhere(bytes(16), 5),
     events.SettingChanged("colour", "red"),
+    events.DeviceAhead(bytes(16)),
     events.DeviceLeftOut(bytes(16), bytes(16)),
     events.ServerRestored(),
     events.ServerMisbehaved("append", Code.SERVER_MISBEHAVED),
