@@ -441,14 +441,40 @@ def test_messages_of_the_wrong_kind() -> None:
         decode_message(bytes((0, 2, 0, 1)))
 
 
-def test_too_many_proposals(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(public_state, "MAX_PENDING_PROPOSALS", 1)
+@pytest.mark.parametrize(
+    ("bound", "value"),
+    [
+        ("MAX_PENDING_PROPOSALS", 1),
+        ("MAX_PENDING_SIZE", 300),
+        ("MAX_PENDING_PER_SENDER", 1),
+        ("MAX_PENDING_SIZE_PER_SENDER", 300),
+    ],
+)
+def test_too_many_proposals(monkeypatch: pytest.MonkeyPatch, bound: str, value: int) -> None:
+    monkeypatch.setattr(public_state, bound, value)
     ada, bea = group_of("ada", "bea")
     first = ada.group.propose_update(NOW)
     bea.group.process(first, NOW)
     bea.group.process(first, NOW)
     with pytest.raises(LimitError):
         ada.group.propose_update(NOW)
+
+
+def test_strangers_take_nobody_the_room_for_a_proposal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(public_state, "MAX_PENDING_PER_SENDER", 2)
+    ada, bea = group_of("ada", "bea")
+    context = ada.group.current.context
+    asks = [propose_to_join(context, Person(name).key_package()) for name in ("x", "y", "z")]
+    for ask in asks[:2]:
+        ada.group.process(ask, NOW)
+    with pytest.raises(LimitError):
+        ada.group.process(asks[2], NOW)
+    # The bounds hold over a restart as well.
+    ada.group = load_group(dump_group(ada.group), ada.policy)
+    with pytest.raises(LimitError):
+        ada.group.process(asks[2], NOW)
+    ada.group.process(bea.group.propose(Remove(LeafIndex(0)), NOW), NOW)
+    assert len(ada.group.proposals) == 3
 
 
 def test_fresh_nonces_for_a_key() -> None:

@@ -35,6 +35,7 @@ from parlour.mls.public.tree import extension as extension_module
 from parlour.mls.public.tree.draft import TreeDraft
 from parlour.mls.public.tree.extension import read_nodes
 from parlour.mls.public.tree.math import common_ancestor, is_ancestor, subtree_leaves
+from parlour.mls.public.tree.nodes import ParentNode
 from parlour.mls.public.tree.ratchet_tree import RatchetTree
 from parlour.mls.public.types import LeafIndex, ResumptionPskUsage, SenderType
 from tests.mls_forger import fresh_key, key_package, leaf_node
@@ -192,6 +193,20 @@ def test_trees_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(LimitError):
         draft.add_leaf(leaf_node(Person("cid")))
     assert bea.group.current.tree != object()
+
+
+@pytest.mark.parametrize(("position", "most"), [(1, 2), (3, 4), (5, 2)])
+def test_no_more_leaves_are_unmerged_than_stand_below(position: int, most: int) -> None:
+    """A tree is read before anything says who made it; it takes no more memory than a tree can."""
+    leaf = b"\x01\x01" + leaf_node(Person("ada")).encoded
+
+    def tree_with(node: ParentNode) -> bytes:
+        return encode_opaque(b"\x00" * position + b"\x01\x02" + node.encoded + leaf)
+
+    leaves = tuple(map(LeafIndex, range(most + 1)))
+    allowed = ParentNode(b"key", b"", leaves[:-1])
+    assert read_nodes(tree_with(allowed))[position] == allowed
+    malformed(lambda: read_nodes(tree_with(ParentNode(b"key", b"", leaves))), Code.DECODE_OVERSIZED)
 
 
 def test_a_draft_leaves_its_base_alone() -> None:

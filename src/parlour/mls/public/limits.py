@@ -27,8 +27,14 @@ MAX_HASH: Final = 255
 MAX_GROUP_ID: Final = 255
 # A commit can add as many members as there are leaves.
 MAX_PROPOSALS: Final = MAX_LEAVES
-# One per sender and kind would be enough; a member that floods is refused at this many.
+# Proposals that wait for a commit, in number and bytes: they live in memory, and in the record that
+# each message writes.
 MAX_PENDING_PROPOSALS: Final = 1 << 14
+MAX_PENDING_SIZE: Final = 1 << 25
+# Of one sender: a few would be enough, and who floods fills up no more than this. All who ask to be
+# added share one such quota, as anybody can be as many strangers as they like.
+MAX_PENDING_PER_SENDER: Final = 1 << 10
+MAX_PENDING_SIZE_PER_SENDER: Final = 1 << 20
 # PSKs of one commit: each costs four HMACs and a look-up.
 MAX_PSKS: Final = 64
 MAX_EXTERNAL_SENDERS: Final = 64

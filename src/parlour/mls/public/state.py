@@ -12,8 +12,13 @@ from parlour.errors import Code, LimitError
 from parlour.mls.public.commit import Commit, ProposalRef
 from parlour.mls.public.framing.content import Sender
 from parlour.mls.public.group_context import GroupContext
-from parlour.mls.public.limits import MAX_PENDING_PROPOSALS
-from parlour.mls.public.proposals import Proposal
+from parlour.mls.public.limits import (
+    MAX_PENDING_PER_SENDER,
+    MAX_PENDING_PROPOSALS,
+    MAX_PENDING_SIZE,
+    MAX_PENDING_SIZE_PER_SENDER,
+)
+from parlour.mls.public.proposals import Proposal, encode_proposal
 from parlour.mls.public.rules import Rule, RuleBroken
 from parlour.mls.public.suites import CipherSuite
 from parlour.mls.public.tree.ratchet_tree import RatchetTree
@@ -39,18 +44,42 @@ class SentProposal:
 
 
 class ProposalStore:
-    """The proposals of one epoch, by reference, in the order in which they came. Immutable."""
+    """The proposals of one epoch, by reference, in the order in which they came. Immutable.
 
-    __slots__ = ("_proposals",)
+    How many there are, and of how many bytes, is bounded for each sender and for all together: so
+    no sender takes from the others the room for theirs.
+    """
+
+    __slots__ = ("_loads", "_proposals")
 
     def __init__(self, proposals: dict[bytes, SentProposal] | None = None) -> None:
         self._proposals = proposals or {}
+        # How many, and of how many bytes: of each sender, and (None) of all.
+        self._loads: dict[Sender | None, tuple[int, int]] = {}
+        for sent in self._proposals.values():
+            self._count(sent)
 
     def with_(self, reference: bytes, sent: SentProposal) -> ProposalStore:
-        """This store and one more."""
-        if reference not in self._proposals and len(self._proposals) >= MAX_PENDING_PROPOSALS:
+        """This store and one more, if it came for the first time."""
+        if reference in self._proposals:
+            return self
+        store = ProposalStore()
+        store._proposals = {**self._proposals, reference: sent}
+        store._loads = self._loads.copy()
+        store._count(sent)
+        count, size = store._loads[None]
+        if count > MAX_PENDING_PROPOSALS or size > MAX_PENDING_SIZE:
             raise LimitError(Code.LIMIT_COUNT, "too many proposals in one epoch")
-        return ProposalStore({**self._proposals, reference: sent})
+        count, size = store._loads[sent.sender]
+        if count > MAX_PENDING_PER_SENDER or size > MAX_PENDING_SIZE_PER_SENDER:
+            raise LimitError(Code.LIMIT_COUNT, "too many proposals of one sender")
+        return store
+
+    def _count(self, sent: SentProposal) -> None:
+        size = len(encode_proposal(sent.proposal))
+        for who in (None, sent.sender):
+            known = self._loads.get(who, (0, 0))
+            self._loads[who] = (known[0] + 1, known[1] + size)
 
     def resolve(self, commit: Commit, committer: Sender) -> tuple[SentProposal, ...]:
         """The proposals that a commit covers, in its order."""

@@ -12,6 +12,7 @@ from parlour.mls.public.leaf_node import LeafNode
 from parlour.mls.public.limits import MAX_NODES
 from parlour.mls.public.rules import Rule, require
 from parlour.mls.public.suites import CipherSuite
+from parlour.mls.public.tree import math
 from parlour.mls.public.tree.nodes import Node, ParentNode
 from parlour.mls.public.tree.ratchet_tree import RatchetTree
 from parlour.mls.public.types import ExtensionType, NodeType
@@ -21,14 +22,19 @@ _LEAF = b"\x01" + NodeType.LEAF.to_bytes(1)
 _PARENT = b"\x01" + NodeType.PARENT.to_bytes(1)
 
 
-def _read_node(reader: Reader) -> Node:
+def _read_node(reader: Reader, position: int) -> Node:
     present = reader.uint8()
     if not present:
         return None
     kind = reader.uint8()
     if present != 1 or kind not in (NodeType.LEAF, NodeType.PARENT):
         raise DecodeError(Code.DECODE_MALFORMED, "optional<Node>")
-    return LeafNode.read(reader) if kind == NodeType.LEAF else ParentNode.read(reader)
+    if kind == NodeType.LEAF:
+        return LeafNode.read(reader)
+    # Each entry takes four bytes of a message and ten times that of memory: who made the tree is
+    # not verified yet, so there are no more than a tree of this size can have.
+    first, after_last = math.subtree_leaves(position)
+    return ParentNode.read(reader, after_last - first)
 
 
 def read_nodes(data: bytes) -> list[Node]:
@@ -40,7 +46,7 @@ def read_nodes(data: bytes) -> list[Node]:
     while not reader.at_end:
         if len(nodes) >= MAX_NODES:
             raise DecodeError(Code.DECODE_OVERSIZED, f"more than {MAX_NODES} nodes")
-        node = _read_node(reader)
+        node = _read_node(reader, len(nodes))
         # V1268 §12.4.3.3: "The leaves of the tree are stored in even-numbered entries in the array"
         is_leaf = len(nodes) % 2 == 0
         kind = LeafNode if is_leaf else ParentNode

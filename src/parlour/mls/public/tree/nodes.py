@@ -48,11 +48,11 @@ class ParentNode:
         object.__setattr__(self, "encoded", encoded)
 
     @classmethod
-    def read(cls, reader: Reader) -> Self:
-        """Decode one."""
+    def read(cls, reader: Reader, leaves_below: int = MAX_LEAVES) -> Self:
+        """Decode one; no more leaves can be unmerged than stand below it."""
         key = reader.opaque(MAX_KEY)
         parent_hash = reader.opaque(MAX_HASH)
-        unmerged = reader.uint32s(MAX_LEAVES)
+        unmerged = reader.uint32s(leaves_below)
         # V0701 §7.1: "The entries in the `unmerged_leaves` vector MUST be sorted in increasing
         # order."
         increasing = all(a < b for a, b in pairwise(unmerged))
