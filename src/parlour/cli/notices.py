@@ -18,7 +18,7 @@ _WORDS: Final[Mapping[NoticeKind, str]] = {
     NoticeKind.DEVICE_REMOVED: "A device was removed from your account",
 }
 _ALONE: Final[Mapping[NoticeKind, str]] = {
-    NoticeKind.RECOVERY_CHANGED: "Your account has another recovery key. The older paper is refused.",
+    NoticeKind.RECOVERY_CHANGED: "Your account has another recovery key: the older paper is void.",
     NoticeKind.APPROVAL_ON: "A new device needs the approval of an old one from now on.",
     NoticeKind.APPROVAL_OFF: "A new device needs no approval of an old one any more.",
 }
