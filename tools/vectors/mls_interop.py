@@ -162,7 +162,7 @@ def _end() -> dict[str, Any]:
     scenario = Scenario(four_clients(find_suite(7)), PRIVATE, tree_inside=True)
     scenario.commit(1, [])
     end = ReInit(b"parlour's next", 1, 1, NO_EXTENSIONS)
-    scenario.commit(0, [scenario.propose(2, end)])
+    scenario.commit(0, [scenario.propose(2, end)], reinit=True)
     return scenario.case()
 
 

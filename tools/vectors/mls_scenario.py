@@ -136,13 +136,16 @@ class Scenario:
         *own: Proposal,
         path: bool = True,
         pending: bool = True,
+        reinit: bool = False,
     ) -> None:
         """A commit of what was proposed (`pending`) and of one's own; everybody follows."""
         client = self.clients[who]
         made = client.group.commit(
             NOW,
             proposals=own,
-            options=CommitOptions(path=path, pending=pending, wire_format=self.wire_format),
+            options=CommitOptions(
+                path=path, pending=pending, wire_format=self.wire_format, reinit=reinit
+            ),
             random=client.random,
         )
         client.group.merge(made, NOW)

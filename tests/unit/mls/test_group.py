@@ -71,7 +71,8 @@ from parlour.mls.public.types import GREASE, LeafIndex, WireFormat
 from parlour.primitives.certificates import Certificate
 from parlour.primitives.signature import EcdsaP256PrivateKey
 from parlour.testing.mls import OPEN_POLICY, TRUST_EVERYONE
-from tests.mls_forger import refused
+from tests.mls_forger import key_package as forge_package
+from tests.mls_forger import leaf_node, refused
 from tests.mls_people import NOW, Person, check_agreement, group_of, merge_everywhere, refresh
 
 PRIVATE = CommitOptions(wire_format=WireFormat.PRIVATE_MESSAGE)
@@ -516,13 +517,15 @@ def test_the_store_of_keys() -> None:
 # --- Which proposals a commit takes ---
 
 
-def selected(ada: Person, *sent: tuple[int, Proposal]) -> list[Proposal]:
+def selected(ada: Person, *sent: tuple[int, Proposal], reinit: bool = False) -> list[Proposal]:
     items = [
         SentProposal(proposal, Sender.member(LeafIndex(leaf)), bytes((n,)))
         for n, (leaf, proposal) in enumerate(sent)
     ]
-    chosen = select_proposals(items, (), LeafIndex(0), ada.group.current.tree)
-    return [item.proposal for item in chosen]
+    chosen = select_proposals(items, (), LeafIndex(0), ada.group.current.tree, reinit=reinit)
+    assert len(chosen.proposals) + len(chosen.left_out) == len(items)
+    assert all(item.reason for item in chosen.left_out)
+    return [item.proposal for item in chosen.proposals]
 
 
 def test_conflicts_between_proposals() -> None:
@@ -533,8 +536,10 @@ def test_conflicts_between_proposals() -> None:
     change = GroupContextExtensions(Extensions())
     add = Add(Person("dan").key_package().key_package)
     again = Add(KeyPackageBundle.create(cid.identity, NOW).key_package)
-    assert selected(ada, (1, end)) == [end]
+    assert selected(ada, (1, end)) == []
     assert selected(ada, (1, end), (1, remove)) == [remove]
+    assert selected(ada, (1, end), (1, end), (1, remove), reinit=True) == [end]
+    assert selected(ada, (1, remove), reinit=True) == [remove]
     assert selected(ada, (1, remove), (2, remove), (1, Remove(LeafIndex(0)))) == [remove]
     assert selected(ada, (1, psk), (2, psk)) == [psk]
     assert selected(ada, (1, change), (2, change)) == [change]
@@ -542,34 +547,121 @@ def test_conflicts_between_proposals() -> None:
     assert selected(ada, (1, again)) == []
     assert selected(ada, (1, again), (1, Remove(LeafIndex(2)))) == [again, Remove(LeafIndex(2))]
     assert selected(ada, (1, ExternalInit(b"k"))) == []
-    assert selected(ada, (1, OtherProposal(77, b""))) == []
+    other = OtherProposal(77, b"")
+    assert selected(ada, (1, other), (2, other)) == [other, other]
     own = SentProposal(end, Sender.member(LeafIndex(0)))
     kept = SentProposal(remove, Sender.member(LeafIndex(1)), b"r")
-    assert select_proposals([kept], [own], LeafIndex(0), ada.group.current.tree) == (own,)
+    chosen = select_proposals([kept], [own], LeafIndex(0), ada.group.current.tree)
+    assert chosen.proposals == (own,)
+    assert [item.sent for item in chosen.left_out] == [kept]
 
 
 def test_nobody_stops_all_commits_by_a_proposal() -> None:
-    ada, bea, cid = people = group_of("ada", "bea", "cid")
+    ada, bea, cid, fay = people = group_of("ada", "bea", "cid", "fay")
     bea.psks.add_external(b"mine", ExternalPsk(b"k" * 32))
     psk = PreSharedKey(PreSharedKeyId(ExternalPskId(b"mine"), b"n" * 32))
     unknown = GroupContextExtensions(Extensions.of([Extension(0xF0F0, b"nobody has it")]))
+    victim = fay.group.current.own_leaf.encryption_key
+    twin = Person("dan")
+    same_key = Add(forge_package(twin, leaf_node(twin, encryption_key=victim)))
+    brief = KeyPackageBundle.create(Person("eve").identity, NOW, lifetime=60).key_package
     for sender, message in (
         (bea, bea.group.propose(psk, NOW)),
         (cid, cid.group.propose_update(NOW)),
         (bea, bea.group.propose(unknown, NOW)),
+        (bea, bea.group.propose(same_key, NOW)),
+        (bea, bea.group.propose(Add(brief), NOW)),
+        (bea, bea.group.propose(OtherProposal(77, b""), NOW)),
+        (bea, bea.group.propose(ReInit(b"next", 1, 1, Extensions()), NOW)),
     ):
         for person in people:
             if person is not sender:
                 person.group.process(message, NOW)
-    pending = ada.group.commit(NOW, removes=[bea.group.own_leaf])
+    with pytest.raises(RuleBroken):
+        ada.group.encrypt(b"a commit is due")
+    later = NOW + 120
+    pending = ada.group.commit(later, removes=[bea.group.own_leaf])
     kinds = [type(sent.proposal).__name__ for sent in pending.changes.proposals]
     assert sorted(kinds) == ["Remove", "Update"]
-    merge_everywhere(ada, pending, [cid])
-    check_agreement([ada, cid])
+    reasons = {type(left.sent.proposal).__name__: left.reason for left in pending.left_out}
+    assert Rule.COMMIT_PSKS_KNOWN.value in reasons["PreSharedKey"]
+    assert Rule.LEAF_GROUP_EXTENSIONS.value in reasons["GroupContextExtensions"]
+    assert Rule.PROPOSAL_SUPPORTED.value in reasons["OtherProposal"]
+    assert reasons["ReInit"] == "nobody asked to end the group"
+    adds = [left.reason for left in pending.left_out if isinstance(left.sent.proposal, Add)]
+    assert any(Rule.ENCRYPTION_KEY_UNIQUE.value in reason for reason in adds)
+    assert any(Rule.LEAF_LIFETIME.value in reason for reason in adds)
+    merge_everywhere(ada, pending, [cid, fay])
+    check_agreement([ada, cid, fay])
     # What we ask for ourselves is not dropped in silence.
     for proposals in ([psk], [unknown]):
         with pytest.raises(RuleBroken):
             ada.group.commit(NOW, proposals=proposals)
+
+
+def test_what_we_ask_for_comes_before_what_others_proposed() -> None:
+    ada, bea = group_of("ada", "bea")
+    cid = Person("cid")
+    older, newer = cid.key_package(), cid.key_package()
+    mine = GroupContextExtensions(Extensions.of([Extension(1, b"mine")]))
+    theirs = GroupContextExtensions(Extensions.of([Extension(1, b"theirs")]))
+    for proposal in (Add(older.key_package), theirs, Remove(ada.group.own_leaf)):
+        ada.group.process(bea.group.propose(proposal, NOW), NOW)
+    pending = ada.group.commit(NOW, adds=[newer.key_package], proposals=[mine])
+    assert pending.changes.extensions == mine.extensions
+    assert [left.sent.proposal for left in pending.left_out] == [
+        Add(older.key_package),
+        theirs,
+        Remove(ada.group.own_leaf),
+    ]
+    merge_everywhere(ada, pending, [bea])
+    cid.join(pending.welcome, newer)
+    check_agreement([ada, bea, cid])
+
+
+def test_an_add_that_is_valid_because_somebody_else_wants_the_old_leaf_gone() -> None:
+    ada, bea, cid = group_of("ada", "bea", "cid")
+    unknown = GroupContextExtensions(Extensions.of([Extension(0xF0F0, b"nobody has it")]))
+    for proposal in (unknown, Remove(cid.group.own_leaf)):
+        message = bea.group.propose(proposal, NOW)
+        for person in (ada, cid):
+            person.group.process(message, NOW)
+    bundle = cid.key_package()
+    pending = ada.group.commit(NOW, adds=[bundle.key_package])
+    assert [left.sent.proposal for left in pending.left_out] == [unknown]
+    merge_everywhere(ada, pending, [bea, cid])
+    cid.join(pending.welcome, bundle)
+    check_agreement([ada, bea, cid])
+
+
+def test_the_application_rejects_single_proposals() -> None:
+    ada, bea, cid = group_of("ada", "bea", "cid")
+    for proposal in (Remove(cid.group.own_leaf), Add(Person("dan").key_package().key_package)):
+        message = bea.group.propose(proposal, NOW)
+        for person in (ada, cid):
+            person.group.process(message, NOW)
+    unwanted = [sent for sent in ada.group.proposals if isinstance(sent.proposal, Remove)]
+    references = frozenset(sent.reference or b"" for sent in unwanted)
+    pending = ada.group.commit(NOW, options=CommitOptions(unwanted=references))
+    assert [left.sent for left in pending.left_out] == unwanted
+    assert len(pending.changes.added) == 1
+    merge_everywhere(ada, pending, [bea, cid])
+    check_agreement([ada, bea, cid])
+    pending = ada.group.commit(NOW, options=CommitOptions(pending=False))
+    assert pending.left_out == ()
+
+
+def test_a_group_ends_only_when_somebody_wants_it_to() -> None:
+    ada, bea = group_of("ada", "bea")
+    ada.group.process(bea.group.propose(ReInit(b"next", 1, 1, Extensions()), NOW), NOW)
+    assert ada.group.commit(NOW).changes.reinit is None
+    ada.group.clear_pending()
+    with pytest.raises(RuleBroken) as caught:
+        ada.group.commit(NOW, removes=[bea.group.own_leaf], options=CommitOptions(reinit=True))
+    assert caught.value.rule is Rule.REINIT_ALONE
+    merge_everywhere(ada, ada.group.commit(NOW, options=CommitOptions(reinit=True)), [bea])
+    assert not ada.group.is_active
+    assert not bea.group.is_active
 
 
 def test_the_latest_update_of_a_member_counts() -> None:
@@ -620,6 +712,11 @@ def test_what_does_not_continue_a_group() -> None:
     merge_everywhere(ada, ada.group.commit(NOW, proposals=[end]), [bea])
     with pytest.raises(UsageError):
         reinit_group(ada.group, ada.identity, [package], NOW)
+    newer = replace(end, version=2)
+    ada.group.member.reinit = newer
+    with pytest.raises(UsageError):
+        reinit_group(ada.group, replace(ada.identity, suite=find_suite(3)), [package], NOW)
+    ada.group.member.reinit = end
     chacha = replace(ada.identity, suite=find_suite(3))
     with pytest.raises(UsageError):
         reinit_group(ada.group, chacha, [], NOW)
@@ -681,17 +778,18 @@ def test_a_policy_has_to_say_who_is_who_and_opens_no_door_unasked() -> None:
     closed = Policy(TRUST_EVERYONE)
     ada, _ = group_of("ada", "bea")
     ada.group.member.policy = closed
-    stranger = Person("cid")
+    stranger, other_bea = Person("cid"), Person("cid")
+    other_bea.identity = replace(stranger.identity, credential=BasicCredential(b"bea"))
     ask = propose_to_join(ada.group.current.context, stranger.key_package())
     info = ada.group.group_info()
     for rule, message in (
         (Rule.EXTERNAL_PROPOSAL_AUTHORIZED, ask),
         (Rule.EXTERNAL_COMMIT_ALLOWED, external_commit(info, stranger)),
-        (Rule.EXTERNAL_COMMIT_ALLOWED, external_commit(info, Person("bea"), LeafIndex(1))),
+        (Rule.EXTERNAL_COMMIT_ALLOWED, external_commit(info, other_bea, LeafIndex(1))),
     ):
         refused(ada.group, rule, message)
     ada.group.member.policy = replace(closed, external_commits=True)
-    again = external_commit(info, Person("bea"), LeafIndex(1))
+    again = external_commit(info, other_bea, LeafIndex(1))
     refused(ada.group, Rule.EXTERNAL_COMMIT_REMOVE, again)
     assert [index for index, _ in after(ada.group.commit(NOW)).tree.members()] == [0, 1]
 

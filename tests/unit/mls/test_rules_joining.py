@@ -292,6 +292,7 @@ def test_v1102_a_new_beginning_that_nobody_agreed_to() -> None:
     for reinit in (
         None,
         replace(origin.reinit, group_id=b"else"),
+        replace(origin.reinit, version=0x7777),
         replace(origin.reinit, cipher_suite=3),
         replace(origin.reinit, extensions=Extensions.of([unknown_extension()])),
     ):

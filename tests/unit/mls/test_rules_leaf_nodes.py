@@ -8,8 +8,12 @@ from typing import Any
 import pytest
 
 from parlour.codec import Reader
+from parlour.errors import UsageError
 from parlour.mls import (
     BasicCredential,
+    CommitOptions,
+    ExternalJoin,
+    Group,
     KeyPackageBundle,
     Policy,
     Rule,
@@ -29,7 +33,7 @@ from parlour.mls.public.leaf_node import LeafNode, Lifetime
 from parlour.mls.public.policy import LifetimeCheck
 from parlour.mls.public.proposals import Add, GroupContextExtensions, Update
 from parlour.mls.public.tree.extension import encode_tree, read_tree
-from parlour.mls.public.tree.nodes import ParentNode
+from parlour.mls.public.tree.nodes import Node, ParentNode
 from parlour.mls.public.tree.parent_hash import parent_hash
 from parlour.mls.public.tree.ratchet_tree import RatchetTree
 from parlour.mls.public.types import ExtensionType, LeafIndex, LeafNodeSource, NodeIndex
@@ -101,6 +105,81 @@ def test_v0503_an_update_under_another_name() -> None:
     ada, bea, _ = people()
     leaf = leaf_node(bea, LeafNodeSource.UPDATE, credential=BasicCredential(b"eve"))
     refused(ada.group, Rule.CREDENTIAL_SUCCESSOR, message(bea, Update(leaf)))
+
+
+class Pins(TrustEveryone):
+    """An application that remembers the first key that it saw of everybody."""
+
+    def __init__(self) -> None:
+        self.pinned: dict[bytes, bytes] = {}
+
+    def accepts(self, credential: Credential, signature_key: bytes) -> bool:
+        return self.pinned.setdefault(self.identity(credential), signature_key) == signature_key
+
+
+def test_v0705_nobody_is_remembered_by_a_leaf_that_nobody_signed() -> None:
+    ada, bea, cid = people()
+    eve, pins = Person("eve"), Pins()
+    bea.group.member.policy = replace(OPEN_POLICY, credentials=pins)
+    forged = leaf_node(cid, signature_key=eve.identity.signer.public_key.to_bytes())
+    refuses_leaf(Rule.LEAF_SIGNATURE, forged, ada, bea, cid)
+    nodes: list[Node] = [leaf_node(ada), None, forged]
+    tree = RatchetTree.of_nodes(ada.suite, nodes)
+    refuses_tree(Rule.LEAF_SIGNATURE, tree, replace(OPEN_POLICY, credentials=pins))
+    assert pins.pinned == {}
+    bea.group.process(encode_message(message(ada, Add(key_package(cid)))), NOW)
+    assert list(pins.pinned.values()) == [cid.identity.signer.public_key.to_bytes()]
+
+
+# --- Our own ---
+
+
+def test_what_others_would_refuse_is_not_made() -> None:
+    """A commit that we alone would follow, or a group that nobody could join."""
+    ada, bea = Person("ada"), Person("bea")
+    needed = RequiredCapabilities(credential_types=(1, 2))
+    required = Extension(ExtensionType.REQUIRED_CAPABILITIES, needed.encode())
+    ada.create(extensions=Extensions.of([required]))
+    bundle = bea.key_package()
+    pending = ada.group.commit(NOW, adds=[bundle.key_package])
+    merge_everywhere(ada, pending, [])
+    bea.join(pending.welcome, bundle)
+    poor = replace(ada.identity, capabilities=Capabilities(credentials=(1,)))
+    renamed = replace(ada.identity, credential=BasicCredential(b"eve"))
+    join = ExternalJoin(OPEN_POLICY)
+    before = dump_group(ada.group)
+    for identity, rule in (
+        (poor, Rule.LEAF_REQUIRED_CAPABILITIES),
+        (renamed, Rule.CREDENTIAL_SUCCESSOR),
+    ):
+        with pytest.raises(RuleBroken) as caught:
+            ada.group.commit(NOW, options=CommitOptions(identity=identity))
+        assert caught.value.rule is rule
+    poor = replace(Person("cid").identity, capabilities=poor.capabilities)
+    with pytest.raises(RuleBroken) as caught:
+        Group.join_external(ada.group.group_info(), poor, NOW, join)
+    assert caught.value.rule is Rule.LEAF_REQUIRED_CAPABILITIES
+    other = Person("ada", find_suite(3)).identity
+    for make in (
+        lambda: ada.group.commit(NOW, options=CommitOptions(identity=other)),
+        lambda: ada.group.propose_update(NOW, other),
+        lambda: Group.join_external(ada.group.group_info(), other, NOW, join),
+        lambda: ada.create(b"g" * 256),
+    ):
+        with pytest.raises(UsageError):
+            make()
+    assert dump_group(ada.group) == before
+    for extension, rule in (
+        (unknown_extension(), Rule.LEAF_GROUP_EXTENSIONS),
+        (
+            Extension(required.extension_type, RequiredCapabilities((77,)).encode()),
+            Rule.LEAF_REQUIRED_CAPABILITIES,
+        ),
+    ):
+        with pytest.raises(RuleBroken) as caught:
+            bea.create(extensions=Extensions.of([extension]))
+        assert caught.value.rule is rule
+    assert Person("cid").create(b"g" * 255).members
 
 
 # --- Contents ---

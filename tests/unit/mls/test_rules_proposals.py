@@ -6,15 +6,17 @@ from dataclasses import replace
 
 import pytest
 
-from parlour.errors import Code
+from parlour.errors import Code, LimitError
 from parlour.mls import BasicCredential, ExternalJoin, ExternalPsk, Group, Rule, RuleBroken
 from parlour.mls.private.storage import dump_group
 from parlour.mls.public.capabilities import Capabilities, RequiredCapabilities
 from parlour.mls.public.changes import make_validator
 from parlour.mls.public.commit import Commit, ProposalRef, UpdatePath
+from parlour.mls.public.credentials import Credential
 from parlour.mls.public.extensions import Extension, Extensions
 from parlour.mls.public.framing.content import NEW_MEMBER_COMMIT
 from parlour.mls.public.framing.messages import PublicMessage, decode_message, encode_message
+from parlour.mls.public.limits import MAX_PSKS
 from parlour.mls.public.proposals import (
     Add,
     ExternalInit,
@@ -29,13 +31,14 @@ from parlour.mls.public.proposals import (
 from parlour.mls.public.psk_id import ExternalPskId, PreSharedKeyId, ResumptionPskId
 from parlour.mls.public.state import SentProposal
 from parlour.mls.public.types import (
+    GREASE,
     ExtensionType,
     LeafIndex,
     LeafNodeSource,
     ResumptionPskUsage,
 )
 from parlour.mls.public.validation.proposals import check_proposal
-from parlour.testing.mls import OPEN_POLICY
+from parlour.testing.mls import OPEN_POLICY, TrustEveryone
 from tests.mls_forger import (
     commit,
     fresh_key,
@@ -47,7 +50,7 @@ from tests.mls_forger import (
     resign,
     update_path,
 )
-from tests.mls_people import NOW, Person, group_of, merge_everywhere
+from tests.mls_people import NOW, Person, check_agreement, group_of, merge_everywhere
 
 NONCE = b"n" * 32
 
@@ -108,6 +111,24 @@ def test_v1202_v1203_keys_of_a_beginning(rule: Rule, usage: ResumptionPskUsage) 
 
 def test_v1204_a_return_to_an_older_version() -> None:
     refuses(Rule.REINIT_VERSION, reinit(version=0))
+
+
+def test_v1107_an_end_after_which_nothing_can_begin() -> None:
+    for version, suite in ((0x7777, 1), (1, 0x9999), (1, GREASE[0])):
+        ada, bea = people()
+        end = ReInit(b"next", version, suite, Extensions())
+        refused(bea.group, Rule.REINIT_SUPPORTED, commit(ada, end, path=update_path(ada)))
+        refused(bea.group, Rule.REINIT_SUPPORTED, message(ada, end))
+        with pytest.raises(RuleBroken) as caught:
+            ada.group.propose(end, NOW)
+        assert caught.value.rule is Rule.REINIT_SUPPORTED
+        with pytest.raises(RuleBroken) as caught:
+            ada.group.commit(NOW, proposals=[end])
+        assert caught.value.rule is Rule.REINIT_SUPPORTED
+    # Clients that fill their lists carelessly can be let through.
+    careless = replace(OPEN_POLICY, listed_suites=False)
+    bea.group.member.policy = careless
+    bea.group.process(encode_message(message(ada, end)), NOW)
 
 
 def test_v1220_an_update_from_outside() -> None:
@@ -199,6 +220,49 @@ def test_v1215_a_proposal_that_not_all_understand() -> None:
     refuses(Rule.PROPOSAL_SUPPORTED, OtherProposal(77, b"?"))
 
 
+def test_v1215_who_comes_or_goes_need_not_understand_it() -> None:
+    people = [Person(name) for name in ("ada", "bea", "cid")]
+    ada, bea, cid = people
+    for person in (ada, bea):
+        person.identity = replace(person.identity, capabilities=Capabilities(proposals=(77,)))
+    ada.create()
+    bundles = [person.key_package() for person in (bea, cid)]
+    pending = ada.group.commit(NOW, adds=[bundle.key_package for bundle in bundles])
+    ada.group.merge(pending, NOW)
+    for person, bundle in zip((bea, cid), bundles, strict=True):
+        person.join(pending.welcome, bundle)
+    news, dan = OtherProposal(77, b"?"), Person("dan")
+    with pytest.raises(RuleBroken) as caught:
+        ada.group.commit(NOW, proposals=[news])
+    assert caught.value.rule is Rule.PROPOSAL_SUPPORTED
+    bundle = dan.key_package()
+    pending = ada.group.commit(
+        NOW, proposals=[news], removes=[cid.group.own_leaf], adds=[bundle.key_package]
+    )
+    merge_everywhere(ada, pending, [bea, cid])
+    dan.join(pending.welcome, bundle)
+    assert not cid.group.is_active
+    check_agreement([ada, bea, dan])
+
+
+def test_more_keys_than_a_joiner_would_read() -> None:
+    ada, bea, cid = (*people(), Person("cid"))
+    for person in (ada, bea, cid):
+        person.psks.add_external(b"id", ExternalPsk(b"k"))
+    keys = [psk(ExternalPskId(b"id"), n.to_bytes(32)) for n in range(MAX_PSKS + 1)]
+    with pytest.raises(LimitError):
+        ada.group.commit(NOW, proposals=keys)
+    before = dump_group(bea.group)
+    with pytest.raises(LimitError):
+        bea.group.process(encode_message(commit(ada, *keys)), NOW)
+    assert dump_group(bea.group) == before
+    bundle = cid.key_package()
+    pending = ada.group.commit(NOW, proposals=keys[1:], adds=[bundle.key_package])
+    merge_everywhere(ada, pending, [bea])
+    cid.join(pending.welcome, bundle)
+    check_agreement([ada, bea, cid])
+
+
 def test_v1221_a_proposal_that_nobody_sent() -> None:
     ada, bea = people()
     broken = message(ada, Commit((ProposalRef(b"r" * 32),), update_path(ada)))
@@ -271,14 +335,29 @@ def joining_as(name: str, ada: Person) -> tuple[Person, bytes]:
 def test_v1218_a_joiner_who_removes_somebody_else() -> None:
     ada, bea = people()
     cid = Person("cid")
+    with pytest.raises(RuleBroken) as caught:
+        Group.join_external(
+            ada.group.group_info(),
+            cid.identity,
+            NOW,
+            ExternalJoin(OPEN_POLICY, resync=LeafIndex(0)),
+        )
+    assert caught.value.rule is Rule.EXTERNAL_COMMIT_SUCCESSOR
     data = join_over(ada, cid, LeafIndex(0))
     refused(bea.group, Rule.EXTERNAL_COMMIT_SUCCESSOR, data)
     _, data = joining_as("ada", ada)
     bea.group.process(data, NOW)
 
 
+class Careless(TrustEveryone):
+    """A joiner who takes itself for anybody."""
+
+    def succeeds(self, old: Credential, new: Credential) -> bool:
+        return True
+
+
 def join_over(ada: Person, cid: Person, leaf: LeafIndex) -> bytes:
-    join = ExternalJoin(OPEN_POLICY, resync=leaf)
+    join = ExternalJoin(replace(OPEN_POLICY, credentials=Careless()), resync=leaf)
     info = ada.group.group_info()
     return Group.join_external(info, cid.identity, NOW, join, random=cid.random).commit
 

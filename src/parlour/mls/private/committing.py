@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from parlour.errors import LimitError, ParlourError, PeerError
 from parlour.mls.private.epoch import Epoch
 from parlour.mls.private.identity import Identity
 from parlour.mls.private.key_schedule import (
@@ -54,6 +55,7 @@ from parlour.mls.public.leaf_node import LeafNode
 from parlour.mls.public.policy import Policy
 from parlour.mls.public.psk_id import PreSharedKeyId
 from parlour.mls.public.rules import Rule, RuleBroken
+from parlour.mls.public.staging import check_path_leaf
 from parlour.mls.public.state import PublicState, SentProposal
 from parlour.mls.public.suites import CipherSuite
 from parlour.mls.public.transcript import confirmed_transcript_hash, interim_transcript_hash
@@ -68,7 +70,8 @@ from parlour.mls.public.types import (
     ResumptionPskUsage,
     WireFormat,
 )
-from parlour.mls.public.validation.signatures import Run, verify_signatures
+from parlour.mls.public.validation.leaf_nodes import LeafValidator
+from parlour.mls.public.validation.signatures import Run
 from parlour.primitives.hpke import HpkePrivateKey
 from parlour.primitives.random import Random, system_random
 from parlour.primitives.signature import SignaturePrivateKey
@@ -80,8 +83,9 @@ class CommitOptions:
 
     `path` refreshes our keys, so that a commit heals us whatever it covers; without it a commit of
     nothing but Adds and pre-shared keys is smaller, and what requires a path has one all the same.
-    `identity` may bring a new signature key, credential or capabilities; `pending` covers what
-    others proposed; `wire_format` says who
+    `identity` may bring a new signature key, credential or capabilities. `pending` covers what
+    others proposed, but for the references in `unwanted`; what somebody proposed to end the group
+    (ReInit) is covered, alone, only if `reinit` says so. `wire_format` says who
     can read the commit. `ratchet_tree` and `external_pub` go into the GroupInfo of the Welcome.
     `link` is for the first commit of a group that continues another.
     """
@@ -89,6 +93,8 @@ class CommitOptions:
     path: bool = True
     identity: Identity | None = None
     pending: bool = True
+    unwanted: frozenset[bytes] = frozenset()
+    reinit: bool = False
     wire_format: WireFormat = WireFormat.PUBLIC_MESSAGE
     authenticated_data: bytes = b""
     ratchet_tree: bool = True
@@ -199,27 +205,35 @@ def make_commit(
     psk_secret = find_psks(state.suite, psks, changes.psks)
     path = None
     if options.path or changes.path_required or options.identity is not None:
-        path, tree = _make_path(committer, draft, changes, setting.random)
+        path, tree = _make_path(committer, draft, changes, validator, setting.random)
     else:
         tree = draft.freeze()
     check_support(tree.index.support, changes, validator)
-    verify_signatures(validator.signatures, setting.run)
+    validator.finish(setting.run)
     return _finish(committer, tree, changes, path, psk_secret, options)
 
 
-def is_valid_list(
-    epoch: Epoch, policy: Policy, psks: PskStore, proposals: tuple[SentProposal, ...], now: int
-) -> bool:
-    """Whether a commit can cover these proposals; signatures are not looked at."""
+def find_fault(
+    epoch: Epoch,
+    policy: Policy,
+    psks: PskStore,
+    proposals: tuple[SentProposal, ...],
+    options: CommitOptions,
+    now: int,
+) -> ParlourError | None:
+    """Why no commit can cover these proposals together; None if one can."""
     state = epoch.public
     validator = make_validator(state, policy, now, proposals, sending=True)
     try:
-        draft, changes = apply_proposals(state, validator, epoch.leaf_index, proposals)
+        draft, changes = apply_proposals(
+            state, validator, epoch.leaf_index, proposals, link=options.link
+        )
         find_psks(state.suite, psks, changes.psks)
         check_support(draft.freeze().index.support, changes, validator)
-    except RuleBroken:
-        return False
-    return True
+        validator.finish()
+    except (PeerError, LimitError) as error:
+        return error
+    return None
 
 
 def make_external_commit(
@@ -240,17 +254,23 @@ def make_external_commit(
     )
     psk_secret = find_psks(state.suite, psks, changes.psks)
     options = CommitOptions(authenticated_data=authenticated_data)
-    path, tree = _make_path(committer, draft, changes, setting.random)
+    path, tree = _make_path(committer, draft, changes, validator, setting.random)
     check_support(tree.index.support, changes, validator)
+    validator.finish(setting.run)
     return _finish(committer, tree, changes, path, psk_secret, options)
 
 
 def _make_path(
-    committer: Committer, draft: TreeDraft, changes: Changes, random: Random
+    committer: Committer,
+    draft: TreeDraft,
+    changes: Changes,
+    validator: LeafValidator,
+    random: Random,
 ) -> tuple[NewPath, RatchetTree]:
     """Fresh keys from the leaf to the root, sealed for everybody beside the path (§7.5)."""
     suite, context = committer.state.suite, committer.state.group_context
     leaf_index, identity = committer.leaf_index, committer.identity
+    identity.check_suite(suite)
     steps = tuple(draft.filtered_direct_path(leaf_index))
     leaf_key = suite.hpke.kem.generate_key_pair(random)
     first = PathSecret(random(suite.hash_size))
@@ -261,6 +281,8 @@ def _make_path(
         leaf_key.public_key.to_bytes(), LeafNodeSource.COMMIT, parent_hash=parent_hash
     )
     leaf_node = LeafNode.sign(suite, identity.signer, content, context.group_id, leaf_index)
+    # Others refuse what we do not check ourselves, and we alone would follow our commit.
+    check_path_leaf(committer.state, validator, changes, leaf_node, leaf_index)
     draft.set_node(2 * leaf_index, leaf_node)
     tree = draft.freeze()
     provisional = context.next(tree.tree_hash(), changes.extensions)

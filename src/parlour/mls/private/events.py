@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 from parlour.mls.private.epoch import NextEpoch
 from parlour.mls.private.processing import StagedCommit
+from parlour.mls.private.selection import LeftOut
 from parlour.mls.public.changes import Changes
 from parlour.mls.public.framing.content import Sender
 from parlour.mls.public.leaf_node import LeafNode
@@ -41,13 +42,15 @@ class PendingCommit:
 
     `commit` and `welcome` are MLSMessages; the Welcome is for the new members, once
     the commit has won (§14: "the Welcome message corresponding to a Commit MUST NOT be delivered
-    to a new joiner until it's clear that the Commit has been accepted").
+    to a new joiner until it's clear that the Commit has been accepted"). `left_out` is what others
+    proposed and the commit does not cover; records of groups do not keep it.
     """
 
     commit: bytes = field(repr=False)
     welcome: bytes | None = field(repr=False)
     changes: Changes = field(repr=False)
     next: NextEpoch = field(repr=False)
+    left_out: tuple[LeftOut, ...] = field(default=(), repr=False)
 
 
 Received: TypeAlias = ApplicationMessage | ReceivedProposal | StagedCommit | PendingCommit

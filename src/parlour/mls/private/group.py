@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Self
 
-from parlour.errors import Code, DecodeError, UsageError
+from parlour.errors import Code, DecodeError, LimitError, PeerError, UsageError
 from parlour.mls.private.committing import (
     DEFAULT_OPTIONS,
     CommitOptions,
     NewCommit,
     Setting,
-    is_valid_list,
+    find_fault,
     make_commit,
 )
 from parlour.mls.private.epoch import Epoch, NextEpoch, first_epoch
@@ -27,9 +27,10 @@ from parlour.mls.private.processing import StagedCommit
 from parlour.mls.private.psk import PskStore
 from parlour.mls.private.receiving import receive_application, receive_message
 from parlour.mls.private.secrets import EpochAuthenticator
-from parlour.mls.private.selection import select_proposals, without_spoilers
+from parlour.mls.private.selection import select_proposals
 from parlour.mls.private.sending import make_update, protect, send_application, send_proposal
 from parlour.mls.private.welcoming import make_welcome, open_welcome
+from parlour.mls.public.changes import make_validator
 from parlour.mls.public.extensions import NO_EXTENSIONS, Extensions
 from parlour.mls.public.framing.content import Sender
 from parlour.mls.public.framing.messages import (
@@ -44,12 +45,14 @@ from parlour.mls.public.group_context import GroupContext
 from parlour.mls.public.group_info import GroupInfo
 from parlour.mls.public.key_package import KeyPackage
 from parlour.mls.public.leaf_node import LeafNode
+from parlour.mls.public.limits import MAX_GROUP_ID
 from parlour.mls.public.policy import Policy
 from parlour.mls.public.proposals import Add, Proposal, Remove
-from parlour.mls.public.rules import RuleBroken
 from parlour.mls.public.state import SentProposal
 from parlour.mls.public.types import ContentType, LeafIndex, WireFormat
+from parlour.mls.public.validation.proposals import check_group_extensions
 from parlour.mls.public.validation.signatures import Run
+from parlour.mls.public.validation.tree import check_tree
 from parlour.mls.public.welcome import Welcome
 from parlour.primitives.random import Random, system_random
 
@@ -91,8 +94,13 @@ class Group:
         psks: PskStore | None = None,
         random: Random = system_random,
     ) -> Self:
-        """A group of its creator alone (§11)."""
+        """A group of its creator alone (§11), which has to be valid as any other."""
+        if len(group_id) > MAX_GROUP_ID:
+            raise UsageError(Code.USAGE_INVALID, f"a group_id of more than {MAX_GROUP_ID} bytes")
         epoch, tree = first_epoch(identity, group_id, extensions, now, random)
+        validator = make_validator(epoch.public, policy, now, sending=True)
+        check_group_extensions(validator, extensions)
+        check_tree(epoch.tree, validator)
         return cls(Member(epoch, tree, policy, psks or PskStore()))
 
     @classmethod
@@ -245,7 +253,7 @@ class Group:
         return receive_message(self._member, body, now, run)
 
     def process(self, message: bytes | MessageBody, now: int, run: Run = map) -> Received:
-        """`receive`, and `merge` if it is a commit."""
+        """`receive`, and `merge` if it is a commit: for who has no say in what others commit."""
         received = self.receive(message, now, run)
         if isinstance(received, StagedCommit | PendingCommit):
             self.merge(received, now)
@@ -300,14 +308,16 @@ class Group:
     ) -> PendingCommit:
         """Commit changes of our own, and what others proposed, as far as a commit can cover it.
 
-        The group stays as it is until the result is merged.
+        Without arguments it refreshes our keys, and whatever others proposed goes with it: look at
+        `proposals` first, and at `left_out` of the result. What we ask for ourselves is covered or
+        raises. The group stays as it is until the result is merged.
         """
         member = self._member
         member.check_active()
         if member.pending is not None:
             raise UsageError(Code.USAGE_STATE, "a commit is pending; merge or clear it first")
         sender = Sender.member(self.own_leaf)
-        selected = select_proposals(
+        chosen = select_proposals(
             member.proposals if options.pending else (),
             [
                 SentProposal(proposal, sender)
@@ -315,22 +325,22 @@ class Group:
             ],
             self.own_leaf,
             self.current.tree,
+            reinit=options.reinit,
+            unwanted=options.unwanted,
         )
         setting = Setting(now, random, run)
         base = (self.current, member.policy, member.psks)
         try:
-            new = make_commit(*base, selected, options, setting)
-        except RuleBroken:
-            fewer = without_spoilers(selected, lambda some: is_valid_list(*base, some, now))
-            if fewer == selected:
-                raise
-            new = make_commit(*base, fewer, options, setting)
+            new = make_commit(*base, chosen.proposals, options, setting)
+        except (PeerError, LimitError):
+            chosen = chosen.without_spoilers(lambda some: find_fault(*base, some, options, now))
+            new = make_commit(*base, chosen.proposals, options, setting)
         welcome = None
         if new.changes.added:
             welcome = encode_message(_welcome(new, options, random))
         commit = protect(member, new.authenticated, 0, random)
         after = NextEpoch(new.epoch, new.secret_tree)
-        member.pending = PendingCommit(commit, welcome, new.changes, after)
+        member.pending = PendingCommit(commit, welcome, new.changes, after, chosen.left_out)
         return member.pending
 
     def merge(self, staged: StagedCommit | PendingCommit, now: int) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Self
 
 from parlour.codec import Reader, Writer, decode
-from parlour.errors import Code, DecodeError
+from parlour.errors import Code, DecodeError, UsageError
 from parlour.mls.private.limits import BACKDATE
 from parlour.mls.public.capabilities import Capabilities
 from parlour.mls.public.credentials import Credential
@@ -59,6 +59,11 @@ class Identity:
         if grease:
             capabilities = capabilities.with_grease(random)
         return cls(credential, suite.signing_key_type.generate(random), suite, capabilities)
+
+    def check_suite(self, suite: CipherSuite) -> None:
+        """That this is an identity for groups of that suite."""
+        if self.suite.id != suite.id:
+            raise UsageError(Code.USAGE_INVALID, "an identity of another suite than the group's")
 
     def with_signer(self, signer: SignaturePrivateKey) -> Identity:
         """The same client under another signature key."""

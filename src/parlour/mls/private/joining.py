@@ -24,7 +24,7 @@ from parlour.mls.public.rules import Rule, RuleBroken, require
 from parlour.mls.public.state import PublicState
 from parlour.mls.public.tree import math
 from parlour.mls.public.tree.ratchet_tree import RatchetTree
-from parlour.mls.public.types import LeafIndex, NodeIndex, ResumptionPskUsage
+from parlour.mls.public.types import MLS10, LeafIndex, NodeIndex, ResumptionPskUsage
 from parlour.mls.public.validation.signatures import Run
 from parlour.primitives.hpke import HpkePrivateKey
 
@@ -128,8 +128,8 @@ def check_link(
         # proposal and that the `group_id`, `version`, `cipher_suite`, and
         # `group_context.extensions` fields of the GroupInfo match the ReInit proposal"
         matches = reinit is not None and (
-            (reinit.group_id, reinit.cipher_suite, reinit.extensions)
-            == (context.group_id, context.cipher_suite, context.extensions)
+            (reinit.group_id, reinit.version, reinit.cipher_suite, reinit.extensions)
+            == (context.group_id, MLS10, context.cipher_suite, context.extensions)
         )
         require(matches, Rule.REINIT_MATCHES)
         # V1104 §12.4.3.1: "Additionally, verify that all the members of the old group are also

@@ -15,7 +15,7 @@ from parlour.mls.public.extensions import Extensions
 from parlour.mls.public.key_package import KeyPackage
 from parlour.mls.public.proposals import PreSharedKey
 from parlour.mls.public.psk_id import PreSharedKeyId, ResumptionPskId
-from parlour.mls.public.types import ResumptionPskUsage
+from parlour.mls.public.types import MLS10, ResumptionPskUsage
 from parlour.primitives.random import Random, system_random
 
 
@@ -35,6 +35,8 @@ def reinit_group(
     reinit = old.member.reinit
     if reinit is None:
         raise UsageError(Code.USAGE_STATE, "the group was not closed by a ReInit")
+    if reinit.version != MLS10:
+        raise UsageError(Code.USAGE_STATE, f"no version {reinit.version:#06x} is known here")
     if identity.suite.id != reinit.cipher_suite:
         raise UsageError(Code.USAGE_INVALID, "an identity of another suite than agreed on")
     packages = list(key_packages)

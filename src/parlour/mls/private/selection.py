@@ -6,9 +6,10 @@ received during the current epoch that are valid").
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from itertools import compress
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
 
+from parlour.errors import ParlourError
 from parlour.mls.public.proposals import (
     Add,
     ExternalInit,
@@ -18,81 +19,131 @@ from parlour.mls.public.proposals import (
     Remove,
     Update,
 )
+from parlour.mls.public.rules import Rule, require
 from parlour.mls.public.state import SentProposal
 from parlour.mls.public.tree.ratchet_tree import RatchetTree
 from parlour.mls.public.types import LeafIndex
 
+FindFault = Callable[[tuple[SentProposal, ...]], ParlourError | None]
+"""What is wrong with a list of proposals; None if a commit can cover it."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A proposal of somebody else that a commit of ours does not cover, and why not."""
+
+    sent: SentProposal
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What a commit covers: what was sent, then all that the committer asks for itself."""
+
+    proposals: tuple[SentProposal, ...]
+    left_out: tuple[LeftOut, ...] = ()
+
+    def without_spoilers(self, find_fault: FindFault) -> Selection:
+        """Without what others proposed and no commit can cover together with the rest.
+
+        A proposal can be valid by itself and spoil the list: a pre-shared key that nobody has,
+        extensions that not all support, a key package that expired. Left in, it would stop every
+        commit of the epoch, also the one that removes its sender. What the committer asks for
+        stays, and fails the commit if it has to.
+        """
+        kept = {n for n, item in enumerate(self.proposals) if item.reference is None}
+        left_out = list(self.left_out)
+        # Removes first: what else is asked for may be valid only because somebody leaves.
+        sent = [n for n in range(len(self.proposals)) if n not in kept]
+        removes = [n for n in sent if isinstance(self.proposals[n].proposal, Remove)]
+        chunks = [[n for n in sent if n not in set(removes)], removes]
+        while chunks:
+            chunk = chunks.pop()
+            fault = find_fault(tuple(self.proposals[n] for n in sorted(kept.union(chunk))))
+            if fault is None:
+                kept.update(chunk)
+            elif len(chunk) == 1:
+                left_out.append(LeftOut(self.proposals[chunk[0]], str(fault)))
+            elif chunk:
+                half = len(chunk) // 2
+                chunks += [chunk[half:], chunk[:half]]
+        return Selection(tuple(self.proposals[n] for n in sorted(kept)), tuple(left_out))
+
 
 def select_proposals(
     sent: Iterable[SentProposal],
-    own: Iterable[SentProposal],
+    own: Collection[SentProposal],
     committer: LeafIndex,
     tree: RatchetTree,
-) -> tuple[SentProposal, ...]:
-    """A valid list: what came, then what the committer adds itself, conflicts resolved.
+    *,
+    reinit: bool = False,
+    unwanted: Collection[bytes] = (),
+) -> Selection:
+    """Resolve conflicts between what others sent, and with what the committer adds itself.
 
-    Of one leaf a Remove is preferred, then the most recent Update; the committer's own Updates are
-    left to its path; a ReInit stands alone or not at all, and yields to anything else that came.
+    The committer's own come first, all of them. Of one leaf a Remove is preferred, then the most
+    recent Update; the committer's Updates are left to its path. A ReInit ends the group, so it is
+    covered only if `reinit` asks for it, and then alone. `unwanted` are references.
     """
-    own = tuple(own)
+    sent = tuple(sent)
     if any(isinstance(item.proposal, ReInit) for item in own):
-        return own
-    candidates = [item for item in (*sent, *own) if not isinstance(item.proposal, ExternalInit)]
-    rest = [item for item in candidates if not isinstance(item.proposal, ReInit)]
-    if not rest:
-        return tuple(candidates[-1:])
-    removed = {item.proposal.removed for item in rest if isinstance(item.proposal, Remove)}
-    return tuple(_distinct(rest, removed, committer, tree))
-
-
-def without_spoilers(
-    selected: tuple[SentProposal, ...], is_valid: Callable[[tuple[SentProposal, ...]], bool]
-) -> tuple[SentProposal, ...]:
-    """What is left of a list that is not valid: all of our own, and of others' what does not spoil.
-
-    A proposal can be valid by itself and no commit can cover it: a pre-shared key that nobody has,
-    extensions that not all support. Left in, it would stop every commit of the epoch, also the one
-    that removes its sender.
-    """
-    kept = [item.reference is None for item in selected]
-    for place, item in enumerate(selected):
-        if item.reference is not None:
-            kept[place] = True
-            kept[place] = is_valid(tuple(compress(selected, kept)))
-    return tuple(compress(selected, kept))
-
-
-def _distinct(
-    items: list[SentProposal], removed: set[LeafIndex], committer: LeafIndex, tree: RatchetTree
-) -> Iterable[SentProposal]:
-    """One of each kind for each leaf, client or key."""
-    latest = {item.sender.leaf_index: item for item in items if isinstance(item.proposal, Update)}
-    seen: set[object] = set()
-    for item in items:
-        if isinstance(item.proposal, Update):
-            index = item.sender.leaf_index
-            wanted = index not in removed and index != committer and latest[index] is item
+        return _only(tuple(own), sent, "our ReInit stands alone")
+    ends = [item for item in sent if isinstance(item.proposal, ReInit)]
+    if reinit and ends:
+        require(not own, Rule.REINIT_ALONE)
+        others = [item for item in sent if item is not ends[-1]]
+        return _only((ends[-1],), others, "the ReInit stands alone")
+    every = [*sent, *own]
+    removed = {item.proposal.removed for item in every if isinstance(item.proposal, Remove)}
+    latest = {item.sender.leaf_index: item for item in sent if isinstance(item.proposal, Update)}
+    taken = {_place(item) for item in own}
+    chosen, left_out = [], []
+    for item in sent:
+        reason = "the application does not want it" if item.reference in unwanted else None
+        reason = reason or _objection(item, removed, latest, committer, tree)
+        if reason is None and _place(item) in taken:
+            reason = "another proposal stands in its place"
+        if reason is None:
+            taken.add(_place(item))
+            chosen.append(item)
         else:
-            wanted = _is_wanted(item, removed, committer, tree)
-        key = _place(item)
-        if wanted and key not in seen:
-            seen.add(key)
-            yield item
+            left_out.append(LeftOut(item, reason))
+    return Selection((*chosen, *own), tuple(left_out))
 
 
-def _is_wanted(
-    item: SentProposal, removed: set[LeafIndex], committer: LeafIndex, tree: RatchetTree
-) -> bool:
+def _only(
+    chosen: tuple[SentProposal, ...], others: Iterable[SentProposal], reason: str
+) -> Selection:
+    return Selection(chosen, tuple(LeftOut(item, reason) for item in others))
+
+
+def _objection(
+    item: SentProposal,
+    removed: set[LeafIndex],
+    latest: dict[LeafIndex | None, SentProposal],
+    committer: LeafIndex,
+    tree: RatchetTree,
+) -> str | None:
+    """Why what others sent is not for this commit, as far as one can tell without trying it."""
     match item.proposal:
+        case Update():
+            leaf_index = item.sender.leaf_index
+            if leaf_index in removed:
+                return "its sender is removed"
+            if leaf_index == committer:
+                return "our path replaces our leaf"
+            return None if latest[leaf_index] is item else "its sender sent a later one"
         case Add(key_package):
             present = tree.index.signature_keys.get(key_package.leaf_node.signature_key)
-            return present is None or present in removed
-        case Remove(index):
-            return index != committer
-        case OtherProposal(kind):
-            return tree.index.support.proposal(kind)
+            return None if present is None or present in removed else "is a member already"
+        case Remove(leaf_index):
+            return "nobody commits the own removal" if leaf_index == committer else None
+        case ReInit():
+            return "nobody asked to end the group"
+        case ExternalInit():
+            return "a joiner's alone"
         case _:
-            return True
+            return None
 
 
 def _place(item: SentProposal) -> object:

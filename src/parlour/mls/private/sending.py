@@ -29,7 +29,6 @@ from parlour.mls.public.rules import Rule, require
 from parlour.mls.public.state import SentProposal
 from parlour.mls.public.types import LeafNodeSource, WireFormat
 from parlour.mls.public.validation.proposals import check_proposal
-from parlour.mls.public.validation.signatures import verify_signatures
 from parlour.primitives.random import Random
 
 # Larger content travels as an attachment; this keeps one message well within AEAD limits.
@@ -92,7 +91,7 @@ def send_proposal(
     sent = SentProposal(proposal, message.content.sender, reference)
     validator = make_validator(epoch.public, member.policy, now, sending=True)
     check_proposal(validator, epoch.tree, sent)
-    verify_signatures(validator.signatures)
+    validator.finish()
     store = member.proposals.with_(reference, sent)
     data = protect(member, message, 0, random)
     member.proposals = store
@@ -103,6 +102,7 @@ def make_update(member: Member, identity: Identity | None, random: Random) -> Up
     """An Update with a fresh key, which is kept until somebody commits it."""
     epoch = member.epoch
     identity = identity or epoch.identity
+    identity.check_suite(epoch.suite)
     leaf_key = epoch.suite.hpke.kem.generate_key_pair(random)
     public = leaf_key.public_key.to_bytes()
     leaf_node = LeafNode.sign(

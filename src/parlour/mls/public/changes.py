@@ -18,6 +18,7 @@ from parlour.mls.public.proposals import (
     Add,
     ExternalInit,
     GroupContextExtensions,
+    OtherProposal,
     PreSharedKey,
     ReInit,
     Remove,
@@ -131,7 +132,23 @@ def check_support(support: Support, changes: Changes, validator: LeafValidator) 
         # group"
         supported = all(map(support.extension, changes.extensions.types))
         require(supported, Rule.GROUP_EXTENSIONS_SUPPORTED)
+    _check_other_proposals(support, changes)
     check_credential_types(support, changes.new_leaves)
+
+
+def _check_other_proposals(support: Support, changes: Changes) -> None:
+    """That all who process the commit understand it: the new tree without those it adds."""
+    kinds = [sent.proposal for sent in changes.proposals]
+    others = {p.proposal_type for p in kinds if isinstance(p, OtherProposal)}
+    if not others:
+        return
+    support = support.copy()
+    for _, key_package in changes.added:
+        leaf = key_package.leaf_node
+        support.count(leaf.capabilities, leaf.credential.credential_type, -1)
+    # V1215 §12.2: "It contains a Proposal with a non-default proposal type that is not supported by
+    # some members of the group that will process the Commit"
+    require(all(map(support.proposal, others)), Rule.PROPOSAL_SUPPORTED)
 
 
 def make_validator(

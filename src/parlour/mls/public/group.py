@@ -27,7 +27,7 @@ from parlour.mls.public.staging import StagedPublic, stage_commit
 from parlour.mls.public.state import ProposalStore, PublicState, SentProposal
 from parlour.mls.public.types import ContentType
 from parlour.mls.public.validation.proposals import check_proposal
-from parlour.mls.public.validation.signatures import Run, verify_signatures
+from parlour.mls.public.validation.signatures import Run
 
 
 class PublicGroup:
@@ -110,5 +110,5 @@ def verify_proposal(
     sent = SentProposal(body, verified.sender, reference)  # type: ignore[arg-type]
     validator = make_validator(state, policy, now)
     check_proposal(validator, state.tree, sent)
-    verify_signatures(validator.signatures, run)
+    validator.finish(run)
     return reference, sent

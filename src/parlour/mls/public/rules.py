@@ -78,6 +78,7 @@ class Rule(StrEnum):
     REINIT_MEMBERS = "V1104"
     BRANCH_MATCHES = "V1105"
     BRANCH_MEMBERS = "V1106"
+    REINIT_SUPPORTED = "V1107"
     # §12.1 and §12.2: proposals
     REMOVE_MEMBER = "V1201"
     PSK_USAGE_REINIT = "V1202"

@@ -18,7 +18,7 @@ from parlour.mls.public.changes import (
     make_validator,
 )
 from parlour.mls.public.commit import Commit, UpdatePath
-from parlour.mls.public.credentials import check_credential
+from parlour.mls.public.credentials import Credential, CredentialValidator
 from parlour.mls.public.framing.authentication import VerifiedContent
 from parlour.mls.public.framing.content import Sender
 from parlour.mls.public.group_context import GroupContext
@@ -34,7 +34,7 @@ from parlour.mls.public.tree.ratchet_tree import PathStep
 from parlour.mls.public.types import LeafIndex, LeafNodeSource, SenderType
 from parlour.mls.public.validation.leaf_nodes import LeafValidator
 from parlour.mls.public.validation.proposals import check_replacement
-from parlour.mls.public.validation.signatures import Run, verify_signatures
+from parlour.mls.public.validation.signatures import Run
 from parlour.mls.public.validation.tree import check_parent_key
 
 
@@ -90,11 +90,11 @@ def stage_commit(
     leaf_index = draft.blank_leaf() if committer is None else committer
     steps: list[PathStep] = []
     if commit.path is not None:
-        _check_path_leaf(state, validator, changes, commit.path.leaf_node, leaf_index)
+        check_path_leaf(state, validator, changes, commit.path.leaf_node, leaf_index)
         steps = merge_path(draft, changes, commit.path, leaf_index)
     tree = draft.freeze()
     check_support(tree.index.support, changes, validator)
-    verify_signatures(validator.signatures, run)
+    validator.finish(run)
     provisional = state.group_context.next(tree.tree_hash(), changes.extensions)
     confirmed = confirmed_transcript_hash(
         state.suite,
@@ -118,7 +118,7 @@ def stage_commit(
     )
 
 
-def _check_path_leaf(
+def check_path_leaf(
     state: PublicState,
     validator: LeafValidator,
     changes: Changes,
@@ -139,12 +139,15 @@ def _check_path_leaf(
         check_replacement(validator, old, leaf, leaf_index)
         return
     validator.check(leaf, leaf_index)
-    check_credential(validator.policy.credentials, leaf.credential, leaf.signature_key)
+    validator.check_new(leaf)
     if old is not None:
-        # V1218 §12.2: "In particular, the `credential` in the LeafNode MUST present a set of
-        # identifiers that is acceptable to the application for the removed participant."
-        succeeds = validator.policy.credentials.succeeds(old.credential, leaf.credential)
-        require(succeeds, Rule.EXTERNAL_COMMIT_SUCCESSOR)
+        validator.decide(_check_former_self, old.credential, leaf.credential)
+
+
+def _check_former_self(validator: CredentialValidator, old: Credential, new: Credential) -> None:
+    # V1218 §12.2: "In particular, the `credential` in the LeafNode MUST present a set of
+    # identifiers that is acceptable to the application for the removed participant."
+    require(validator.succeeds(old, new), Rule.EXTERNAL_COMMIT_SUCCESSOR)
 
 
 def merge_path(

@@ -5,7 +5,9 @@ Spec: RFC 9420 §7.3.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from parlour.errors import AuthenticationError
 from parlour.mls.public.capabilities import RequiredCapabilities, Support
@@ -16,15 +18,15 @@ from parlour.mls.public.policy import LifetimeCheck, Policy
 from parlour.mls.public.rules import Rule, RuleBroken, require
 from parlour.mls.public.suites import CipherSuite
 from parlour.mls.public.types import MLS10, LeafIndex
-from parlour.mls.public.validation.signatures import SignatureCheck
+from parlour.mls.public.validation.signatures import Run, SignatureCheck, verify_signatures
 
 
 @dataclass(slots=True)
 class LeafValidator:
     """Checks leaf nodes for one group at one time (`now`, seconds since the epoch).
 
-    Signatures are collected in `signatures`, to be verified together. `sending` is for messages of
-    our own.
+    Signatures are collected in `signatures`, to be verified together by `finish`; what the
+    application has to decide waits for them in `decisions`. `sending` is for messages of our own.
     """
 
     suite: CipherSuite
@@ -34,6 +36,7 @@ class LeafValidator:
     group_extensions: Extensions = field(default_factory=Extensions)
     signatures: list[SignatureCheck] = field(default_factory=list)
     sending: bool = False
+    decisions: list[Callable[[], None]] = field(default_factory=list)
     required: RequiredCapabilities | None = field(init=False)
     _group_types: tuple[int, ...] = field(init=False)
 
@@ -68,7 +71,20 @@ class LeafValidator:
 
     def check_new(self, leaf: LeafNode) -> None:
         """The credential of a leaf that is new in the group."""
-        check_credential(self.policy.credentials, leaf.credential, leaf.signature_key)
+        self.decide(check_credential, leaf.credential, leaf.signature_key)
+
+    def decide(self, check: Callable[..., None], *values: object) -> None:
+        """Ask the application something when `finish` has verified the signatures.
+
+        Not before: an application that remembers whom it has seen would learn from forged leaves.
+        """
+        self.decisions.append(partial(check, self.policy.credentials, *values))
+
+    def finish(self, run: Run = map) -> None:
+        """Verify all signatures; then let the application decide."""
+        verify_signatures(self.signatures, run)
+        for decision in self.decisions:
+            decision()
 
     def check_lifetime(self, leaf: LeafNode, where: LifetimeCheck) -> None:
         """That a leaf is within its lifetime, if we send it or the policy asks for it here.

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections import Counter
 
+from parlour.errors import Code, LimitError
+from parlour.mls.public.limits import MAX_PSKS
 from parlour.mls.public.proposals import (
     Add,
     ExternalInit,
     GroupContextExtensions,
-    OtherProposal,
     PreSharedKey,
     ReInit,
     Remove,
@@ -43,11 +44,6 @@ def check_regular(
     for sent in proposals:
         # V1214 §12.2: "It contains an ExternalInit proposal."
         require(not isinstance(sent.proposal, ExternalInit), Rule.EXTERNAL_INIT_IN_COMMIT)
-        if isinstance(sent.proposal, OtherProposal):
-            # V1215 §12.2: "It contains a Proposal with a non-default proposal type that is not
-            # supported by some members of the group that will process the Commit"
-            supported = tree.index.support.proposal(sent.proposal.proposal_type)
-            require(supported, Rule.PROPOSAL_SUPPORTED)
 
 
 def _check_committer(committer: LeafIndex, proposals: tuple[SentProposal, ...]) -> None:
@@ -88,6 +84,8 @@ def _check_singles(proposals: tuple[SentProposal, ...]) -> None:
     # V1211 §12.2: "It contains multiple PreSharedKey proposals that reference the same
     # PreSharedKeyID."
     require(len(set(psks)) == len(psks), Rule.PSK_TWICE)
+    if len(psks) > MAX_PSKS:
+        raise LimitError(Code.LIMIT_COUNT, f"more than {MAX_PSKS} pre-shared keys in a commit")
     changes = sum(isinstance(proposal, GroupContextExtensions) for proposal in kinds)
     # V1212 §12.2: "It contains multiple GroupContextExtensions proposals."
     require(changes <= 1, Rule.EXTENSIONS_TWICE)

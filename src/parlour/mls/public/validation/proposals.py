@@ -27,6 +27,7 @@ from parlour.mls.public.rules import Rule, RuleBroken, require
 from parlour.mls.public.state import SentProposal
 from parlour.mls.public.tree.ratchet_tree import RatchetTree
 from parlour.mls.public.types import (
+    GREASE,
     MLS10,
     LeafIndex,
     LeafNodeSource,
@@ -69,12 +70,26 @@ def check_proposal(
             # V1204 §12.1.5: "A ReInit proposal is invalid if the `version` field is less than the
             # version for the current group."
             require(sent.proposal.version >= MLS10, Rule.REINIT_VERSION)
+            if validator.policy.listed_suites:
+                _check_reinit(tree, sent.proposal)
         case GroupContextExtensions(extensions):
             check_group_extensions(validator, extensions)
         case ExternalInit() | OtherProposal():
             pass
         case unknown:
             assert_never(unknown)
+
+
+def _check_reinit(tree: RatchetTree, reinit: ReInit) -> None:
+    """That the group which is to come is not one that somebody can't join, or nobody."""
+    version, suite = reinit.version, reinit.cipher_suite
+    listed = all(
+        version in leaf.capabilities.versions and suite in leaf.capabilities.cipher_suites
+        for _, leaf in tree.members()
+    )
+    # V1107 §12.4.1: "If a ReInit proposal was part of the Commit, the committer MUST create a new
+    # group with the parameters specified in the ReInit proposal"
+    require(listed and suite not in GREASE, Rule.REINIT_SUPPORTED)
 
 
 def _check_update(
@@ -112,7 +127,7 @@ def check_replacement(
     validator.check(new, leaf_index, signed=signed)
     if (new.credential, new.signature_key) != (old.credential, old.signature_key):
         validator.check_new(new)
-        check_successor(validator.policy.credentials, old.credential, new.credential)
+        validator.decide(check_successor, old.credential, new.credential)
 
 
 def _check_psk(
@@ -137,4 +152,4 @@ def check_group_extensions(validator: LeafValidator, extensions: Extensions) -> 
     """What the application has to say of new extensions of a group, and that they parse."""
     RequiredCapabilities.of(extensions)
     for sender in external_senders(extensions):
-        check_credential(validator.policy.credentials, sender.credential, sender.signature_key)
+        validator.decide(check_credential, sender.credential, sender.signature_key)

@@ -15,7 +15,7 @@ from parlour.mls.public.tree.parent_hash import verify_parent_hashes
 from parlour.mls.public.tree.ratchet_tree import RatchetTree
 from parlour.mls.public.types import LeafNodeSource, NodeIndex
 from parlour.mls.public.validation.leaf_nodes import LeafValidator, check_credential_types
-from parlour.mls.public.validation.signatures import Run, verify_signatures
+from parlour.mls.public.validation.signatures import Run
 
 
 def check_tree(tree: RatchetTree, validator: LeafValidator, run: Run = map) -> None:
@@ -30,7 +30,7 @@ def check_tree(tree: RatchetTree, validator: LeafValidator, run: Run = map) -> N
         validator.check_lifetime(leaf, LifetimeCheck.ALWAYS)
         validator.check_new(leaf)
     check_credential_types(tree.index.support, [])
-    verify_signatures(validator.signatures, run)
+    validator.finish(run)
 
 
 def check_parent_key(suite: CipherSuite, node: ParentNode, position: NodeIndex) -> None:
