@@ -375,6 +375,23 @@ def test_what_was_said_shortly_before_is_asked_for_again() -> None:
     assert laptop.texts() == ["hello", "hello to you"]
 
 
+def test_a_message_of_another_device_is_a_yes() -> None:
+    server, phone, laptop, bob = three()
+    carol = MemoryDevice(server, "carol")
+    carol.connect()
+    phone.welcoming = laptop.welcoming = False
+    carol.say("alice", "hi")
+    settle(phone, laptop)
+    carol_id = carol.machine.account_id
+    # Its decision comes after its message.
+    laptop.machine._sending.send(carol_id, laptop.content("you again"), server.now)
+    laptop.settle()
+    settle(phone)
+    assert phone.machine.contacts[carol_id].standing is Standing.ACCEPTED
+    assert {"hi", "you again"} <= set(phone.texts())
+    assert bob.texts() == ["hello"]
+
+
 def test_a_list_that_is_shown_to_one_device_alone_is_found_out() -> None:
     server, phone, laptop, bob = three()
     bob_id = bob.machine.account_id

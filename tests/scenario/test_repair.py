@@ -14,6 +14,7 @@ from parlour.conversation.events import (
     MessageMissing,
     MessageReceived,
     MessageUnreadable,
+    RequestFull,
 )
 from parlour.conversation.reasons import Reason
 from parlour.errors import Code, ParlourError
@@ -232,12 +233,26 @@ def test_entries_wait_for_the_list_over_a_restart() -> None:
 def test_entries_of_unknown_devices_beyond_the_bound_are_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(repair, "MAX_HELD", 1)
+    monkeypatch.setattr(repair, "MAX_HELD", 5)
     _, alice, bob = strangers()
     for text in ("one", "two"):
         alice.say("bob", text)
     bob.pull()
     assert bob.texts() == ["one"]
+    assert [event.count for event in heard(bob, RequestFull)] == [1]
+
+
+def test_a_new_device_of_a_contact_beyond_the_bound_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    server, alice, bob = two()
+    laptop = MemoryDevice(server, "alice", seed="laptop", beside=alice, linked=True)
+    laptop.connect()
+    monkeypatch.setattr(repair, "MAX_HELD", 5)
+    for text in ("one", "two"):
+        laptop.say("bob", text)
+    bob.pull()
+    assert bob.texts() == ["hello", "one"]
     assert [event.reason for event in heard(bob, MessageUnreadable)] == [Reason.DEVICE_LIST]
 
 

@@ -145,7 +145,10 @@ def test_what_makes_no_sense_is_refused() -> None:
 
 
 def test_a_stranger_can_not_fill_the_disk() -> None:
-    _, alice, bob = asked(MAX_REQUESTED + 5)
+    _, alice, bob = asked(MAX_REQUESTED + 2)
+    for number in range(3):
+        alice.say("bob", f"one more {number}")
+    bob.pull()
     assert kept(bob, MessageState.REQUESTED) == MAX_REQUESTED
     decide(bob, "accept_request", alice)
     assert [event.count for event in heard(bob, RequestFull)] == [5]
@@ -176,10 +179,11 @@ def test_forgetting_leaves_nothing_and_lets_the_name_come_again() -> None:
     assert bob.machine.contact_named("alice") is None
     assert not bob.store.messages
     alice.say("bob", "who are you?")
-    # Its session is gone with everything else, so it comes once more over a new one.
     meet_again(alice, bob)
     assert [event.name for event in heard(bob, RequestReceived)] == ["alice", "alice"]
     decide(bob, "accept_request", alice)
+    # Its session is gone with everything else, so it comes once more over a new one.
+    meet_again(alice, bob)
     assert bob.texts() == ["who are you?"]
     bob.restart()
     assert standing(bob, "alice") is Standing.ACCEPTED

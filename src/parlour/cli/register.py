@@ -28,7 +28,7 @@ from parlour.identity.device_name import MAX_NAME
 from parlour.identity.invite import Invite
 from parlour.identity.passphrase import Passphrase
 from parlour.identity.recovery import RecoveryKey
-from parlour.login import account_name
+from parlour.login import new_account_name
 
 # Characters. An invite has a few hundred; what is longer is something else.
 MAX_INVITE: Final = 4096
@@ -72,7 +72,7 @@ async def register(
         Keep the key of this device's data in the system's keychain: secret-service, libsecret,
         kwallet, macos or windows.
     """
-    name = account_name(name)
+    name = new_account_name(name)
     output = options.output()
     earlier = await _earlier_try(options)
     invited = Invite.from_text(await _read_invite(invite_file))

@@ -30,7 +30,7 @@ from parlour.errors import AccessError, Code, UsageError, error
 from parlour.identity.invite import Invite
 from parlour.identity.passphrase import Passphrase
 from parlour.identity.recovery import RecoveryKey
-from parlour.login import account_name
+from parlour.login import new_account_name
 from parlour.primitives.random import system_random
 from parlour.primitives.signature import Ed25519PrivateKey
 from parlour.wire.ids import ID_SIZE
@@ -92,7 +92,7 @@ class _SigningUp:
         device_name: str,
     ) -> None:
         self._invite = invite
-        self._name = account_name(name)
+        self._name = new_account_name(name)
         self._password = password
         self._recovery = recovery
         self._device_name = device_name

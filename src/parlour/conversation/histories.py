@@ -73,7 +73,7 @@ class Histories:
         self, conversation: Conversation, seq: int, claim: tuple[bytes, bytes], digest: bytes
     ) -> None:
         sender_device, claimed = claim
-        if claimed != digest:
+        if claimed != digest and self._memory.hears(conversation.peer):
             self._memory.events.append(HistoryMismatch(conversation.peer, sender_device, seq))
 
     def requests(self) -> list[LoadHash]:
@@ -106,6 +106,8 @@ class Histories:
         count.missing = [*count.missing, *gap][-MAX_MISSING:]
         # Entries that came and could not be read are among what seems to be missing.
         unexplained = max(len(count.missing) - count.unread, 0)
+        if not self._memory.hears(conversation.peer):
+            return
         if gap and unexplained > count.told:
             self.gaps += conversation.peer == self._memory.account_id
             self._memory.events.append(

@@ -465,7 +465,8 @@ class Machine:
         self._upkeep.maintain(now)
 
     def _resync(self, now: int) -> None:
-        """Ask for everything when something that our devices told each other was lost."""
+        """Ask for what can be had by now: of those who were accepted, and of our other devices."""
+        self._repairing.resume(now)
         histories = self._receiving.histories
         if self._repairing.lost_sync or histories.gaps:
             self._repairing.lost_sync, histories.gaps = False, 0

@@ -121,6 +121,7 @@ class People:
         self._memory.put_conversation(conversation)
 
     def _declined(self, account_id: bytes, conversation: Conversation | None) -> None:
+        self._memory.drop_held(account_id)
         if conversation is not None and conversation.requested:
             self._memory.changes.append(DeleteMessages(account_id))
             conversation.requested = conversation.unkept = 0

@@ -206,13 +206,20 @@ class Receiving:
         if reason is Reason.DEVICE_LIST:
             self._awaited.add(entry.sender_account)
         again = entry.seq <= conversation.seen_before and reason in _READ_BEFORE
-        if reason is Reason.NO_PART and self._is_before_us(entry):
+        if entry.part is None and self._is_before_us(entry):
             return
         if reason is Reason.REPEATED or again:
             # Most likely read long ago, by a session or from a device that is gone.
             self._repairing.repeated(entry, conversation)
         else:
             self._repairing.unreadable(entry, conversation, reason, now)
+            self._ask_person(entry, conversation)
+
+    def _ask_person(self, entry: Entry, conversation: Conversation) -> None:
+        """What a stranger's device sent is a request, readable or not: it is not passed over."""
+        known = self._memory.identity_of(entry) is not None
+        if known and entry.sender_account == conversation.peer != self._memory.account_id:
+            self._people.hides(conversation)
 
     def _is_before_us(self, entry: Entry) -> bool:
         """Whether an entry without a part for us was stored before this device was added.

@@ -140,7 +140,7 @@ class Held(Struct):
     """An entry that could not be read yet, with its reason and the repair's deadline.
 
     `asked` is how often its sender, or the directory, was asked; `counted` when it is in the
-    sender's count of unread entries.
+    sender's count of unread entries; `quiet` when it is of somebody whom nobody has accepted yet.
     """
 
     entry: Entry
@@ -149,6 +149,7 @@ class Held(Struct):
     until: int
     asked: int = 0
     counted: bool = False
+    quiet: bool = False
 
 
 class KnownProfile(Struct):

@@ -8,12 +8,14 @@ Both sides bound what the other can make them do.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Final
 
 from parlour.conversation.changes import Message, MessageState, PutMessage
 from parlour.conversation.content import ResendRequest, Resent
 from parlour.conversation.directory import Directory
 from parlour.conversation.events import MessageUnreadable
+from parlour.conversation.people import MAX_REQUESTED
 from parlour.conversation.reasons import TREATMENTS, Reason, Repair
 from parlour.conversation.records import Conversation, Held, SenderCount
 from parlour.conversation.requests import LoadMessage
@@ -31,6 +33,10 @@ MAX_RESENT: Final = 3
 _MAX_REMEMBERED: Final = 1000
 # Held entries are kept on disk; a server that invents entries can't fill it.
 MAX_HELD: Final = 5000
+MAX_HELD_BYTES: Final = 40 << 20
+# Of that room one account gets a share, and so do all whom nobody has accepted together: nobody
+# ends the repairs of others by what can't be read.
+_SHARES: Final = 5
 # After a reset of the sessions with a device, in milliseconds, the next has to wait.
 RESET_PAUSE: Final = 3_600_000
 
@@ -60,13 +66,15 @@ class Repairing:
     ) -> None:
         """Show an entry as unreadable, keep it if it can be repaired, and begin to repair it."""
         treatment = TREATMENTS[reason]
-        keeps = treatment.repair is not Repair.NONE and len(self._memory.held) < MAX_HELD
+        quiet = not self._hears(entry, conversation.peer)
+        keeps = treatment.repair is not Repair.NONE and self._has_room(entry, conversation, quiet)
         until = now + treatment.deadline if keeps else now
-        if treatment.repair is not Repair.DIRECTORY or not keeps:
+        if not quiet and (treatment.repair is not Repair.DIRECTORY or not keeps):
             # A device list is read within a moment; nobody needs to see that.
             self._tell(entry, conversation.peer, reason, until)
         counted = self._count_unread(entry, conversation)
         if not keeps:
+            conversation.unkept += quiet
             return
         held = Held(
             entry=entry,
@@ -74,12 +82,42 @@ class Repairing:
             reason=reason.value,
             until=until,
             counted=counted,
+            quiet=quiet,
         )
         if treatment.repair is Repair.DIRECTORY:
             self._directory.want(entry.sender_account)
-        elif treatment.repair is Repair.RESEND:
+        elif treatment.repair is Repair.RESEND and not quiet:
             self._ask(held, now)
         self._memory.put_held(held)
+
+    def _hears(self, entry: Entry, conversation: bytes) -> bool:
+        """Whether anything may come of an entry.
+
+        Asking a stranger for a message would say that we are there, and have not blocked them.
+        """
+        own = entry.sender_account == self._memory.account_id
+        return own or self._memory.hears(conversation)
+
+    def _has_room(self, entry: Entry, conversation: Conversation, quiet: bool) -> bool:
+        """Whether one more entry can be held, without taking the room of others."""
+        held = [(each.entry, each.quiet) for each in self._memory.held.values()]
+        mine = [each for each, _ in held if each.sender_account == entry.sender_account]
+        if quiet and len(mine) + conversation.requested >= MAX_REQUESTED:
+            return False
+        shared = [each for each, is_quiet in held if is_quiet] if quiet else mine
+        return _fits(entry, [each for each, _ in held], 1) and _fits(entry, shared, _SHARES)
+
+    def resume(self, now: int) -> None:
+        """Show what was held of those who are accepted by now, and begin to repair it."""
+        for held in list(self._memory.held.values()):
+            if held.quiet and self._hears(held.entry, held.conversation):
+                held.quiet = False
+                repair = TREATMENTS[Reason(held.reason)].repair
+                if repair is not Repair.DIRECTORY:
+                    self._tell(held.entry, held.conversation, Reason(held.reason), held.until)
+                if repair is Repair.RESEND and now < held.until:
+                    self._ask(held, now)
+                self._memory.put_held(held)
 
     def _count_unread(self, entry: Entry, conversation: Conversation) -> bool:
         """Count an entry of a device that we know; others' names are the server's invention."""
@@ -93,7 +131,8 @@ class Repairing:
 
         Where it is a copy of a message that was read, the store keeps that one.
         """
-        if conversation.peer != self._memory.account_id:
+        own = conversation.peer == self._memory.account_id
+        if not own and self._hears(entry, conversation.peer):
             self._show(entry, conversation.peer, Reason.REPEATED)
 
     def _tell(self, entry: Entry, conversation: bytes, reason: Reason, until: int) -> None:
@@ -188,7 +227,8 @@ class Repairing:
 
     def _due(self, held: Held) -> int:
         treatment = TREATMENTS[Reason(held.reason)]
-        if treatment.repair is Repair.RESEND and held.asked < MAX_ASKED:
+        asks = treatment.repair is Repair.RESEND and not held.quiet
+        if asks and held.asked < MAX_ASKED:
             began = held.until - treatment.deadline
             return min(held.until, began + ASK_AGAIN * max(held.asked, 1))
         return held.until
@@ -199,11 +239,19 @@ class Repairing:
             if self._due(held) > now:
                 continue
             if held.until <= now:
-                self._memory.delete_held(key)
-                self._tell(held.entry, held.conversation, Reason.LOST, now)
+                self._give_up(key, held, now)
             else:
                 self._ask(held, now)
                 self._memory.put_held(held)
+
+    def _give_up(self, key: bytes, held: Held, now: int) -> None:
+        self._memory.delete_held(key)
+        if held.quiet:
+            conversation = self._memory.conversations[held.conversation]
+            conversation.unkept += 1
+            self._memory.put_conversation(conversation)
+        else:
+            self._tell(held.entry, held.conversation, Reason.LOST, now)
 
     # --- Others' unreadable messages -----------------------------------------------------
 
@@ -242,3 +290,13 @@ class Repairing:
             while len(self._resent) > _MAX_REMEMBERED:
                 self._resent.popitem(last=False)
             self._sending.send_to_inbox(conversation, device.device_id, content, now)
+
+
+def _fits(entry: Entry, others: Sequence[Entry], shares: int) -> bool:
+    """Whether an entry has room beside others, in one of so many equal shares of all room."""
+    size = sum(map(_size, others)) + _size(entry)
+    return len(others) < MAX_HELD // shares and size <= MAX_HELD_BYTES // shares
+
+
+def _size(entry: Entry) -> int:
+    return len(entry.envelope.body) + len(entry.part or b"")

@@ -42,6 +42,7 @@ from parlour.conversation.records import (
     read_own,
     required,
 )
+from parlour.conversation.standing import Standing
 from parlour.double_ratchet.identity import DeviceIdentity
 from parlour.double_ratchet.prekey_store import PrekeyStore
 from parlour.double_ratchet.sessions import PeerSessions
@@ -251,6 +252,10 @@ class Memory:
                 self.delete_outgoing(outgoing.message_id)
                 if not (outgoing.inbox or outgoing.silent):
                     self.changes.append(DeleteMessage(unsent_message(outgoing, self).key))
+        self.drop_held(account_id)
+
+    def drop_held(self, account_id: bytes) -> None:
+        """Drop what came from an account and can't be read."""
         for key, held in list(self.held.items()):
             if held.entry.sender_account == account_id:
                 self.delete_held(key)
@@ -319,6 +324,12 @@ class Memory:
         """The device that an entry names as its sender, if it is on the list that we know."""
         contact = self.contacts.get(entry.sender_account)
         return None if contact is None else contact.identity(entry.sender_device)
+
+    def hears(self, account_id: bytes) -> bool:
+        """Whether an account was accepted, or is ours: others cause nothing but a request."""
+        contact = self.contacts.get(account_id)
+        accepted = contact is not None and contact.standing is Standing.ACCEPTED
+        return accepted or account_id == self.account_id
 
     def can_send(self, target: DeviceIdentity) -> bool:
         """Whether there is a session to send to that device on."""

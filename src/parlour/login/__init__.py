@@ -19,7 +19,7 @@ Spec: RFC 9807 (OPAQUE-3DH, ristretto255, SHA-512), record version 1; decision 0
 from parlour.login.binding import LoginContext, registration_transcript
 from parlour.login.client import ClientLogin, ClientRegistration, LoginProof, Registration
 from parlour.login.keys import ExportKey, SessionKey
-from parlour.login.names import account_name, server_name
+from parlour.login.names import account_name, new_account_name, server_name
 from parlour.login.server import Accepted, LoginAttempt, OpaqueServer
 from parlour.login.setup import generate_setup
 from parlour.login.sizes import RECORD_VERSION
@@ -41,6 +41,7 @@ __all__ = [
     "Stretched",
     "account_name",
     "generate_setup",
+    "new_account_name",
     "registration_transcript",
     "server_name",
     "stretch",

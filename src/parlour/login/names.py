@@ -21,6 +21,7 @@ MAX_PASSWORD: Final = 1024
 
 # Begins and ends with a letter or digit: "." and ".." would be folders, "-x" an option.
 _ACCOUNT_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?")
+_RESERVED: Final = frozenset({"you"})
 _SERVER_NAME: Final = re.compile(r"[a-z0-9._:\[\]-]+")
 # What RFC 8264 §4.3 leaves out of free-form text: control characters, surrogates, private use
 # and code points that this Unicode does not know, whose normal form a later one may change.
@@ -40,6 +41,18 @@ def account_name(text: str) -> str:
             f"an account's name has 1 to {MAX_ACCOUNT_NAME} characters of a-z, 0-9, '.', '_' and "
             "'-', and begins and ends with a letter or a digit",
         )
+    return name
+
+
+def new_account_name(text: str) -> str:
+    """The canonical name of an account that is yet to be made, or met.
+
+    Raises `UsageError`, also for what programs call the person in front of them: what somebody of
+    that name says would look like one's own.
+    """
+    name = account_name(text)
+    if name in _RESERVED:
+        raise UsageError(Code.USAGE_INVALID, f"nobody can be called {name}: choose another name")
     return name
 
 

@@ -21,6 +21,7 @@ from parlour.login import (
     LoginContext,
     OpaqueServer,
     account_name,
+    new_account_name,
     registration_transcript,
 )
 from parlour.primitives.hashes import SHA256_SIZE, sha256
@@ -73,7 +74,7 @@ class LoginService:
 
     async def register_start(self, talk: LoginTalk, start: RegisterStart) -> RegisterChallenge:
         """Check invite and name, and answer OPAQUE's request. Nothing is stored."""
-        name = account_name(start.name)
+        name = new_account_name(start.name)
         invite = await self._check_invite(start.invite)
         if await self._store.accounts.by_name(name):
             raise ConflictError(Code.ACCOUNT_EXISTS)

@@ -3,7 +3,7 @@ import unicodedata
 import pytest
 
 from parlour.errors import Code, UsageError
-from parlour.login.names import account_name, password_bytes, server_name
+from parlour.login.names import account_name, new_account_name, password_bytes, server_name
 
 
 @pytest.mark.parametrize(
@@ -76,3 +76,9 @@ def test_what_is_no_password_is_refused(password: str) -> None:
 
 def test_the_longest_password_is_taken() -> None:
     assert len(password_bytes("\U0001f600" * 1024)) == 4096
+
+
+def test_nobody_is_called_what_programs_call_the_person_in_front_of_them() -> None:
+    assert new_account_name("Yours") == "yours"
+    with pytest.raises(UsageError, match="nobody can be called you"):
+        new_account_name("You")
