@@ -149,10 +149,10 @@ def _other_clients() -> dict[str, Any]:
             client.identity = replace(client.identity, credential=other)
         client.publish(_LONG_AGO)
     extensions = Extensions.of([Extension(_UNKNOWN, b"of the group")])
-    scenario = Scenario(clients, PUBLIC, tree_inside=True, extensions=extensions)
+    scenario = Scenario(clients, PUBLIC, tree_inside=True, extensions=extensions, now=_LONG_AGO)
     scenario.commit(1, [scenario.propose(2)])
     renamed = replace(clients[2].identity, credential=OtherCredential(_UNKNOWN, b"renamed"))
-    update = clients[2].group.propose_update(NOW, renamed, random=clients[2].random)
+    update = clients[2].group.propose_update(_LONG_AGO, renamed, random=clients[2].random)
     scenario.commit(0, [scenario.deliver(update, clients[2])])
     return scenario.case()
 
@@ -186,7 +186,12 @@ def _continued(old: Scenario, link: ResumptionPskUsage) -> dict[str, Any]:
     else:
         group, welcome = branch_group(first.group, b"branch", packages, NOW, random=random)
     known = {GROUP_ID: passive.group.as_origin()}
-    context, key = passive.group.current.context, passive.group.current.secrets.resumption_psk
+    context, key = (
+        passive.group.member.public.group_context,
+        passive.group.member.state.resumption_psk,
+    )
+    if key is None:
+        raise ValueError("a member of neither an open nor a closed group")
     join = WelcomeJoin(OPEN_POLICY, passive.psks, groups=known)
     joined, _ = Group.join(welcome, [bundles[-1]], NOW, join)
     start = joined.epoch_authenticator.reveal()

@@ -48,10 +48,10 @@ class Client:
         """Make the key package by which the client is added."""
         self.bundle = KeyPackageBundle.create(self.identity, now, grease=True, random=self.random)
 
-    def join(self, welcome: bytes, tree: bytes | None) -> None:
+    def join(self, welcome: bytes, tree: bytes | None, now: int) -> None:
         """Join by a Welcome."""
         join = WelcomeJoin(self.policy, self.psks, tree)
-        self.group, _ = Group.join(welcome, [self.bundle], NOW, join)
+        self.group, _ = Group.join(welcome, [self.bundle], now, join)
 
     def psk(self) -> PreSharedKey:
         """The external key, under a nonce of its own."""
@@ -79,7 +79,9 @@ class Scenario:
         path: bool = True,
         psk: bool = False,
         extensions: Extensions = NO_EXTENSIONS,
+        now: int = NOW,
     ) -> None:
+        self.now = now
         self.suite = clients[0].identity.suite
         self.wire_format = wire_format
         self.clients = clients
@@ -87,24 +89,24 @@ class Scenario:
         first.group = Group.create(
             first.identity,
             GROUP_ID,
-            NOW,
+            self.now,
             extensions=extensions,
             policy=first.policy,
             psks=first.psks,
             random=first.random,
         )
         pending = first.group.commit(
-            NOW,
+            self.now,
             adds=[client.bundle.key_package for client in others],
             proposals=[first.psk()] if psk else [],
             options=CommitOptions(path=path, ratchet_tree=tree_inside),
             random=first.random,
         )
-        first.group.merge(pending, NOW)
+        first.group.merge(pending, self.now)
         self.tree = None if tree_inside else encode_tree(first.group.current.tree)
         self.welcome = pending.welcome or b""
         for client in others:
-            client.join(self.welcome, self.tree)
+            client.join(self.welcome, self.tree, now)
         self.passive = self.clients[-1]
         self.start = self.passive.group.epoch_authenticator.reveal()
         self.epochs: list[dict[str, Any]] = []
@@ -114,11 +116,11 @@ class Scenario:
         client = self.clients[who]
         if proposal is None:
             message = client.group.propose_update(
-                NOW, wire_format=self.wire_format, random=client.random
+                self.now, wire_format=self.wire_format, random=client.random
             )
         else:
             message = client.group.propose(
-                proposal, NOW, wire_format=self.wire_format, random=client.random
+                proposal, self.now, wire_format=self.wire_format, random=client.random
             )
         return self.deliver(message, client)
 
@@ -126,7 +128,7 @@ class Scenario:
         """Everybody but the sender reads a proposal."""
         for other in self.clients:
             if other is not sender:
-                other.group.process(message, NOW)
+                other.group.process(message, self.now)
         return message.hex()
 
     def commit(
@@ -141,14 +143,14 @@ class Scenario:
         """A commit of what was proposed (`pending`) and of one's own; everybody follows."""
         client = self.clients[who]
         made = client.group.commit(
-            NOW,
+            self.now,
             proposals=own,
             options=CommitOptions(
                 path=path, pending=pending, wire_format=self.wire_format, reinit=reinit
             ),
             random=client.random,
         )
-        client.group.merge(made, NOW)
+        client.group.merge(made, self.now)
         self.follow(client, made.commit, proposals)
 
     def join(self, name: str) -> None:
@@ -160,7 +162,7 @@ class Scenario:
     def join_external(self, client: Client, join: ExternalJoin) -> None:
         """A client joins by a commit of its own, or again."""
         info = self.clients[0].group.group_info()
-        pending = Group.join_external(info, client.identity, NOW, join, random=client.random)
+        pending = Group.join_external(info, client.identity, self.now, join, random=client.random)
         client.group = pending.confirm(pending.commit)
         self.follow(client, pending.commit, [])
 
@@ -168,7 +170,7 @@ class Scenario:
         """Everybody goes on to the next epoch; who was removed leaves."""
         for client in list(self.clients):
             if client is not sender:
-                client.group.process(commit, NOW)
+                client.group.process(commit, self.now)
             if client.group.member.removed:
                 self.clients.remove(client)
         self.epochs.append(

@@ -272,8 +272,11 @@ def test_a_closed_group_keeps_the_key_by_which_another_follows() -> None:
     merge_everywhere(ada, end, [bea])
     ada.group.expire(NOW + 3_601)
     record = dump_group(ada.group)
-    assert [s for s in secrets if s in record] == [epoch.secrets.resumption_psk.reveal()]
+    # Neither reads a message: one ties the next group to this, one compares how this ended.
+    kept = (epoch.secrets.resumption_psk.reveal(), epoch.secrets.epoch_authenticator.reveal())
+    assert [s for s in secrets if s in record] == list(kept)
     again = load_group(record, OPEN_POLICY)
+    assert again.epoch_authenticator == bea.group.epoch_authenticator
     bundle = bea.key_package()
     group, welcome = reinit_group(again, ada.identity, [bundle.key_package], NOW)
     join = WelcomeJoin(bea.policy, bea.psks, groups={b"group": bea.group.as_origin()})

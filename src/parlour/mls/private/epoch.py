@@ -17,7 +17,7 @@ from parlour.mls.private.key_schedule import (
     external_key_pair,
 )
 from parlour.mls.private.secret_tree import SecretTree
-from parlour.mls.private.secrets import ResumptionPsk, SenderDataSecret
+from parlour.mls.private.secrets import EpochAuthenticator, ResumptionPsk, SenderDataSecret
 from parlour.mls.private.treekem import PrivateKeys
 from parlour.mls.public.extensions import NO_EXTENSIONS, Extensions
 from parlour.mls.public.group_context import GroupContext, external_pub_extension
@@ -64,6 +64,11 @@ class Epoch:
         return self.secrets.resumption_psk
 
     @property
+    def epoch_authenticator(self) -> EpochAuthenticator:
+        """Equal for all who see the group alike (§8.7)."""
+        return self.secrets.epoch_authenticator
+
+    @property
     def own_leaf(self) -> LeafNode:
         """Our leaf node."""
         leaf = self.tree.leaf(self.leaf_index)
@@ -102,12 +107,14 @@ class Epoch:
 class LastEpoch:
     """What is left of the epoch in which a group ended for us: what is public of it.
 
-    `resumption_psk` is kept after a ReInit, for the group that follows; not after our removal.
+    After a ReInit `resumption_psk` is kept for the group that follows, and `epoch_authenticator`
+    to compare the end; after our removal neither. No message can be read by them.
     """
 
     public: PublicState
     leaf_index: LeafIndex
-    resumption_psk: ResumptionPsk | None
+    resumption_psk: ResumptionPsk | None = None
+    epoch_authenticator: EpochAuthenticator | None = None
 
 
 class NextEpoch:

@@ -189,8 +189,8 @@ class Group:
 
     @property
     def epoch_authenticator(self) -> EpochAuthenticator:
-        """Equal for all who see the group alike (§8.7)."""
-        return self.current.secrets.epoch_authenticator
+        """Equal for all who see the group alike (§8.7), also when a ReInit has ended it."""
+        return self._member.state.epoch_authenticator or self.current.epoch_authenticator
 
     @property
     def is_active(self) -> bool:

@@ -16,7 +16,6 @@ from parlour.mls.private.limits import MAX_PAST_EPOCHS, PAST_EPOCH_AGE
 from parlour.mls.private.processing import OwnUpdate
 from parlour.mls.private.psk import PskStore
 from parlour.mls.private.secret_tree import SecretTree
-from parlour.mls.private.secrets import ResumptionPsk
 from parlour.mls.public.changes import Changes
 from parlour.mls.public.policy import Policy
 from parlour.mls.public.proposals import ReInit
@@ -86,18 +85,20 @@ class Member:
         self.clear_pending()
         if entered is None:
             self.removed = True
-            self._end(None)
+            self._end(LastEpoch(current.public, current.leaf_index))
             return
         self.state, self.secret_tree = entered
         self.reinit = changes.reinit
         self._remember_resumption()
         if self.reinit is not None:
-            self._end(self.state.resumption_psk)
+            last = self.state
+            left = (last.resumption_psk, last.epoch_authenticator)
+            self._end(LastEpoch(last.public, last.leaf_index, *left))
 
-    def _end(self, resumption_psk: ResumptionPsk | None) -> None:
+    def _end(self, last: LastEpoch) -> None:
         """Erase the secrets of the current epoch: there is nothing left to say in it (§12.4.2)."""
         tree = self.public.tree
-        self.state = LastEpoch(self.public, self.state.leaf_index, resumption_psk)
+        self.state = last
         self.secret_tree = SecretTree(tree.suite, tree.leaf_count, None)
 
     def clear_pending(self) -> None:

@@ -158,13 +158,16 @@ def _write_state(writer: Writer, state: Epoch | LastEpoch) -> None:
         return
     writer.uint8(_ENDED).uint32(state.leaf_index)
     writer.optional(state.resumption_psk, lambda w, psk: w.opaque(psk.reveal()))
+    writer.optional(state.epoch_authenticator, lambda w, secret: w.opaque(secret.reveal()))
 
 
 def _read_state(reader: Reader, state: PublicState) -> Epoch | LastEpoch:
     if reader.uint8() == _GOES_ON:
         return _read_own(reader, state)
     leaf_index = LeafIndex(reader.uint32())
-    return LastEpoch(state, leaf_index, reader.optional(lambda r: ResumptionPsk(r.opaque())))
+    resumption_psk = reader.optional(lambda r: ResumptionPsk(r.opaque()))
+    authenticator = reader.optional(lambda r: EpochAuthenticator(r.opaque()))
+    return LastEpoch(state, leaf_index, resumption_psk, authenticator)
 
 
 def _write_identity(writer: Writer, identity: Identity) -> None:
