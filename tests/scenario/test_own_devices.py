@@ -20,12 +20,15 @@ from parlour.conversation.events import (
     KeyChanged,
     MessageMissing,
     MessageUnreadable,
+    NamesDiffer,
     ProfileChanged,
     ReadElsewhere,
+    RequestReceived,
     ServerMisbehaved,
     SettingChanged,
     StandingChanged,
 )
+from parlour.conversation.people import QUIET
 from parlour.conversation.standing import Standing
 from parlour.conversation.sync import (
     AnnouncedProfile,
@@ -443,6 +446,35 @@ def test_another_key_for_one_device_alone_stops_it() -> None:
     assert contact.verification is Verification.VERIFIED
 
 
+def test_names_that_a_server_swaps_for_one_device_are_told() -> None:
+    server, phone, bob = two()
+    carol = MemoryDevice(server, "carol")
+    carol.connect()
+    carol.say("alice", "hi")
+    phone.pull()
+    phone.machine.verify(bob.machine.account_id, server.now)
+    phone.settle()
+    laptop = MemoryDevice(server, "alice", seed="laptop", beside=phone, linked=True)
+    swapped = {bob.machine.account_id: "carol", carol.machine.account_id: "bob"}
+
+    def swap(device_id, kind, body, answer):  # type: ignore[no-untyped-def]
+        if device_id == laptop.machine.device_id and hasattr(answer, "name"):
+            return replace(answer, name=swapped.get(answer.account_id, answer.name))
+        return answer
+
+    server.answer = swap
+    laptop.connect()
+    assert {(event.name, event.said) for event in heard(laptop, NamesDiffer)} == {
+        ("carol", "bob"),
+        ("bob", "carol"),
+    }
+    for name in ("bob", "carol"):
+        contact = laptop.machine.contact_named(name)
+        assert contact is not None
+        assert contact.verification is Verification.UNVERIFIED
+        assert contact.standing is Standing.STRANGER
+
+
 def test_accepting_the_other_key_is_for_a_person() -> None:
     server, phone, bob = two()
     bob_id = bob.machine.account_id
@@ -623,3 +655,34 @@ def test_fifty_devices_of_one_account_all_get_it() -> None:
         assert "to all fifty" in device.texts()
         assert "from the eighth" in device.texts() or device is others[7]
     assert trouble(phone, bob, *others) == []
+
+
+def test_a_no_by_a_clock_that_is_ahead_is_heard_on_every_device() -> None:
+    server, phone, laptop, _ = three()
+    phone.welcoming = laptop.welcoming = False
+    carol = MemoryDevice(server, "carol")
+    carol.connect()
+    carol.say("alice", "hi")
+    settle(phone, laptop)
+    phone.machine.decline(carol.machine.account_id, server.now + _HOUR)
+    phone.settle()
+    settle(laptop, phone)
+    laptop.events.clear()
+    carol.say("alice", "again")
+    settle(laptop)
+    assert not heard(laptop, RequestReceived)
+    server.now += QUIET + _HOUR
+    carol.say("alice", "a day later")
+    settle(laptop)
+    assert [event.name for event in heard(laptop, RequestReceived)] == ["carol"]
+
+
+def test_a_no_of_a_clock_that_was_years_ahead_does_not_last_for_years() -> None:
+    server, alice, bob = strangers()
+    bob.welcoming = False
+    alice.say("bob", "hi")
+    bob.pull()
+    bob.machine.decline(alice.machine.account_id, server.now + 30 * MOST_AHEAD)
+    alice.say("bob", "again")
+    bob.pull()
+    assert len(heard(bob, RequestReceived)) == 2

@@ -18,7 +18,7 @@ from parlour.identity.profile import (
 )
 from parlour.testing.device import MemoryDevice
 from parlour.testing.memory_server import MemoryServer
-from tests.scenario.people import heard, two
+from tests.scenario.people import heard, strangers, two
 from tests.scenario.test_own_devices import settle, three
 
 
@@ -219,3 +219,36 @@ def test_what_was_on_its_way_when_another_device_was_first_is_put_right() -> Non
         rest(first, second, bob)
         said = {seen(device, phone).status for device in (phone, laptop, bob)}
         assert len(said) == 1
+
+
+@pytest.mark.parametrize("blocked", [False, True])
+def test_who_was_forgotten_does_not_see_the_next_profile(blocked: bool) -> None:
+    server, alice, bob = two()
+    carol = MemoryDevice(server, "carol")
+    carol.connect()
+    carol.say("alice", "hi")
+    alice.pull()
+    set_profile(alice, "one")
+    settle(bob, carol)
+    old = key_of(bob, alice)
+    alice.machine.forget(bob.machine.account_id, server.now)
+    alice.settle()
+    assert not opens(server, old, alice)
+    if blocked:
+        alice.meet("bob")
+        alice.machine.block(bob.machine.account_id, server.now)
+    set_profile(alice, "at the new flat")
+    settle(bob, carol)
+    assert not opens(server, old, alice)
+    assert seen(carol, alice).status == "at the new flat"
+    assert seen(bob, alice).status == "one"
+
+
+def test_the_key_stays_when_a_stranger_is_forgotten() -> None:
+    server, alice, bob = strangers()
+    set_profile(alice, "one")
+    before = dict(server.profiles)
+    alice.meet("bob")
+    alice.machine.forget(bob.machine.account_id, server.now)
+    alice.settle()
+    assert server.profiles == before

@@ -21,7 +21,8 @@ async def block(
 ) -> int:
     """Hear nothing more of somebody, on all your devices. They are not told.
 
-    They see your profile no more once you change it, and what you said to them before they keep.
+    Your profile gets a new key at once, which they don't get. They keep what they have seen of it,
+    and what you said to them before.
 
     Parameters
     ----------

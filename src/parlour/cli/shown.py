@@ -36,6 +36,7 @@ from parlour.conversation.events import (
     MessageSent,
     MessagesSkipped,
     MessageUnreadable,
+    NamesDiffer,
     ProfileChanged,
     ReadElsewhere,
     RequestFull,
@@ -289,6 +290,13 @@ def _sentence(event: ClientEvent, people: People) -> str:
                 "⚠ What another device of yours decides is not taken here: its clock is more than "
                 "a month ahead. Put it right. Do you not have that device any more? Then, here: "
                 "parlour lost-device"
+            )
+        case NamesDiffer(name=name, said=said):
+            here = f"{one_line(name)} here" if name else "not the one of that name here"
+            return (
+                f"⚠ Who is {one_line(said)} on another device of yours is {here}. What that device "
+                "says of them is not taken. Compare: parlour verify NAME, on each device. Is one "
+                "of your devices not in your hands? Then, here: parlour lost-device"
             )
         case KeyReturned(name=name):
             return f"{one_line(name)} shows the verified key again."

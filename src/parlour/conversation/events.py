@@ -35,6 +35,7 @@ class EventCode(StrEnum):
     READ_ELSEWHERE = "message.read_elsewhere"
     SETTING_CHANGED = "setting.changed"
     DEVICE_AHEAD = "device.clock_ahead"
+    NAMES_DIFFER = "contact.names_differ"
     SERVER_RESTORED = "server.restored"
     SERVER_MISBEHAVED = "server.misbehaved"
 
@@ -226,6 +227,20 @@ class DeviceAhead:
 
 
 @dataclass(frozen=True, slots=True)
+class NamesDiffer:
+    """Another device of ours calls an account `said`, which is `name` here or belongs to another.
+
+    `name` is empty where the account is not known here. Nothing that device says of the account is
+    taken. The server has told one of them a wrong name, or somebody has that device. Told once.
+    """
+
+    code = EventCode.NAMES_DIFFER
+    account_id: bytes
+    name: str
+    said: str
+
+
+@dataclass(frozen=True, slots=True)
 class ServerMisbehaved:
     """The server broke the protocol in `what`; it is tried again with pauses."""
 
@@ -261,6 +276,7 @@ Event: TypeAlias = (
     | ReadElsewhere
     | SettingChanged
     | DeviceAhead
+    | NamesDiffer
     | ServerRestored
     | ServerMisbehaved
 )

@@ -7,7 +7,7 @@ from typing import Final
 from parlour.conversation import content as contents
 from parlour.conversation.changes import DeleteMessages, ReleaseMessages
 from parlour.conversation.contact import Contact
-from parlour.conversation.decided import following
+from parlour.conversation.decided import following, is_believable
 from parlour.conversation.directory import Directory
 from parlour.conversation.events import RequestFull, RequestReceived, StandingChanged
 from parlour.conversation.profiles import Profiles
@@ -63,6 +63,9 @@ class People:
         decided = following(now, contact.standing_at, contact.verified_at)
         self._syncing.tell(Forgotten(account_id, decided), now)
         self.forgotten(account_id, decided)
+        if contact.standing is Standing.ACCEPTED:
+            # They keep the key that they had, and nobody would think of them when it is time.
+            self._profiles.rotate()
 
     def forgotten(self, account_id: bytes, at: int) -> None:
         """Drop everything about an account that was forgotten at `at`, here or elsewhere."""
@@ -145,7 +148,7 @@ class People:
                 return True
             case Standing.BLOCKED:
                 return False
-            case Standing.DECLINED if contact.standing_at <= now < contact.standing_at + QUIET:
+            case Standing.DECLINED if _is_quiet(contact.standing_at, now):
                 return False
             case _:
                 # A stranger, or one whose no was long ago: they may ask, if anybody may.
@@ -187,6 +190,15 @@ class People:
         after = contact.after(Act.WRITE)
         self._memory.put_contact(after)
         self._decided_elsewhere(after)
+
+
+def _is_quiet(declined_at: int, now: int) -> bool:
+    """Whether a no is still to be respected. The clock by which it was said may be ahead of ours.
+
+    What is not to be believed was said here, by a clock that was put right: or nobody could ask for
+    years.
+    """
+    return is_believable(declined_at, now) and now < declined_at + QUIET
 
 
 def check_setting(key: str, value: str) -> None:

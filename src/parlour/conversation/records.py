@@ -135,6 +135,9 @@ class Outgoing(Struct):
     resealed: bool = False
     silent: bool = False
 
+    def __repr__(self) -> str:
+        return f"Outgoing({self.message_id.hex()}, [{len(self.content)} bytes])"
+
 
 class Held(Struct):
     """An entry that could not be read yet, with its reason and the repair's deadline.
@@ -203,6 +206,9 @@ class Setting(Struct, frozen=True):
 
     value: str
     at: int
+
+    def __repr__(self) -> str:
+        return f"Setting([{len(self.value)} characters])"
 
 
 class Inbox(Struct):

@@ -15,8 +15,8 @@ from parlour.conversation.directory import Directory, Expected
 from parlour.conversation.events import (
     DeviceAhead,
     KeyChanged,
+    NamesDiffer,
     ReadElsewhere,
-    ServerMisbehaved,
     SettingChanged,
     StandingChanged,
 )
@@ -58,8 +58,9 @@ class Syncing:
         self._directory = directory
         self._sending = sending
         self._profiles = profiles
-        # Whose clocks were told of.
+        # Whose clocks were told of, and which names.
         self._ahead: set[bytes] = set()
+        self._misnamed: set[tuple[bytes, str]] = set()
         self.on_standing: Callable[[Contact], None] = lambda contact: None
         self.on_forgotten: Callable[[bytes, int], None] = lambda account_id, at: None
         self.on_unstopped: Callable[[bytes, int], None] = lambda account_id, now: None
@@ -212,14 +213,34 @@ class Syncing:
     def _take_contact(self, sync: ContactSync, now: int) -> None:
         if sync.account_id == self._memory.account_id:
             return
-        self._directory.expect(sync.account_id, _expected(sync))
         contact = self._memory.contacts.get(sync.account_id)
+        if self._is_named_otherwise(sync):
+            self._tell_names(sync, "" if contact is None else contact.name)
+            return
+        self._directory.expect(sync.account_id, _expected(sync))
         if contact is not None:
             self._apply(contact, sync, now)
             return
         if counts(_latest(sync), _latest(self._pending(sync.account_id)), now):
             self._keep_pending(sync.account_id, sync)
             self._directory.want(sync.account_id)
+
+    def _is_named_otherwise(self, sync: ContactSync) -> bool:
+        """Whether that account has another name here, or that name another account.
+
+        A name is for good, and people write to names. So the server has told one of our devices a
+        wrong one, or that device lies: somebody who has it could give one person's name, and that
+        they were verified, to another. Nothing is taken of what it says there.
+        """
+        return any(
+            (contact.account_id == sync.account_id) is not (contact.name == sync.name)
+            for contact in self._memory.contacts.values()
+        )
+
+    def _tell_names(self, sync: ContactSync, name: str) -> None:
+        if (sync.account_id, sync.name) not in self._misnamed:
+            self._misnamed.add((sync.account_id, sync.name))
+            self._memory.events.append(NamesDiffer(sync.account_id, name, sync.name))
 
     # --- Accounts that are not known here yet --------------------------------------------
 
@@ -252,7 +273,10 @@ class Syncing:
         pending = dated(pending, now)
         if isinstance(pending, ContactSync):
             self._memory.delete_sync(account_id)
-            self._apply(contact, pending, now)
+            if self._is_named_otherwise(pending):
+                self._tell_names(pending, contact.name)
+            else:
+                self._apply(contact, pending, now)
         elif counts(pending.at, contact.standing_at, now):
             # Whatever was decided before it was forgotten does not come back.
             met = replace(contact, standing_at=pending.at, verified_at=pending.at)
@@ -261,11 +285,6 @@ class Syncing:
     # --- One contact ---------------------------------------------------------------------
 
     def _apply(self, contact: Contact, sync: ContactSync, now: int) -> None:
-        if sync.name != contact.name:
-            # A name is for good, so the server has told one of our devices another one.
-            contact = replace(contact, name=sync.name)
-            self._memory.put_contact(contact)
-            self._memory.events.append(ServerMisbehaved("name", Code.SERVER_MISBEHAVED))
         if sync.profile is not None:
             self._profiles.told(contact.account_id, sync.profile)
         undecided = contact.standing is Standing.STRANGER and not contact.standing_at

@@ -49,6 +49,8 @@ EVENTS: list[ClientEvent] = [
     events.ReadElsewhere(bytes(16), 5),
     events.SettingChanged("colour", "red"),
     events.DeviceAhead(bytes(16)),
+    events.NamesDiffer(bytes(16), "bob", "robert"),
+    events.NamesDiffer(bytes(16), "", "bob"),
     events.DeviceLeftOut(bytes(16), bytes(16)),
     events.ServerRestored(),
     events.ServerMisbehaved("append", Code.SERVER_MISBEHAVED),

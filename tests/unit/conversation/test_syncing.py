@@ -12,8 +12,9 @@ from parlour.conversation.changes import Change, Message, MessageState, Namespac
 from parlour.conversation.contact import Verification
 from parlour.conversation.content import Text, Unknown
 from parlour.conversation.decided import MOST_AHEAD
-from parlour.conversation.events import DeviceAhead, KeyChanged, ServerMisbehaved, SettingChanged
+from parlour.conversation.events import DeviceAhead, KeyChanged, NamesDiffer, SettingChanged
 from parlour.conversation.genesis import between
+from parlour.conversation.records import Outgoing, Setting
 from parlour.conversation.standing import Standing
 from parlour.conversation.sync import (
     MAX_SETTING,
@@ -90,7 +91,7 @@ def test_read_positions_of_unknown_conversations_are_passed_over() -> None:
 def test_a_contact_that_was_forgotten_elsewhere_waits_with_what_is_newer() -> None:
     _, alice, bob = two()
     said = known(alice, "bob")
-    stranger = msgspec.structs.replace(said, account_id=b"x" * 16, standing_at=100)
+    stranger = msgspec.structs.replace(said, account_id=b"x" * 16, name="x", standing_at=100)
     syncs = alice.machine._memory.syncs
     take(alice, stranger, Forgotten(b"x" * 16, 50))
     assert isinstance(contents.decode(syncs[b"x" * 16]), ContactSync)
@@ -117,7 +118,7 @@ def test_what_is_dated_too_far_ahead_is_passed_over(poison: dict[str, object]) -
     assert alice.machine.contacts[bob_id] == before
     assert alice.machine.settings == {}
     assert [event.device_id for event in heard(alice, DeviceAhead)] == [b"d" * 32]
-    stranger = msgspec.structs.replace(said, account_id=b"x" * 16)
+    stranger = msgspec.structs.replace(said, account_id=b"x" * 16, name="x")
     take(alice, stranger, Forgotten(b"x" * 16, LARGEST))
     assert b"x" * 16 not in alice.machine._memory.syncs
 
@@ -197,11 +198,30 @@ def test_a_decision_from_before_it_was_forgotten_does_not_come_back() -> None:
     assert alice.machine.contacts[bob_id] == contact
 
 
-def test_another_name_for_one_device_is_the_servers_doing() -> None:
-    _, alice, _ = two()
-    take(alice, msgspec.structs.replace(known(alice, "bob"), name="robert"))
-    assert alice.machine.contact_named("robert") is not None
-    assert [event.what for event in heard(alice, ServerMisbehaved)] == ["name"]
+def test_no_device_gives_somebody_another_name() -> None:
+    server, alice, bob = two()
+    eve = MemoryDevice(server, "eve")
+    eve.connect()
+    eve.say("alice", "hi")
+    alice.pull()
+    bob_id, eve_id = bob.machine.account_id, eve.machine.account_id
+    alice.machine.verify(bob_id, server.now)
+    before = dict(alice.machine.contacts)
+    bobs, eves = known(alice, "bob"), known(alice, "eve")
+    verified = {"verified_key": eves.account_key, "verified_at": server.now + 1}
+    for _ in range(2):
+        take(alice, msgspec.structs.replace(bobs, name="bob2"))
+        take(alice, msgspec.structs.replace(eves, name="bob", **verified))
+        take(alice, msgspec.structs.replace(eves, name="bob", account_id=b"x" * 16, **verified))
+        take(alice, msgspec.structs.replace(eves, name="alice", account_id=b"y" * 16, **verified))
+    assert alice.machine.contacts == before
+    assert not alice.machine._memory.syncs
+    assert heard(alice, NamesDiffer) == [
+        NamesDiffer(bob_id, "bob", "bob2"),
+        NamesDiffer(eve_id, "eve", "bob"),
+        NamesDiffer(b"x" * 16, "", "bob"),
+        NamesDiffer(b"y" * 16, "", "alice"),
+    ]
 
 
 def test_a_fork_of_the_list_is_found_out() -> None:
@@ -424,3 +444,5 @@ def test_reprs_say_nothing_of_what_is_in_them() -> None:
         assert "secret" not in repr(sync)
     alice.machine.set_profile("secret")
     assert "secret" not in repr(alice.machine.profile(alice.machine.account_id))
+    assert "secret" not in repr(Setting("secret", 1))
+    assert "secret" not in repr(Outgoing(bytes(16), bytes(16), 1, 1, b"secret", sealed=b"secret"))
