@@ -8,7 +8,7 @@ Spec: RFC 9420 §9, §9.1, §9.2.
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from dataclasses import dataclass, field
 from heapq import heapify, heapreplace
 from itertools import islice
@@ -109,7 +109,7 @@ class SecretTree:
         if root is not None:
             self._nodes[math.root(leaf_count)] = root.reveal()
         self._ratchets: dict[tuple[int, int], Ratchet] = {}
-        self._prepared: deque[SendingKey] = deque()
+        self._prepared: list[SendingKey] = []
         self._kinds: tuple[int, ...] = (_HANDSHAKE, _APPLICATION)
         # Of all ratchets together.
         self._skipped = 0
@@ -258,7 +258,7 @@ class SecretTree:
     def next_key(self, leaf_index: LeafIndex, kind: int) -> SendingKey:
         """The next key of our own, which is thereby used."""
         if kind == _APPLICATION and self._prepared:
-            return self._prepared.popleft()
+            return self._prepared.pop(0)
         return self._make_key(leaf_index, kind)
 
     def precompute(self, leaf_index: LeafIndex, keys: int) -> None:

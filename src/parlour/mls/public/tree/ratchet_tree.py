@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import compress
+from itertools import compress, takewhile
 from typing import cast
 
 from parlour.codec import encode_opaque
@@ -212,7 +212,9 @@ class RatchetTree(TreeView):
         """A tree of `2^(d+1) - 1` nodes; keys that stand twice are refused."""
         index = TreeIndex()
         index.replace((NodeIndex(i), None, node) for i, node in enumerate(nodes))
-        return cls(suite, nodes, [None] * len(nodes), [None] * len(nodes), index)
+        full = takewhile(lambda leaf: leaf is not None, nodes[::2])
+        first_blank = sum(1 for _ in full)
+        return cls(suite, nodes, [None] * len(nodes), [None] * len(nodes), index, first_blank)
 
     @classmethod
     def of_one(cls, suite: CipherSuite, leaf_node: LeafNode) -> RatchetTree:
