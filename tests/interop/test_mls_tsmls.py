@@ -17,7 +17,7 @@ from parlour.mls import (
     WelcomeJoin,
     find_suite,
 )
-from parlour.mls.private.external import fresh_psk_id, propose_to_join
+from parlour.mls.private.external import propose_to_join
 from parlour.mls.private.identity import KeyPackageBundle
 from parlour.mls.private.key_schedule import external_key_pair
 from parlour.mls.private.linking import branch_group, reinit_group
@@ -124,17 +124,14 @@ def test_pre_shared_keys(peer: Peer, creator: str) -> None:
     table.add(
         table.seats[0], *(seat for seat in (ada, bea, cid, dan) if seat is not table.seats[0])
     )
-    nonce = fresh_psk_id(PreSharedKeyId(ExternalPskId(b"psk"), b""), ada.suite)
-    table.commit(
-        bea, (ada, ada.group.propose(PreSharedKey(nonce), NOW, wire_format=ada.wire_format))
-    )
+    psk = PreSharedKey(PreSharedKeyId(ExternalPskId(b"psk"), b""))
+    table.commit(bea, (ada, ada.group.propose(psk, NOW, wire_format=ada.wire_format)))
     message = bea.ask("propose", proposal={"kind": "psk", "psk_id": b"psk"})["message"]
     table.commit(cid, (bea, bytes.fromhex(message)))
     commit, _ = bea.made("commit", proposals=[{"kind": "psk", "psk_id": b"psk"}])
     table.won(bea, commit)
     table.check()
-    nonce = fresh_psk_id(nonce, ada.suite)
-    commit, _ = ada.made(proposals=[PreSharedKey(nonce)])
+    commit, _ = ada.made(proposals=[psk])
     table.won(ada, commit)
     table.check()
 

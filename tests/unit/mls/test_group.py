@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -39,12 +41,12 @@ from parlour.mls import (
 )
 from parlour.mls.private import sending
 from parlour.mls.private.epoch import Epoch
-from parlour.mls.private.external import fresh_psk_id, propose_as_external_sender, propose_to_join
+from parlour.mls.private.external import propose_as_external_sender, propose_to_join
 from parlour.mls.private.key_schedule import Schedule
 from parlour.mls.private.linking import branch_group, reinit_group
 from parlour.mls.private.protection import sender_data_keys
 from parlour.mls.private.psk import PskStore
-from parlour.mls.private.secrets import JoinerSecret, PskSecret
+from parlour.mls.private.secrets import JoinerSecret, PskSecret, ResumptionPsk
 from parlour.mls.private.selection import select_proposals
 from parlour.mls.private.storage import dump_group, load_group
 from parlour.mls.private.treekem import open_path
@@ -55,6 +57,7 @@ from parlour.mls.public.extensions import Extension, Extensions
 from parlour.mls.public.framing.content import Sender
 from parlour.mls.public.framing.messages import GroupInfoMessage, PrivateMessage, decode_message
 from parlour.mls.public.group_context import ExternalSender, external_senders_extension
+from parlour.mls.public.limits import MAX_AUTHENTICATED_DATA
 from parlour.mls.public.proposals import (
     Add,
     ExternalInit,
@@ -65,9 +68,9 @@ from parlour.mls.public.proposals import (
     ReInit,
     Remove,
 )
-from parlour.mls.public.psk_id import ExternalPskId, PreSharedKeyId
+from parlour.mls.public.psk_id import ExternalPskId, PreSharedKeyId, ResumptionPskId
 from parlour.mls.public.state import SentProposal
-from parlour.mls.public.types import GREASE, LeafIndex, WireFormat
+from parlour.mls.public.types import GREASE, LeafIndex, ResumptionPskUsage, WireFormat
 from parlour.primitives.certificates import Certificate
 from parlour.primitives.signature import EcdsaP256PrivateKey
 from parlour.testing.mls import OPEN_POLICY, TRUST_EVERYONE
@@ -478,19 +481,76 @@ def test_strangers_take_nobody_the_room_for_a_proposal(monkeypatch: pytest.Monke
     assert len(ada.group.proposals) == 3
 
 
-def test_fresh_nonces_for_a_key() -> None:
-    suite = find_suite(1)
-    psk_id = PreSharedKeyId(ExternalPskId(b"id"), b"")
-    fresh = fresh_psk_id(psk_id, suite)
-    assert fresh.key == psk_id.key
-    assert len(fresh.psk_nonce) == 32
-    assert fresh != fresh_psk_id(psk_id, suite)
+def test_a_key_is_injected_under_another_nonce_each_time() -> None:
+    people = group_of("ada", "bea")
+    ada, bea = people
+    for person in people:
+        person.psks.add_external(b"id", ExternalPsk(b"k" * 32))
+    psk = PreSharedKey(PreSharedKeyId(ExternalPskId(b"id"), b"n" * 32))
+    ada.group.process(bea.group.propose(psk, NOW), NOW)
+    seen = {psk.psk}
+    for own in ([], [psk], [psk]):
+        pending = ada.group.commit(NOW, proposals=own)
+        merge_everywhere(ada, pending, [bea])
+        (used,) = pending.changes.psks
+        assert used.key == psk.psk.key
+        assert len(used.psk_nonce) == 32
+        seen.add(used)
+    assert len(seen) == 4
+
+
+def test_only_a_groups_first_commit_continues_another() -> None:
+    ada, _ = group_of("ada", "bea")
+    with pytest.raises(UsageError) as caught:
+        ada.group.commit(NOW, options=CommitOptions(link=ResumptionPskUsage.BRANCH))
+    assert caught.value.code is Code.USAGE_STATE
+
+
+def test_what_nobody_could_read_or_derive_is_not_made() -> None:
+    ada, bea = group_of("ada", "bea")
+    most = bytes(MAX_AUTHENTICATED_DATA)
+    assert bea.group.decrypt(ada.group.encrypt(b"x", most), NOW).authenticated_data == most
+    long = most + b"x"
+    refused_calls: list[Callable[[], object]] = [
+        lambda: ada.group.encrypt(b"x", long),
+        lambda: ada.group.propose(Remove(LeafIndex(1)), NOW, authenticated_data=long),
+        lambda: ada.group.commit(NOW, options=CommitOptions(authenticated_data=long)),
+        *(partial(ada.group.export, b"label", b"", n) for n in (-1, 0, 255 * 32 + 1, 70_000)),
+    ]
+    for make in refused_calls:
+        before = dump_group(ada.group)
+        with pytest.raises(UsageError) as caught:
+            make()
+        assert caught.value.code is Code.USAGE_INVALID
+        assert dump_group(ada.group) == before
+    assert len(ada.group.export(b"label", b"", 255 * 32)) == 255 * 32
+
+
+def test_an_update_that_is_refused_leaves_no_key() -> None:
+    ada, _ = group_of("ada", "bea")
+    another = replace(ada.identity, credential=BasicCredential(b"somebody else"))
+    with pytest.raises(RuleBroken):
+        ada.group.propose_update(NOW, another)
+    assert ada.group.member.updates == {}
+    ada.group.propose_update(NOW)
+    assert len(ada.group.member.updates) == 1
+
+
+def test_a_clock_that_was_fast_keeps_no_epoch_beyond_the_hour() -> None:
+    ada, bea = group_of("ada", "bea")
+    late = bea.group.encrypt(b"late")
+    ada.group.merge(ada.group.commit(NOW + 10**8), NOW + 10**8)
+    assert ada.group.decrypt(late, NOW).data == b"late"
+    ada.group.expire(NOW + 3_600)
+    assert ada.group.member.past
+    ada.group.expire(NOW + 3_601)
+    assert not ada.group.member.past
 
 
 def test_an_external_join_with_a_key() -> None:
     ada, bea = group_of("ada", "bea")
     cid = Person("cid")
-    psk_id = fresh_psk_id(PreSharedKeyId(ExternalPskId(b"id"), b""), cid.suite)
+    psk_id = PreSharedKeyId(ExternalPskId(b"id"), b"")
     for person in (ada, bea, cid):
         person.psks.add_external(b"id", ExternalPsk(b"k" * 32))
     join = ExternalJoin(OPEN_POLICY, cid.psks, (psk_id,), authenticated_data=b"link")
@@ -512,6 +572,19 @@ def test_the_store_of_keys() -> None:
     assert repr(ada.psks) == "PskStore(0 external, 1 groups)"
     ada.psks.remove_group(b"group")
     assert repr(ada.psks) == "PskStore(0 external, 0 groups)"
+
+
+@pytest.mark.parametrize("keep", [0, 1, 2, 5])
+def test_as_many_epochs_as_were_asked_for(keep: int) -> None:
+    store = PskStore(keep)
+    for epoch in (0, 1, 4, 3, 2):
+        store.add_resumption(b"group", epoch, ResumptionPsk(bytes(32)))
+    key = partial(ResumptionPskId, ResumptionPskUsage.APPLICATION, b"group")
+    found = [n for n in range(5) if store.find(PreSharedKeyId(key(n), b"")) is not None]
+    assert found == list(range(5))[5 - keep :]
+    for wrong in (-1, 1 << 16):
+        with pytest.raises(UsageError):
+            PskStore(wrong)
 
 
 # --- Which proposals a commit takes ---

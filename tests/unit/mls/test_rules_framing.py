@@ -103,6 +103,10 @@ def test_v0608_a_message_whose_sender_knows_no_secret() -> None:
     ada, bea = group_of("ada", "bea")
     broken = replace(message(ada, Remove(LeafIndex(1))), membership_tag=b"m" * 32)
     refused(bea.group, Rule.MEMBERSHIP_TAG, broken)
+    # One without a tag does not come by a wire, but from a careless caller.
+    with pytest.raises(RuleBroken) as caught:
+        bea.group.receive(replace(broken, membership_tag=None), NOW)
+    assert caught.value.rule is Rule.MEMBERSHIP_TAG
 
 
 def test_v0609_application_data_in_public() -> None:

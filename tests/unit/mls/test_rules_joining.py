@@ -18,16 +18,18 @@ from parlour.mls import (
     RuleBroken,
     WelcomeJoin,
 )
-from parlour.mls.private.committing import NewCommit
+from parlour.mls.private.committing import NewCommit, Setting, make_commit
 from parlour.mls.private.joining import Origin
 from parlour.mls.private.linking import branch_group, reinit_group
 from parlour.mls.private.psk import PskStore
 from parlour.mls.private.secrets import PathSecret
 from parlour.mls.private.welcoming import make_welcome
 from parlour.mls.public.extensions import Extension, Extensions
+from parlour.mls.public.framing.content import Sender
 from parlour.mls.public.group_info import GroupInfo
 from parlour.mls.public.proposals import Add, PreSharedKey, ReInit
 from parlour.mls.public.psk_id import ExternalPskId, PreSharedKeyId, ResumptionPskId
+from parlour.mls.public.state import SentProposal
 from parlour.mls.public.tree.extension import encode_tree
 from parlour.mls.public.tree.nodes import Node, ParentNode
 from parlour.mls.public.tree.ratchet_tree import RatchetTree
@@ -95,6 +97,10 @@ def test_v1252_a_second_group_of_that_id() -> None:
     ada, bundle, new = added()
     join = WelcomeJoin(OPEN_POLICY, groups={b"group": None})
     refuses(Rule.GROUP_ID_UNIQUE, welcome(ada, new), bundle, join)
+    external = ExternalJoin(OPEN_POLICY, groups=(b"other", b"group"))
+    with pytest.raises(RuleBroken) as caught:
+        Group.join_external(ada.group.group_info(), Person("dan").identity, NOW, external)
+    assert caught.value.rule is Rule.GROUP_ID_UNIQUE
 
 
 def test_v1253_a_group_info_that_nobody_signed() -> None:
@@ -310,15 +316,18 @@ def test_v1103_a_continuation_that_begins_late() -> None:
     group = Group.create(ada.identity, b"next", NOW, policy=OPEN_POLICY, psks=ada.psks)
     group.merge(group.commit(NOW), NOW)
     key = ResumptionPskId(ResumptionPskUsage.BRANCH, b"group", ada.group.epoch)
-
-    pending = group.commit(
-        NOW,
-        adds=[bundle.key_package],
-        proposals=[PreSharedKey(PreSharedKeyId(key, b"n" * 32))],
-        options=CommitOptions(link=ResumptionPskUsage.BRANCH),
+    psk = PreSharedKey(PreSharedKeyId(key, b"n" * 32))
+    me = Sender.member(LeafIndex(0))
+    # `Group.commit` does not make such a one.
+    late = make_commit(
+        group.current,
+        OPEN_POLICY,
+        ada.psks,
+        (SentProposal(Add(bundle.key_package), me), SentProposal(psk, me)),
+        CommitOptions(link=ResumptionPskUsage.BRANCH),
+        Setting(NOW),
     )
-    assert pending.welcome is not None
-    refuses(Rule.REINIT_EPOCH, pending.welcome, bundle, origin_of(bea))
+    refuses(Rule.REINIT_EPOCH, welcome(ada, late), bundle, origin_of(bea))
 
 
 def test_v1104_a_new_beginning_without_a_member() -> None:

@@ -77,7 +77,9 @@ def test_credentials() -> None:
     assert decode(chain.encode(), read_credential) == chain
     other = Writer().uint16(0x0A0A).opaque(b"?").data()
     assert decode(other, read_credential).encode() == other
-    long = X509Credential((b"",) * (MAX_CERTIFICATES + 2))
+    most = X509Credential((b"",) * MAX_CERTIFICATES)
+    assert decode(most.encode(), read_credential) == most
+    long = X509Credential((b"",) * (MAX_CERTIFICATES + 1))
     malformed(lambda: decode(long.encode(), read_credential), Code.DECODE_TRAILING)
 
 

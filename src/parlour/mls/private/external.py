@@ -5,12 +5,13 @@ Spec: RFC 9420 §12.4.3.2, §12.1.8.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from parlour.mls.private.committing import NewCommit, Setting, make_external_commit
 from parlour.mls.private.identity import Identity, KeyPackageBundle
 from parlour.mls.private.key_schedule import seal_init_secret
-from parlour.mls.private.psk import PskStore
+from parlour.mls.private.psk import PskStore, fresh_psk_id
 from parlour.mls.public.framing.authentication import sign_content
 from parlour.mls.public.framing.content import (
     NEW_MEMBER_COMMIT,
@@ -27,17 +28,19 @@ from parlour.mls.public.joining import check_supported, open_group_info
 from parlour.mls.public.policy import Policy
 from parlour.mls.public.proposals import Add, ExternalInit, PreSharedKey, Proposal, Remove
 from parlour.mls.public.psk_id import PreSharedKeyId
-from parlour.mls.public.rules import Rule, RuleBroken
+from parlour.mls.public.rules import Rule, RuleBroken, require
 from parlour.mls.public.state import SentProposal
 from parlour.mls.public.suites import CipherSuite, find_suite
 from parlour.mls.public.types import LeafIndex, SenderType, WireFormat
-from parlour.primitives.random import Random, system_random
 from parlour.primitives.signature import SignaturePrivateKey
 
 
 @dataclass(frozen=True, slots=True)
 class ExternalJoin:
-    """How somebody joins: `resync` is the former leaf that the commit removes."""
+    """How somebody joins: `resync` is the former leaf that the commit removes.
+
+    `groups` are the ids of those that the client is in; of one that it comes back to, it is not.
+    """
 
     policy: Policy
     psks: PskStore = field(default_factory=PskStore)
@@ -45,6 +48,7 @@ class ExternalJoin:
     resync: LeafIndex | None = None
     ratchet_tree: bytes | None = None
     authenticated_data: bytes = b""
+    groups: Collection[bytes] = ()
 
 
 def join_by_commit(
@@ -52,6 +56,9 @@ def join_by_commit(
 ) -> NewCommit:
     """Verify a GroupInfo, and make the commit that adds us."""
     policy = join.policy
+    # V1252 §12.4.3: "New members MUST verify that `group_id` is unique among the groups they are
+    # currently participating in."
+    require(group_info.group_context.group_id not in join.groups, Rule.GROUP_ID_UNIQUE)
     check_supported(group_info.group_context, identity.capabilities)
     state = open_group_info(group_info, setting.now, policy, join.ratchet_tree, setting.run)
     key = external_pub(group_info.extensions)
@@ -63,7 +70,8 @@ def join_by_commit(
     proposals: list[Proposal] = [ExternalInit(kem_output)]
     if join.resync is not None:
         proposals.append(Remove(join.resync))
-    proposals += [PreSharedKey(psk) for psk in join.psk_ids]
+    for psk_id in join.psk_ids:
+        proposals.append(PreSharedKey(fresh_psk_id(psk_id, state.suite, setting.random)))
     sent = tuple(SentProposal(proposal, NEW_MEMBER_COMMIT) for proposal in proposals)
     return make_external_commit(
         state, init_secret, identity, policy, join.psks, sent, join.authenticated_data, setting
@@ -111,10 +119,3 @@ def propose_to_join(
         Add(bundle.key_package),
         authenticated_data,
     )
-
-
-def fresh_psk_id(
-    psk_id: PreSharedKeyId, suite: CipherSuite, random: Random = system_random
-) -> PreSharedKeyId:
-    """The same key under a nonce that was never used (§8.4)."""
-    return PreSharedKeyId(psk_id.key, random(suite.hash_size))

@@ -24,7 +24,7 @@ from parlour.mls.private.identity import Identity, KeyPackageBundle
 from parlour.mls.private.joining import Origin, WelcomeJoin, join_by_welcome
 from parlour.mls.private.member import Member
 from parlour.mls.private.processing import StagedCommit
-from parlour.mls.private.psk import PskStore
+from parlour.mls.private.psk import PskStore, with_fresh_nonce
 from parlour.mls.private.receiving import receive_application, receive_message
 from parlour.mls.private.secrets import EpochAuthenticator
 from parlour.mls.private.selection import select_proposals
@@ -277,7 +277,8 @@ class Group:
         wire_format: WireFormat = WireFormat.PUBLIC_MESSAGE,
         random: Random = system_random,
     ) -> bytes:
-        """Ask for a change; somebody has to commit it."""
+        """Ask for a change; somebody has to commit it. A key is proposed under a fresh nonce."""
+        proposal = with_fresh_nonce(proposal, self._member.public.suite, random)
         return send_proposal(self._member, proposal, authenticated_data, wire_format, now, random)
 
     def propose_update(
@@ -290,8 +291,10 @@ class Group:
     ) -> bytes:
         """Ask for a fresh leaf of ours, perhaps with another signature key or credential."""
         self._member.check_active()
-        update = make_update(self._member, identity, random)
-        return self.propose(update, now, wire_format=wire_format, random=random)
+        update, own = make_update(self._member, identity, random)
+        message = self.propose(update, now, wire_format=wire_format, random=random)
+        self._member.updates[update.leaf_node.encryption_key] = own
+        return message
 
     # --- Commits ---
 
@@ -310,18 +313,22 @@ class Group:
 
         Without arguments it refreshes our keys, and whatever others proposed goes with it: look at
         `proposals` first, and at `left_out` of the result. What we ask for ourselves is covered or
-        raises. The group stays as it is until the result is merged.
+        raises; keys are injected under fresh nonces. The group stays as it is until the result is
+        merged.
         """
         member = self._member
         member.check_active()
         if member.pending is not None:
             raise UsageError(Code.USAGE_STATE, "a commit is pending; merge or clear it first")
+        if options.link is not None and self.epoch > 0:
+            raise UsageError(Code.USAGE_STATE, "only the first commit of a group continues another")
         sender = Sender.member(self.own_leaf)
+        injected = [with_fresh_nonce(p, self.current.suite, random) for p in proposals]
         chosen = select_proposals(
             member.proposals if options.pending else (),
             [
                 SentProposal(proposal, sender)
-                for proposal in (*map(Add, adds), *map(Remove, removes), *proposals)
+                for proposal in (*map(Add, adds), *map(Remove, removes), *injected)
             ],
             self.own_leaf,
             self.current.tree,

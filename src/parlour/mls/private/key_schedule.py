@@ -6,8 +6,9 @@ Spec: RFC 9420 §8, §8.3, §8.5.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
-from parlour.errors import AuthenticationError
+from parlour.errors import AuthenticationError, Code, UsageError
 from parlour.mls.private.secrets import (
     CommitSecret,
     ConfirmationKey,
@@ -29,7 +30,9 @@ from parlour.primitives.aead import Aead
 from parlour.primitives.hpke import HpkePrivateKey
 from parlour.primitives.random import Random
 
-_EXTERNAL_INIT = b"MLS 1.0 external init secret"
+# RFC 5869 §2.3.
+_MAX_BLOCKS: Final = 255
+_EXTERNAL_INIT: Final = b"MLS 1.0 external init secret"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +112,9 @@ def confirmation_tag(suite: CipherSuite, key: ConfirmationKey, context: GroupCon
 def export(
     suite: CipherSuite, secret: ExporterSecret, label: bytes, context: bytes, length: int
 ) -> bytes:
-    """MLS-Exporter (§8.5)."""
+    """MLS-Exporter (§8.5); as many bytes as HKDF can make, 255 hashes."""
+    if not 0 < length <= _MAX_BLOCKS * suite.hash_size:
+        raise UsageError(Code.USAGE_INVALID, f"no {length} bytes can be exported")
     derived = suite.derive_secret(secret.reveal(), label)
     return suite.expand_with_label(derived, b"exported", suite.hash(context), length)
 

@@ -110,7 +110,8 @@ def _begin(
         random=random,
     )
     key = ResumptionPskId(usage, context.group_id, context.epoch)
-    psk = PreSharedKeyId(key, random(identity.suite.hash_size))
+    # The commit gives it a nonce.
+    psk = PreSharedKeyId(key, b"")
     pending = group.commit(
         now,
         adds=packages,

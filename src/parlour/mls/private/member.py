@@ -7,7 +7,7 @@ Spec: RFC 9420 §9.2 (deletion), §14 (sequencing), §15.3 (late messages).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from parlour.errors import Code, UsageError
 from parlour.mls.private.epoch import Epoch, LastEpoch, NextEpoch, PastEpoch
@@ -108,8 +108,12 @@ class Member:
             self.pending = None
 
     def fresh(self, now: int) -> tuple[PastEpoch, ...]:
-        """The past epochs that are neither too many nor too old."""
-        fresh = (past for past in self.past if now - past.ended_at <= PAST_EPOCH_AGE)
+        """The past epochs that are neither too many nor too old.
+
+        One that ended in the future, by a clock that was fast, ended now at the latest.
+        """
+        past = (replace(past, ended_at=min(past.ended_at, now)) for past in self.past)
+        fresh = (past for past in past if now - past.ended_at <= PAST_EPOCH_AGE)
         return tuple(fresh)[-MAX_PAST_EPOCHS:]
 
     def expire(self, now: int) -> None:

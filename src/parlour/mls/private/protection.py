@@ -25,7 +25,7 @@ from parlour.mls.public.group_context import GroupContext
 from parlour.mls.public.rules import Rule, RuleBroken, require
 from parlour.mls.public.suites import AEAD_NONCE_SIZE, CipherSuite
 from parlour.mls.public.tree.ratchet_tree import RatchetTree
-from parlour.mls.public.types import ContentType, LeafIndex, WireFormat
+from parlour.mls.public.types import ContentType, LeafIndex, SenderType, WireFormat
 from parlour.primitives.aead import Aead
 from parlour.primitives.random import Random
 
@@ -57,12 +57,14 @@ def check_membership(
     suite: CipherSuite, key: MembershipKey, context: GroupContext, message: PublicMessage
 ) -> None:
     """Refuse a message in a member's name that no member made."""
-    if message.membership_tag is None:
+    if message.content.sender.sender_type is not SenderType.MEMBER:
         return
-    expected = _membership_tag(suite, key, context, message.authenticated)
+    tag = message.membership_tag
     # V0608 §6.2: "the application MUST check `membership_tag` and MUST check that the
     # FramedContentAuthData is valid"
-    genuine = suite.equal(expected, message.membership_tag)
+    genuine = tag is not None and suite.equal(
+        _membership_tag(suite, key, context, message.authenticated), tag
+    )
     require(genuine, Rule.MEMBERSHIP_TAG)
 
 

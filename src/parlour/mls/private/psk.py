@@ -9,10 +9,12 @@ from collections.abc import Sequence
 from typing import Final, Self, TypeAlias
 
 from parlour.codec import Reader, Writer, decode
-from parlour.errors import Code, DecodeError
+from parlour.errors import Code, DecodeError, UsageError
 from parlour.mls.private.secrets import ExternalPsk, PskSecret, ResumptionPsk
+from parlour.mls.public.proposals import PreSharedKey, Proposal
 from parlour.mls.public.psk_id import ExternalPskId, PreSharedKeyId
 from parlour.mls.public.suites import CipherSuite
+from parlour.primitives.random import Random
 
 # §8.6: "The application SHOULD specify an upper limit on the number of past epochs for which the
 # `resumption_psk` may be stored." As many as late messages may come from.
@@ -23,11 +25,17 @@ Psk: TypeAlias = ExternalPsk | ResumptionPsk
 
 
 class PskStore:
-    """The pre-shared keys that an application holds. One store may serve many groups."""
+    """The pre-shared keys that an application holds. One store may serve many groups.
+
+    Of each group the keys of the last `resumption_epochs` are kept; without any, no group can
+    follow another.
+    """
 
     __slots__ = ("_external", "_keep", "_resumption")
 
     def __init__(self, resumption_epochs: int = MAX_RESUMPTION_EPOCHS) -> None:
+        if not 0 <= resumption_epochs < 1 << 16:
+            raise UsageError(Code.USAGE_INVALID, "from 0 to 65,535 epochs are kept")
         self._keep = resumption_epochs
         self._external: dict[bytes, ExternalPsk] = {}
         self._resumption: dict[bytes, dict[int, ResumptionPsk]] = {}
@@ -42,10 +50,9 @@ class PskStore:
 
     def add_resumption(self, group_id: bytes, epoch: int, key: ResumptionPsk) -> None:
         """Know the key of an epoch, and forget the oldest of the group beyond those to keep."""
-        epochs = self._resumption.setdefault(group_id, {})
-        epochs[epoch] = key
-        for old in sorted(epochs)[: -self._keep]:
-            del epochs[old]
+        epochs = {**self._resumption.get(group_id, {}), epoch: key}
+        kept = sorted(epochs, reverse=True)[: self._keep]
+        self._resumption[group_id] = {number: epochs[number] for number in kept}
 
     def remove_group(self, group_id: bytes) -> None:
         """Forget all resumption keys of a group."""
@@ -99,6 +106,22 @@ def _write_epochs(writer: Writer, entry: tuple[bytes, dict[int, ResumptionPsk]])
 def _read_epochs(reader: Reader) -> tuple[bytes, dict[int, ResumptionPsk]]:
     group_id = reader.opaque()
     return group_id, dict(reader.vector(lambda r: (r.uint64(), ResumptionPsk(r.opaque()))))
+
+
+def fresh_psk_id(psk_id: PreSharedKeyId, suite: CipherSuite, random: Random) -> PreSharedKeyId:
+    """The same key under a nonce that was never used.
+
+    §8.4: "Each time a client injects a PSK into a group, the `psk_nonce` of its PreSharedKeyID MUST
+    be set to a fresh random value".
+    """
+    return PreSharedKeyId(psk_id.key, random(suite.hash_size))
+
+
+def with_fresh_nonce(proposal: Proposal, suite: CipherSuite, random: Random) -> Proposal:
+    """A proposal of our own as it is, or with another nonce if it injects a key."""
+    if isinstance(proposal, PreSharedKey):
+        return PreSharedKey(fresh_psk_id(proposal.psk, suite, random))
+    return proposal
 
 
 def derive_psk_secret(suite: CipherSuite, psks: Sequence[tuple[PreSharedKeyId, Psk]]) -> PskSecret:

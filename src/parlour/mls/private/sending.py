@@ -98,8 +98,10 @@ def send_proposal(
     return data
 
 
-def make_update(member: Member, identity: Identity | None, random: Random) -> Update:
-    """An Update with a fresh key, which is kept until somebody commits it."""
+def make_update(
+    member: Member, identity: Identity | None, random: Random
+) -> tuple[Update, OwnUpdate]:
+    """An Update with a fresh key, and what is to be kept until somebody commits it."""
     epoch = member.epoch
     identity = identity or epoch.identity
     identity.check_suite(epoch.suite)
@@ -112,5 +114,4 @@ def make_update(member: Member, identity: Identity | None, random: Random) -> Up
         epoch.context.group_id,
         epoch.leaf_index,
     )
-    member.updates[public] = OwnUpdate(leaf_key, identity)
-    return Update(leaf_node)
+    return Update(leaf_node), OwnUpdate(leaf_key, identity)

@@ -66,7 +66,7 @@ def read_credential(reader: Reader) -> Credential:
     if credential_type == CredentialType.X509:
         read = Reader(reader.opaque(MAX_CREDENTIAL))
         certificates: list[bytes] = []
-        while not read.at_end and len(certificates) <= MAX_CERTIFICATES:
+        while not read.at_end and len(certificates) < MAX_CERTIFICATES:
             certificates.append(read.opaque())
         read.finish()
         return X509Credential(tuple(certificates))

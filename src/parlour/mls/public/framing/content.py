@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Self, TypeAlias, assert_never
 
 from parlour.codec import Reader, Writer, encode_opaque
-from parlour.errors import Code, DecodeError
+from parlour.errors import Code, DecodeError, UsageError
 from parlour.mls.public.commit import Commit
 from parlour.mls.public.limits import (
     MAX_AUTHENTICATED_DATA,
@@ -146,6 +146,9 @@ class FramedContent:
         encoded_body: bytes | None = None,
     ) -> Self:
         """Content that is about to be sent, or came in the parts of a PrivateMessage."""
+        if len(authenticated_data) > MAX_AUTHENTICATED_DATA:
+            # Nobody would read it.
+            raise UsageError(Code.USAGE_INVALID, "too much authenticated data")
         content_type = _content_type(body)
         head = b"".join(
             (
