@@ -130,7 +130,7 @@ class Channel:
     def propose(self, proposal: Proposal) -> bytes:
         # Only the group and the epoch stand in what an external sender signs.
         context = GroupContext(2, GROUP_ID, self.epoch, b"", b"", self.extensions)
-        return propose_as_external_sender(context, self.key, 0, proposal)
+        return propose_as_external_sender(context, self.key, 0, proposal, NOW)
 
     def change(
         self, committer: Client, *proposals: Proposal, joiners: tuple[Client, ...] = ()

@@ -211,7 +211,7 @@ def test_asking_to_join(peer: Peer) -> None:
             asked = joiner.ask("propose_join", group_info=ada.group.group_info())["message"]
             proposal = bytes.fromhex(asked)
         else:
-            proposal = propose_to_join(ada.group.current.context, joiner.bundle)
+            proposal = propose_to_join(ada.group.current.context, joiner.bundle, NOW)
         for seat in table.seats:
             seat.process(proposal)
         committer: Seat = bea if joiner is cid else ada

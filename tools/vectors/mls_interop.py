@@ -76,16 +76,16 @@ def _external_proposals() -> dict[str, Any]:
     proposed = [
         scenario.deliver(message)
         for message in (
-            propose_as_external_sender(context, key, 1, Remove(LeafIndex(2)), b"idle"),
-            propose_as_external_sender(context, key, 0, Add(eve.bundle.key_package)),
-            propose_as_external_sender(context, key, 0, server.psk()),
-            propose_to_join(context, dan.bundle),
+            propose_as_external_sender(context, key, 1, Remove(LeafIndex(2)), NOW, b"idle"),
+            propose_as_external_sender(context, key, 0, Add(eve.bundle.key_package), NOW),
+            propose_as_external_sender(context, key, 0, server.psk(), NOW),
+            propose_to_join(context, dan.bundle, NOW),
         )
     ]
     scenario.commit(1, proposed)
     context = scenario.passive.group.current.context
     change = GroupContextExtensions(NO_EXTENSIONS)
-    proposed = [scenario.deliver(propose_as_external_sender(context, key, 0, change))]
+    proposed = [scenario.deliver(propose_as_external_sender(context, key, 0, change, NOW))]
     scenario.commit(0, proposed)
     return scenario.case()
 

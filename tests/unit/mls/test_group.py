@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -82,6 +84,8 @@ PRIVATE = CommitOptions(wire_format=WireFormat.PRIVATE_MESSAGE)
 
 
 def test_every_public_name_is_there_when_asked_for() -> None:
+    stub = Path(parlour.mls.__file__).with_suffix(".pyi").read_text(encoding="utf-8")
+    assert set(re.findall(r" as (\w+),?$", stub, re.M)) == set(parlour.mls.__all__)
     for name in parlour.mls.__all__:
         assert getattr(parlour.mls, name).__name__ in (name, name.lower())
         assert name in dir(parlour.mls)
@@ -337,11 +341,18 @@ def test_proposals_from_outside() -> None:
     context = ada.group.current.context
     bundle = cid.key_package()
     for message in (
-        propose_as_external_sender(context, key, 0, Remove(LeafIndex(1)), b"idle"),
-        propose_to_join(context, bundle),
+        propose_as_external_sender(context, key, 0, Remove(LeafIndex(1)), NOW, b"idle"),
+        propose_to_join(context, bundle, NOW),
     ):
         for person in (ada, bea):
             assert isinstance(person.group.process(message, NOW), ReceivedProposal)
+    expired = NOW + 10**8
+    with pytest.raises(RuleBroken) as caught:
+        propose_to_join(context, bundle, expired)
+    assert caught.value.rule is Rule.LEAF_LIFETIME
+    with pytest.raises(RuleBroken) as caught:
+        propose_as_external_sender(context, key, 0, Add(bundle.key_package), expired)
+    assert caught.value.rule is Rule.LEAF_LIFETIME
     pending = ada.group.commit(NOW)
     ada.group.merge(pending, NOW)
     staged = bea.group.process(pending.commit, NOW)
@@ -468,7 +479,7 @@ def test_strangers_take_nobody_the_room_for_a_proposal(monkeypatch: pytest.Monke
     monkeypatch.setattr(public_state, "MAX_PENDING_PER_SENDER", 2)
     ada, bea = group_of("ada", "bea")
     context = ada.group.current.context
-    asks = [propose_to_join(context, Person(name).key_package()) for name in ("x", "y", "z")]
+    asks = [propose_to_join(context, Person(name).key_package(), NOW) for name in ("x", "y", "z")]
     for ask in asks[:2]:
         ada.group.process(ask, NOW)
     with pytest.raises(LimitError):
@@ -853,7 +864,7 @@ def test_a_policy_has_to_say_who_is_who_and_opens_no_door_unasked() -> None:
     ada.group.member.policy = closed
     stranger, other_bea = Person("cid"), Person("cid")
     other_bea.identity = replace(stranger.identity, credential=BasicCredential(b"bea"))
-    ask = propose_to_join(ada.group.current.context, stranger.key_package())
+    ask = propose_to_join(ada.group.current.context, stranger.key_package(), NOW)
     info = ada.group.group_info()
     for rule, message in (
         (Rule.EXTERNAL_PROPOSAL_AUTHORIZED, ask),

@@ -101,7 +101,7 @@ def test_a_proposal_is_no_commit_and_a_commit_no_proposal() -> None:
     ada, _ = group_of("ada", "bea")
     server = watch(ada)
     proposal = server.verify(ada.group.propose(Remove(LeafIndex(1)), NOW))
-    with pytest.raises(RuleBroken):
+    with pytest.raises(DecodeError):
         stage_commit(server.state, proposal, server.proposals, NOW, OPEN_POLICY)
     verified = server.verify(ada.group.commit(NOW).commit)
     with pytest.raises(DecodeError):

@@ -53,9 +53,9 @@ def test_v0601_an_external_sender_that_is_not_named() -> None:
     refused(
         bea.group,
         Rule.EXTERNAL_SENDER_KNOWN,
-        propose_as_external_sender(context, key, 1, remove),
+        propose_as_external_sender(context, key, 1, remove, NOW),
     )
-    bea.group.process(propose_as_external_sender(context, key, 0, remove), NOW)
+    bea.group.process(propose_as_external_sender(context, key, 0, remove, NOW), NOW)
 
 
 def test_v0602_an_external_sender_that_commits() -> None:

@@ -84,8 +84,14 @@ def _propose(
     context: GroupContext,
     sender: Sender,
     proposal: Proposal,
+    now: int,
     authenticated_data: bytes,
 ) -> bytes:
+    if isinstance(proposal, Add):
+        lifetime = proposal.key_package.leaf_node.content.lifetime
+        # §7.3 wants it of all that is sent, and here is no group whose validator would ask.
+        good = lifetime is not None and lifetime.covers(now)
+        require(good, Rule.LEAF_LIFETIME)
     content = FramedContent.of(
         context.group_id, context.epoch, sender, authenticated_data, proposal
     )
@@ -99,16 +105,17 @@ def propose_as_external_sender(
     key: SignaturePrivateKey,
     index: int,
     proposal: Proposal,
+    now: int,
     authenticated_data: bytes = b"",
 ) -> bytes:
     """A proposal by entry `index` of the group's `external_senders`."""
     sender = Sender(SenderType.EXTERNAL, index)
     suite = find_suite(context.cipher_suite)
-    return _propose(suite, key, context, sender, proposal, authenticated_data)
+    return _propose(suite, key, context, sender, proposal, now, authenticated_data)
 
 
 def propose_to_join(
-    context: GroupContext, bundle: KeyPackageBundle, authenticated_data: bytes = b""
+    context: GroupContext, bundle: KeyPackageBundle, now: int, authenticated_data: bytes = b""
 ) -> bytes:
     """An Add of ourselves, for a member to commit."""
     return _propose(
@@ -117,5 +124,6 @@ def propose_to_join(
         context,
         NEW_MEMBER_PROPOSAL,
         Add(bundle.key_package),
+        now,
         authenticated_data,
     )

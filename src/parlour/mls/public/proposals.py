@@ -155,7 +155,8 @@ class GroupContextExtensions:
 class OtherProposal:
     """A type that is not known here, with its content as it came, read as `opaque<V>`.
 
-    Where all members list the type, a commit may cover it; what it means is the application's.
+    Where all members list the type, a commit may cover it; what it means is the application's. The
+    commit has a path: whether the type could do without one is not known here.
     """
 
     proposal_type: int

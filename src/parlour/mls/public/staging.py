@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import cast
 
-from parlour.errors import Code, UsageError
+from parlour.errors import Code, DecodeError, UsageError
 from parlour.mls.public.changes import (
     Changes,
     apply_proposals,
@@ -24,7 +24,7 @@ from parlour.mls.public.framing.content import Sender
 from parlour.mls.public.group_context import GroupContext
 from parlour.mls.public.leaf_node import LeafNode
 from parlour.mls.public.policy import Policy
-from parlour.mls.public.rules import Rule, RuleBroken, require
+from parlour.mls.public.rules import Rule, require
 from parlour.mls.public.state import ProposalStore, PublicState
 from parlour.mls.public.transcript import confirmed_transcript_hash, interim_transcript_hash
 from parlour.mls.public.tree.draft import TreeDraft
@@ -73,7 +73,7 @@ def stage_commit(
     """Validate a commit of the epoch `state`, and make the public state after it."""
     commit, tag = verified.content.body, verified.authenticated.auth.confirmation_tag
     if not isinstance(commit, Commit) or tag is None:
-        raise RuleBroken(Rule.NEW_MEMBER_COMMIT_CONTENT)
+        raise DecodeError(Code.DECODE_MALFORMED, "not a commit")
     external = verified.sender.sender_type is SenderType.NEW_MEMBER_COMMIT
     if external:
         # V1239 §12.4.3.2: "Whether existing members of the group will accept or reject an external
