@@ -106,11 +106,11 @@ def _earlier_epochs() -> dict[str, Any]:
     for _ in range(6):
         scenario.commit(0, [], path=True)
 
-    def psk(epoch: int, who: int) -> PreSharedKey:
+    def psk(epoch: int) -> PreSharedKey:
         key = ResumptionPskId(ResumptionPskUsage.APPLICATION, GROUP_ID, epoch)
-        return PreSharedKey(PreSharedKeyId(key, scenario.clients[who].random(64)))
+        return PreSharedKey(PreSharedKeyId(key, b""))
 
-    scenario.commit(1, [scenario.propose(2, psk(1, 2))], psk(7, 1), psk(4, 1), path=False)
+    scenario.commit(1, [scenario.propose(2, psk(1))], psk(7), psk(4), path=False)
     return scenario.case()
 
 

@@ -54,9 +54,8 @@ class Client:
         self.group, _ = Group.join(welcome, [self.bundle], now, join)
 
     def psk(self) -> PreSharedKey:
-        """The external key, under a nonce of its own."""
-        nonce = self.random(self.identity.suite.hash_size)
-        return PreSharedKey(PreSharedKeyId(ExternalPskId(_PSK_ID), nonce))
+        """The external key; whoever injects it gives it a nonce."""
+        return PreSharedKey(PreSharedKeyId(ExternalPskId(_PSK_ID), b""))
 
 
 def four_clients(suite: CipherSuite, policy: Policy = OPEN_POLICY) -> list[Client]:
