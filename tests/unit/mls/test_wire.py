@@ -9,7 +9,7 @@ import pytest
 from parlour.codec import Reader, Writer, decode, encode_opaque
 from parlour.errors import Code, DecodeError, LimitError
 from parlour.mls import BasicCredential, RuleBroken, find_suite
-from parlour.mls.public.capabilities import RequiredCapabilities
+from parlour.mls.public.capabilities import Capabilities, RequiredCapabilities
 from parlour.mls.public.commit import Commit, HpkeCiphertext, HpkeCiphertexts
 from parlour.mls.public.credentials import X509Credential, read_credential
 from parlour.mls.public.extensions import Extension, Extensions, write_extensions
@@ -98,6 +98,14 @@ def test_extensions() -> None:
     writer = Writer()
     write_extensions(writer, extensions)
     assert decode(writer.data(), Extensions.read) == extensions
+
+
+def test_capabilities() -> None:
+    encoded = Capabilities(proposals=(0xF0F0,)).encode()
+    assert decode(encoded, Capabilities.read) == Capabilities(proposals=(0xF0F0,))
+    with pytest.raises(DecodeError) as caught:
+        decode(b"\x03\0\1\0" + bytes(4), Capabilities.read)
+    assert caught.value.code is Code.DECODE_TRUNCATED
 
 
 def test_required_capabilities() -> None:
