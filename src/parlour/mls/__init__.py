@@ -73,7 +73,6 @@ _PLACES = {
     "dump_public": "private.storage",
     "external_senders_extension": "public.group_context",
     "find_suite": "public.suites",
-    "fresh_psk_id": "private.external",
     "load_group": "private.storage",
     "load_parts": "private.storage",
     "propose_as_external_sender": "private.external",

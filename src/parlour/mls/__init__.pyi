@@ -4,7 +4,6 @@ from parlour.mls.private.events import ApplicationMessage as ApplicationMessage
 from parlour.mls.private.events import PendingCommit as PendingCommit
 from parlour.mls.private.events import ReceivedProposal as ReceivedProposal
 from parlour.mls.private.external import ExternalJoin as ExternalJoin
-from parlour.mls.private.external import fresh_psk_id as fresh_psk_id
 from parlour.mls.private.external import propose_as_external_sender as propose_as_external_sender
 from parlour.mls.private.external import propose_to_join as propose_to_join
 from parlour.mls.private.group import Group as Group
@@ -135,7 +134,6 @@ __all__ = [
     "dump_public",
     "external_senders_extension",
     "find_suite",
-    "fresh_psk_id",
     "load_group",
     "load_parts",
     "propose_as_external_sender",

@@ -7,7 +7,6 @@ Spec: RFC 9420 §12.4.1.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -19,7 +18,7 @@ from parlour.mls.private.key_schedule import (
     confirmation_tag,
     derive_joiner_secret,
 )
-from parlour.mls.private.psk import PskStore, derive_psk_secret
+from parlour.mls.private.psk import PskStore, find_commit_psks
 from parlour.mls.private.secret_tree import SecretTree
 from parlour.mls.private.secrets import (
     CommitSecret,
@@ -53,11 +52,8 @@ from parlour.mls.public.framing.content import (
 )
 from parlour.mls.public.leaf_node import LeafNode
 from parlour.mls.public.policy import Policy
-from parlour.mls.public.psk_id import PreSharedKeyId
-from parlour.mls.public.rules import Rule, RuleBroken
 from parlour.mls.public.staging import check_path_leaf
 from parlour.mls.public.state import PublicState, SentProposal
-from parlour.mls.public.suites import CipherSuite
 from parlour.mls.public.transcript import confirmed_transcript_hash, interim_transcript_hash
 from parlour.mls.public.tree import math
 from parlour.mls.public.tree.draft import TreeDraft
@@ -166,19 +162,6 @@ class Committer:
     keys: PrivateKeys = field(default_factory=dict, repr=False)
 
 
-def find_psks(suite: CipherSuite, store: PskStore, psks: Sequence[PreSharedKeyId]) -> PskSecret:
-    """The `psk_secret` of a commit."""
-    found = []
-    for psk_id in psks:
-        psk = store.find(psk_id)
-        # V1235 §12.4.2: "Verify that all PreSharedKey proposals in the `proposals` vector are
-        # available."
-        if psk is None:
-            raise RuleBroken(Rule.COMMIT_PSKS_KNOWN)
-        found.append((psk_id, psk))
-    return derive_psk_secret(suite, found)
-
-
 def make_commit(
     epoch: Epoch,
     policy: Policy,
@@ -202,7 +185,7 @@ def make_commit(
     draft, changes = apply_proposals(
         state, validator, epoch.leaf_index, proposals, link=options.link
     )
-    psk_secret = find_psks(state.suite, psks, changes.psks)
+    psk_secret = find_commit_psks(state.suite, psks, changes.psks)
     path = None
     if options.path or changes.path_required or options.identity is not None:
         path, tree = _make_path(committer, draft, changes, validator, setting.random)
@@ -228,7 +211,7 @@ def find_fault(
         draft, changes = apply_proposals(
             state, validator, epoch.leaf_index, proposals, link=options.link
         )
-        find_psks(state.suite, psks, changes.psks)
+        find_commit_psks(state.suite, psks, changes.psks)
         check_support(draft.freeze().index.support, changes, validator)
         validator.finish()
     except (PeerError, LimitError) as error:
@@ -252,7 +235,7 @@ def make_external_commit(
     committer = Committer(
         state, NEW_MEMBER_COMMIT, draft.blank_leaf(), identity.signer, identity, init_secret
     )
-    psk_secret = find_psks(state.suite, psks, changes.psks)
+    psk_secret = find_commit_psks(state.suite, psks, changes.psks)
     options = CommitOptions(authenticated_data=authenticated_data)
     path, tree = _make_path(committer, draft, changes, validator, setting.random)
     check_support(tree.index.support, changes, validator)

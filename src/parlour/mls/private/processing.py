@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from parlour.mls.private.committing import find_psks
 from parlour.mls.private.epoch import Epoch, NextEpoch
 from parlour.mls.private.identity import Identity
 from parlour.mls.private.key_schedule import (
@@ -16,7 +15,7 @@ from parlour.mls.private.key_schedule import (
     derive_joiner_secret,
     open_init_secret,
 )
-from parlour.mls.private.psk import PskStore
+from parlour.mls.private.psk import PskStore, find_commit_psks
 from parlour.mls.private.secret_tree import SecretTree
 from parlour.mls.private.secrets import CommitSecret, InitSecret
 from parlour.mls.private.treekem import PrivateKeys, current_keys, open_path
@@ -59,7 +58,7 @@ def process_commit(
     suite, after = base.suite, staged.state.group_context
     identity, keys = _own_leaf(base, staged, updates)
     keys, commit_secret = _open_path(base, staged, keys)
-    psk_secret = find_psks(suite, psks, staged.changes.psks)
+    psk_secret = find_commit_psks(suite, psks, staged.changes.psks)
     joiner = derive_joiner_secret(suite, _init_secret(base, staged), commit_secret, after)
     secrets, encryption = Schedule.begin(suite, joiner, psk_secret).epoch(after)
     tag = confirmation_tag(suite, secrets.confirmation_key, after)

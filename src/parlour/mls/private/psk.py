@@ -13,6 +13,7 @@ from parlour.errors import Code, DecodeError, UsageError
 from parlour.mls.private.secrets import ExternalPsk, PskSecret, ResumptionPsk
 from parlour.mls.public.proposals import PreSharedKey, Proposal
 from parlour.mls.public.psk_id import ExternalPskId, PreSharedKeyId
+from parlour.mls.public.rules import Rule, RuleBroken
 from parlour.mls.public.suites import CipherSuite
 from parlour.primitives.random import Random
 
@@ -134,3 +135,33 @@ def derive_psk_secret(suite: CipherSuite, psks: Sequence[tuple[PreSharedKeyId, P
         derived = suite.expand_with_label(extracted, b"derived psk", label, suite.hash_size)
         secret = suite.extract(derived, secret)
     return PskSecret(secret)
+
+
+def find_commit_psks(
+    suite: CipherSuite, store: PskStore, psks: Sequence[PreSharedKeyId]
+) -> PskSecret:
+    """The `psk_secret` of a commit that injects these keys."""
+    # V1235 §12.4.2: "Verify that all PreSharedKey proposals in the `proposals` vector are
+    # available."
+    return derive_psk_secret(suite, _find(store, psks, Rule.COMMIT_PSKS_KNOWN))
+
+
+def find_welcome_psks(
+    suite: CipherSuite, store: PskStore, psks: Sequence[PreSharedKeyId]
+) -> PskSecret:
+    """The `psk_secret` of the epoch that a Welcome leads into."""
+    # V1256 §12.4.3.1: "If a PreSharedKeyID is part of the GroupSecrets and the client is not in
+    # possession of the corresponding PSK, return an error."
+    return derive_psk_secret(suite, _find(store, psks, Rule.WELCOME_PSKS_KNOWN))
+
+
+def _find(
+    store: PskStore, psks: Sequence[PreSharedKeyId], rule: Rule
+) -> list[tuple[PreSharedKeyId, Psk]]:
+    found = []
+    for psk_id in psks:
+        psk = store.find(psk_id)
+        if psk is None:
+            raise RuleBroken(rule)
+        found.append((psk_id, psk))
+    return found

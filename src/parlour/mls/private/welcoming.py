@@ -13,7 +13,7 @@ from parlour.errors import AuthenticationError
 from parlour.mls.private.committing import NewCommit
 from parlour.mls.private.identity import KeyPackageBundle
 from parlour.mls.private.key_schedule import Schedule, welcome_cipher
-from parlour.mls.private.psk import Psk, PskStore, derive_psk_secret
+from parlour.mls.private.psk import PskStore, find_welcome_psks
 from parlour.mls.private.secrets import JoinerSecret, PathSecret
 from parlour.mls.public.commit import HpkeCiphertext
 from parlour.mls.public.group_info import GroupInfo
@@ -124,7 +124,7 @@ def open_welcome(
         secrets = decode(opened, GroupSecrets.read)
         find_link(secrets.psks)
         schedule = Schedule.begin(
-            suite, secrets.joiner_secret, derive_psk_secret(suite, _find_psks(secrets, psks))
+            suite, secrets.joiner_secret, find_welcome_psks(suite, psks, secrets.psks)
         )
         cipher, nonce = welcome_cipher(suite, schedule.welcome_secret)
         group_info = decode(cipher.open(nonce, welcome.encrypted_group_info), GroupInfo.read)
@@ -154,15 +154,3 @@ def _find_entry(
         if entry.new_member in known:
             return known[entry.new_member], entry
     raise RuleBroken(Rule.WELCOME_NOT_FOR_US)
-
-
-def _find_psks(secrets: GroupSecrets, store: PskStore) -> list[tuple[PreSharedKeyId, Psk]]:
-    found = []
-    for psk_id in secrets.psks:
-        psk = store.find(psk_id)
-        # V1256 §12.4.3.1: "If a PreSharedKeyID is part of the GroupSecrets and the client is not in
-        # possession of the corresponding PSK, return an error."
-        if psk is None:
-            raise RuleBroken(Rule.WELCOME_PSKS_KNOWN)
-        found.append((psk_id, psk))
-    return found
