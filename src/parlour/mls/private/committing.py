@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from parlour.errors import LimitError, ParlourError, PeerError
 from parlour.mls.private.epoch import Epoch
 from parlour.mls.private.identity import Identity
 from parlour.mls.private.key_schedule import (
@@ -194,29 +193,6 @@ def make_commit(
     check_support(tree.index.support, changes, validator)
     validator.finish(setting.run)
     return _finish(committer, tree, changes, path, psk_secret, options)
-
-
-def find_fault(
-    epoch: Epoch,
-    policy: Policy,
-    psks: PskStore,
-    proposals: tuple[SentProposal, ...],
-    options: CommitOptions,
-    now: int,
-) -> ParlourError | None:
-    """Why no commit can cover these proposals together; None if one can."""
-    state = epoch.public
-    validator = make_validator(state, policy, now, proposals, sending=True)
-    try:
-        draft, changes = apply_proposals(
-            state, validator, epoch.leaf_index, proposals, link=options.link
-        )
-        find_commit_psks(state.suite, psks, changes.psks)
-        check_support(draft.freeze().index.support, changes, validator)
-        validator.finish()
-    except (PeerError, LimitError) as error:
-        return error
-    return None
 
 
 def make_external_commit(

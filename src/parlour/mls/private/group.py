@@ -8,14 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Self
 
-from parlour.errors import Code, DecodeError, LimitError, PeerError, UsageError
+from parlour.errors import Code, DecodeError, UsageError
 from parlour.mls.private.committing import (
     DEFAULT_OPTIONS,
     CommitOptions,
     NewCommit,
     Setting,
-    find_fault,
-    make_commit,
 )
 from parlour.mls.private.epoch import Epoch, NextEpoch, first_epoch
 from parlour.mls.private.events import ApplicationMessage, PendingCommit, Received
@@ -27,12 +25,11 @@ from parlour.mls.private.processing import StagedCommit
 from parlour.mls.private.psk import PskStore, with_fresh_nonce
 from parlour.mls.private.receiving import receive_application, receive_message
 from parlour.mls.private.secrets import EpochAuthenticator
-from parlour.mls.private.selection import select_proposals
+from parlour.mls.private.selection import make_best_commit
 from parlour.mls.private.sending import make_update, protect, send_application, send_proposal
 from parlour.mls.private.welcoming import make_welcome, open_welcome
 from parlour.mls.public.changes import make_validator
 from parlour.mls.public.extensions import NO_EXTENSIONS, Extensions
-from parlour.mls.public.framing.content import Sender
 from parlour.mls.public.framing.messages import (
     GroupInfoMessage,
     MessageBody,
@@ -322,32 +319,22 @@ class Group:
             raise UsageError(Code.USAGE_STATE, "a commit is pending; merge or clear it first")
         if options.link is not None and self.epoch > 0:
             raise UsageError(Code.USAGE_STATE, "only the first commit of a group continues another")
-        sender = Sender.member(self.own_leaf)
         injected = [with_fresh_nonce(p, self.current.suite, random) for p in proposals]
-        chosen = select_proposals(
-            member.proposals if options.pending else (),
-            [
-                SentProposal(proposal, sender)
-                for proposal in (*map(Add, adds), *map(Remove, removes), *injected)
-            ],
-            self.own_leaf,
-            self.current.tree,
-            reinit=options.reinit,
-            unwanted=options.unwanted,
+        new, left_out = make_best_commit(
+            self.current,
+            member.policy,
+            member.psks,
+            member.proposals,
+            (*map(Add, adds), *map(Remove, removes), *injected),
+            options,
+            Setting(now, random, run),
         )
-        setting = Setting(now, random, run)
-        base = (self.current, member.policy, member.psks)
-        try:
-            new = make_commit(*base, chosen.proposals, options, setting)
-        except (PeerError, LimitError):
-            chosen = chosen.without_spoilers(lambda some: find_fault(*base, some, options, now))
-            new = make_commit(*base, chosen.proposals, options, setting)
         welcome = None
         if new.changes.added:
             welcome = encode_message(_welcome(new, options, random))
         commit = protect(member, new.authenticated, 0, random)
         after = NextEpoch(new.epoch, new.secret_tree)
-        member.pending = PendingCommit(commit, welcome, new.changes, after, chosen.left_out)
+        member.pending = PendingCommit(commit, welcome, new.changes, after, left_out)
         return member.pending
 
     def merge(self, staged: StagedCommit | PendingCommit, now: int) -> None:

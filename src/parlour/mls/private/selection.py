@@ -9,12 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
-from parlour.errors import ParlourError
+from parlour.errors import LimitError, ParlourError, PeerError
+from parlour.mls.private.committing import CommitOptions, NewCommit, Setting, make_commit
+from parlour.mls.private.epoch import Epoch
+from parlour.mls.private.psk import PskStore, find_commit_psks
+from parlour.mls.public.changes import apply_proposals, check_support, make_validator
+from parlour.mls.public.framing.content import Sender
+from parlour.mls.public.policy import Policy
 from parlour.mls.public.proposals import (
     Add,
     ExternalInit,
     OtherProposal,
     PreSharedKey,
+    Proposal,
     ReInit,
     Remove,
     Update,
@@ -68,6 +75,58 @@ class Selection:
                 half = len(chunk) // 2
                 chunks += [chunk[half:], chunk[:half]]
         return Selection(tuple(self.proposals[n] for n in sorted(kept)), tuple(left_out))
+
+
+def make_best_commit(
+    epoch: Epoch,
+    policy: Policy,
+    psks: PskStore,
+    sent: Iterable[SentProposal],
+    own: Iterable[Proposal],
+    options: CommitOptions,
+    setting: Setting,
+) -> tuple[NewCommit, tuple[LeftOut, ...]]:
+    """A commit of all our `own` proposals, and of those `sent` that it can cover."""
+    sender = Sender.member(epoch.leaf_index)
+    chosen = select_proposals(
+        sent if options.pending else (),
+        [SentProposal(proposal, sender) for proposal in own],
+        epoch.leaf_index,
+        epoch.tree,
+        reinit=options.reinit,
+        unwanted=options.unwanted,
+    )
+    try:
+        new = make_commit(epoch, policy, psks, chosen.proposals, options, setting)
+    except (PeerError, LimitError):
+        chosen = chosen.without_spoilers(
+            lambda some: _find_fault(epoch, policy, psks, some, options, setting.now)
+        )
+        new = make_commit(epoch, policy, psks, chosen.proposals, options, setting)
+    return new, chosen.left_out
+
+
+def _find_fault(
+    epoch: Epoch,
+    policy: Policy,
+    psks: PskStore,
+    proposals: tuple[SentProposal, ...],
+    options: CommitOptions,
+    now: int,
+) -> ParlourError | None:
+    """Why no commit can cover these proposals together; None if one can."""
+    state = epoch.public
+    validator = make_validator(state, policy, now, proposals, sending=True)
+    try:
+        draft, changes = apply_proposals(
+            state, validator, epoch.leaf_index, proposals, link=options.link
+        )
+        find_commit_psks(state.suite, psks, changes.psks)
+        check_support(draft.freeze().index.support, changes, validator)
+        validator.finish()
+    except (PeerError, LimitError) as error:
+        return error
+    return None
 
 
 def select_proposals(
