@@ -14,7 +14,6 @@ from typing import Any, Final
 from parlour.mls import ExternalJoin, Group, KeyPackageBundle, WelcomeJoin, find_suite
 from parlour.mls.private.external import propose_as_external_sender, propose_to_join
 from parlour.mls.private.linking import branch_group, reinit_group
-from parlour.mls.private.psk import with_fresh_nonce
 from parlour.mls.public.capabilities import Capabilities, RequiredCapabilities
 from parlour.mls.public.credentials import Credential, OtherCredential
 from parlour.mls.public.extensions import NO_EXTENSIONS, Extension, Extensions
@@ -74,13 +73,12 @@ def _external_proposals() -> dict[str, Any]:
     context = scenario.passive.group.current.context
     eve = Client("eve", suite)
     eve.publish()
-    psk = with_fresh_nonce(server.psk(), suite, server.random)
     proposed = [
         scenario.deliver(message)
         for message in (
             propose_as_external_sender(context, key, 1, Remove(LeafIndex(2)), NOW, b"idle"),
             propose_as_external_sender(context, key, 0, Add(eve.bundle.key_package), NOW),
-            propose_as_external_sender(context, key, 0, psk, NOW),
+            propose_as_external_sender(context, key, 0, server.psk(), NOW, random=server.random),
             propose_to_join(context, dan.bundle, NOW),
         )
     ]

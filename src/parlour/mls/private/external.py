@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from parlour.mls.private.committing import NewCommit, Setting, make_external_commit
 from parlour.mls.private.identity import Identity, KeyPackageBundle
 from parlour.mls.private.key_schedule import seal_init_secret
-from parlour.mls.private.psk import PskStore, fresh_psk_id
+from parlour.mls.private.psk import PskStore, fresh_psk_id, with_fresh_nonce
 from parlour.mls.public.framing.authentication import sign_content
 from parlour.mls.public.framing.content import (
     NEW_MEMBER_COMMIT,
@@ -32,6 +32,7 @@ from parlour.mls.public.rules import Rule, RuleBroken, require
 from parlour.mls.public.state import SentProposal
 from parlour.mls.public.suites import CipherSuite, find_suite
 from parlour.mls.public.types import LeafIndex, SenderType, WireFormat
+from parlour.primitives.random import Random, system_random
 from parlour.primitives.signature import SignaturePrivateKey
 
 
@@ -107,10 +108,12 @@ def propose_as_external_sender(
     proposal: Proposal,
     now: int,
     authenticated_data: bytes = b"",
+    random: Random = system_random,
 ) -> bytes:
     """A proposal by entry `index` of the group's `external_senders`."""
     sender = Sender(SenderType.EXTERNAL, index)
     suite = find_suite(context.cipher_suite)
+    proposal = with_fresh_nonce(proposal, suite, random)
     return _propose(suite, key, context, sender, proposal, now, authenticated_data)
 
 
