@@ -97,13 +97,12 @@ def make_best_commit(
         unwanted=options.unwanted,
     )
     try:
-        new = make_commit(epoch, policy, psks, chosen.proposals, options, setting)
+        return make_commit(epoch, policy, psks, chosen.proposals, options, setting), chosen.left_out
     except (PeerError, LimitError):
         chosen = chosen.without_spoilers(
             lambda some: _find_fault(epoch, policy, psks, some, options, setting.now)
         )
-        new = make_commit(epoch, policy, psks, chosen.proposals, options, setting)
-    return new, chosen.left_out
+    return make_commit(epoch, policy, psks, chosen.proposals, options, setting), chosen.left_out
 
 
 def _find_fault(
