@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from parlour.codec import Reader, Writer, decode, encode_opaque
-from parlour.errors import Code, DecodeError, LimitError
+from parlour.errors import Code, DecodeError, LimitError, UsageError
 from parlour.mls import BasicCredential, RuleBroken, find_suite
 from parlour.mls.public.capabilities import Capabilities, RequiredCapabilities
 from parlour.mls.public.commit import Commit, HpkeCiphertext, HpkeCiphertexts
@@ -37,7 +37,7 @@ from parlour.mls.public.tree.extension import read_nodes
 from parlour.mls.public.tree.math import common_ancestor, is_ancestor, subtree_leaves
 from parlour.mls.public.tree.nodes import ParentNode
 from parlour.mls.public.tree.ratchet_tree import RatchetTree
-from parlour.mls.public.types import LeafIndex, ResumptionPskUsage, SenderType
+from parlour.mls.public.types import LeafIndex, LeafNodeSource, ResumptionPskUsage, SenderType
 from tests.mls_forger import fresh_key, key_package, leaf_node
 from tests.mls_people import NOW, Person, group_of
 
@@ -294,6 +294,18 @@ def test_key_lengths_in_a_running_group(
     assert len(member.epoch.secrets.init_secret.reveal()) == hash_size
     assert len(member.epoch.context.tree_hash) == hash_size
     assert bea.group.decrypt(message, NOW).data == b"text"
+
+
+@pytest.mark.parametrize("source", [LeafNodeSource.UPDATE, LeafNodeSource.COMMIT])
+def test_a_leaf_made_within_a_group_is_bound_to_it(source: LeafNodeSource) -> None:
+    ada, _ = group_of("ada", "bea")
+    leaf = leaf_node(ada, source)
+    bound = leaf.signed_data(ada.suite, b"group", LeafIndex(0))
+    assert bound != leaf.signed_data(ada.suite, b"group", LeafIndex(1))
+    assert bound != leaf.signed_data(ada.suite, b"other", LeafIndex(0))
+    for group_id, index in ((None, LeafIndex(0)), (b"group", None)):
+        with pytest.raises(UsageError):
+            leaf.signed_data(ada.suite, group_id, index)
 
 
 def test_suites() -> None:

@@ -19,7 +19,7 @@ from parlour.mls.private.protection import (
 )
 from parlour.mls.private.secret_tree import MessageKey, SecretTree
 from parlour.mls.private.secrets import SenderDataSecret
-from parlour.mls.public.framing.authentication import VerifiedContent
+from parlour.mls.public.framing.authentication import VerifiedContent, check_epoch
 from parlour.mls.public.framing.messages import (
     MessageBody,
     PrivateMessage,
@@ -56,18 +56,10 @@ def _receive_public(member: Member, message: PublicMessage, now: int, run: Run) 
         return member.pending
     epoch = member.epoch
     # Which group and epoch it is for comes first: the tag of another epoch would never verify.
-    _check_epoch(epoch.context, message.content.group_id, message.content.epoch)
+    check_epoch(epoch.context, message.content.group_id, message.content.epoch)
     check_membership(epoch.suite, epoch.secrets.membership_key, epoch.context, message)
     verified = VerifiedContent.verify(epoch.suite, epoch.context, epoch.tree, message.authenticated)
     return _handshake(member, verified, now, run, None)
-
-
-def _check_epoch(context: GroupContext, group_id: bytes, epoch: int) -> None:
-    # V0613 §8.1: "The `group_id` field is constant."
-    require(group_id == context.group_id, Rule.GROUP_ID)
-    # V0614 §12.4.2: "Verify that the `epoch` field of the enclosing FramedContent is equal to the
-    # `epoch` field of the current GroupContext object."
-    require(epoch == context.epoch, Rule.EPOCH, f"{epoch}, not {context.epoch}")
 
 
 def _receive_private(member: Member, message: PrivateMessage, now: int, run: Run) -> Received:
@@ -77,7 +69,7 @@ def _receive_private(member: Member, message: PrivateMessage, now: int, run: Run
         return receive_application(member, message, now)
     member.check_active()
     epoch = member.epoch
-    _check_epoch(epoch.context, message.group_id, message.epoch)
+    check_epoch(epoch.context, message.group_id, message.epoch)
     unprotected, verified = _open(
         epoch.secrets.sender_data_secret, member.secret_tree, epoch.context, epoch.tree, message
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from parlour.codec import Reader, Writer, encode_opaque
-from parlour.errors import Code, DecodeError
+from parlour.errors import Code, DecodeError, UsageError
 from parlour.mls.public.capabilities import Capabilities
 from parlour.mls.public.credentials import Credential, read_credential
 from parlour.mls.public.extensions import NO_EXTENSIONS, Extensions
@@ -90,8 +90,10 @@ def _tbs(
     content: bytes, source: LeafNodeSource, group_id: bytes | None, leaf_index: LeafIndex | None
 ) -> bytes:
     """LeafNodeTBS: a leaf made within a group is bound to it and to its position there."""
-    if source is LeafNodeSource.KEY_PACKAGE or group_id is None or leaf_index is None:
+    if source is LeafNodeSource.KEY_PACKAGE:
         return content
+    if group_id is None or leaf_index is None:
+        raise UsageError(Code.USAGE_INVALID, "a leaf of no group and position")
     return content + encode_opaque(group_id) + leaf_index.to_bytes(4)
 
 

@@ -231,81 +231,25 @@ class CipherSuite:
 
 
 _Id = CipherSuiteId
+_P256 = (EcdsaP256PrivateKey, EcdsaP256PublicKey)
+_P384 = (EcdsaP384PrivateKey, EcdsaP384PublicKey)
+_P521 = (EcdsaP521PrivateKey, EcdsaP521PublicKey)
+_ED25519 = (Ed25519PrivateKey, Ed25519PublicKey)
+_ED448 = (Ed448PrivateKey, Ed448PublicKey)
+_AES_128, _AES_256, _CHACHA = AeadId.AES_128_GCM, AeadId.AES_256_GCM, AeadId.CHACHA20_POLY1305
+
 _SUITES: Final[dict[int, CipherSuite]] = {
-    suite.id: suite
-    for suite in (
-        CipherSuite(
-            _Id.X25519_AES128GCM_SHA256_ED25519,
-            KemId.X25519,
-            AeadId.AES_128_GCM,
-            "sha256",
-            Ed25519PrivateKey,
-            Ed25519PublicKey,
-        ),
-        CipherSuite(
-            _Id.P256_AES128GCM_SHA256_P256,
-            KemId.P256,
-            AeadId.AES_128_GCM,
-            "sha256",
-            EcdsaP256PrivateKey,
-            EcdsaP256PublicKey,
-        ),
-        CipherSuite(
-            _Id.X25519_CHACHA20POLY1305_SHA256_ED25519,
-            KemId.X25519,
-            AeadId.CHACHA20_POLY1305,
-            "sha256",
-            Ed25519PrivateKey,
-            Ed25519PublicKey,
-        ),
-        CipherSuite(
-            _Id.X448_AES256GCM_SHA512_ED448,
-            KemId.X448,
-            AeadId.AES_256_GCM,
-            "sha512",
-            Ed448PrivateKey,
-            Ed448PublicKey,
-        ),
-        CipherSuite(
-            _Id.P521_AES256GCM_SHA512_P521,
-            KemId.P521,
-            AeadId.AES_256_GCM,
-            "sha512",
-            EcdsaP521PrivateKey,
-            EcdsaP521PublicKey,
-        ),
-        CipherSuite(
-            _Id.X448_CHACHA20POLY1305_SHA512_ED448,
-            KemId.X448,
-            AeadId.CHACHA20_POLY1305,
-            "sha512",
-            Ed448PrivateKey,
-            Ed448PublicKey,
-        ),
-        CipherSuite(
-            _Id.P384_AES256GCM_SHA384_P384,
-            KemId.P384,
-            AeadId.AES_256_GCM,
-            "sha384",
-            EcdsaP384PrivateKey,
-            EcdsaP384PublicKey,
-        ),
-        CipherSuite(
-            _Id.XWING_AES128GCM_SHA256_ED25519,
-            KemId.X_WING,
-            AeadId.AES_128_GCM,
-            "sha256",
-            Ed25519PrivateKey,
-            Ed25519PublicKey,
-        ),
-        CipherSuite(
-            _Id.XWING_AES256GCM_SHA384_ED25519,
-            KemId.X_WING,
-            AeadId.AES_256_GCM,
-            "sha384",
-            Ed25519PrivateKey,
-            Ed25519PublicKey,
-        ),
+    suite_id: CipherSuite(suite_id, kem, aead, hash_name, *signature)
+    for suite_id, kem, aead, hash_name, signature in (
+        (_Id.X25519_AES128GCM_SHA256_ED25519, KemId.X25519, _AES_128, "sha256", _ED25519),
+        (_Id.P256_AES128GCM_SHA256_P256, KemId.P256, _AES_128, "sha256", _P256),
+        (_Id.X25519_CHACHA20POLY1305_SHA256_ED25519, KemId.X25519, _CHACHA, "sha256", _ED25519),
+        (_Id.X448_AES256GCM_SHA512_ED448, KemId.X448, _AES_256, "sha512", _ED448),
+        (_Id.P521_AES256GCM_SHA512_P521, KemId.P521, _AES_256, "sha512", _P521),
+        (_Id.X448_CHACHA20POLY1305_SHA512_ED448, KemId.X448, _CHACHA, "sha512", _ED448),
+        (_Id.P384_AES256GCM_SHA384_P384, KemId.P384, _AES_256, "sha384", _P384),
+        (_Id.XWING_AES128GCM_SHA256_ED25519, KemId.X_WING, _AES_128, "sha256", _ED25519),
+        (_Id.XWING_AES256GCM_SHA384_ED25519, KemId.X_WING, _AES_256, "sha384", _ED25519),
     )
 }
 ALL_SUITES: Final = tuple(_SUITES.values())

@@ -45,6 +45,15 @@ def sign_content(
     return suite.sign_with_label(key, _LABEL, *content_tbs(wire_format, content, context))
 
 
+def check_epoch(context: GroupContext, group_id: bytes, epoch: int) -> None:
+    """That a message is for this epoch of this group, before any of its tags is looked at."""
+    # V0613 §8.1: "The `group_id` field is constant."
+    require(group_id == context.group_id, Rule.GROUP_ID)
+    # V0614 §12.4.2: "Verify that the `epoch` field of the enclosing FramedContent is equal to the
+    # `epoch` field of the current GroupContext object."
+    require(epoch == context.epoch, Rule.EPOCH, f"{epoch}, not {context.epoch}")
+
+
 @dataclass(frozen=True, slots=True)
 class VerifiedContent:
     """Content whose sender was found and whose signature verified; `verify` alone makes it."""
@@ -71,11 +80,7 @@ class VerifiedContent:
     ) -> Self:
         """Verify content of the epoch that `context` and `tree` describe."""
         content = authenticated.content
-        # V0613 §8.1: "The `group_id` field is constant."
-        require(content.group_id == context.group_id, Rule.GROUP_ID)
-        # V0614 §12.4.2: "Verify that the `epoch` field of the enclosing FramedContent is equal to
-        # the `epoch` field of the current GroupContext object."
-        require(content.epoch == context.epoch, Rule.EPOCH, f"{content.epoch}, not {context.epoch}")
+        check_epoch(context, content.group_id, content.epoch)
         # V0609 §6: "Applications MUST use PrivateMessage to encrypt application messages"
         private = authenticated.wire_format is WireFormat.PRIVATE_MESSAGE
         application = content.content_type is ContentType.APPLICATION

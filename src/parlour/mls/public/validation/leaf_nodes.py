@@ -32,7 +32,7 @@ class LeafValidator:
     suite: CipherSuite
     policy: Policy
     now: int
-    group_id: bytes | None = None
+    group_id: bytes
     group_extensions: Extensions = field(default_factory=Extensions)
     signatures: list[SignatureCheck] = field(default_factory=list)
     sending: bool = False
