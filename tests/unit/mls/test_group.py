@@ -550,7 +550,11 @@ def test_an_update_that_is_refused_leaves_no_key() -> None:
 def test_a_clock_that_was_fast_keeps_no_epoch_beyond_the_hour() -> None:
     ada, bea = group_of("ada", "bea")
     late = bea.group.encrypt(b"late")
-    ada.group.merge(ada.group.commit(NOW + 10**8), NOW + 10**8)
+    far = NOW + 3_601
+    ada.group.merge(ada.group.commit(NOW + 3_600), NOW + 3_600)
+    bea.group.merge(bea.group.commit(far), far)
+    bea.group.expire(NOW)
+    assert not bea.group.member.past
     assert ada.group.decrypt(late, NOW).data == b"late"
     ada.group.expire(NOW + 3_600)
     assert ada.group.member.past

@@ -110,10 +110,11 @@ class Member:
     def fresh(self, now: int) -> tuple[PastEpoch, ...]:
         """The past epochs that are neither too many nor too old.
 
-        One that ended in the future, by a clock that was fast, ended now at the latest.
+        One that ended in the future, by a clock that was fast, ended now; if that is further away
+        than an epoch is kept, nobody knows when it ended, and it is dropped.
         """
-        past = (replace(past, ended_at=min(past.ended_at, now)) for past in self.past)
-        fresh = (past for past in past if now - past.ended_at <= PAST_EPOCH_AGE)
+        near = [p for p in self.past if abs(now - p.ended_at) <= PAST_EPOCH_AGE]
+        fresh = (p if p.ended_at <= now else replace(p, ended_at=now) for p in near)
         return tuple(fresh)[-MAX_PAST_EPOCHS:]
 
     def expire(self, now: int) -> None:

@@ -107,7 +107,7 @@ def _epoch_of(
     for past in member.fresh(now):
         if (past.context.group_id, past.context.epoch) == (message.group_id, message.epoch):
             return past.context, past.tree, past.sender_data_secret, past.secret_tree
-    raise RuleBroken(Rule.EPOCH, f"{message.epoch}, not {known}")
+    raise RuleBroken(Rule.EPOCH, f"no keys are kept of {message.epoch}; the last one is {known}")
 
 
 def _open(

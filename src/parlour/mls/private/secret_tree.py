@@ -243,7 +243,8 @@ class SecretTree:
         """Take from whoever has most, key by key, so that no sender costs the others theirs."""
         if count <= 0:
             return
-        heap = [(-len(other.skipped), place) for place, other in self._ratchets.items()]
+        ratchets = self._ratchets.items()
+        heap = [(-len(other.skipped), place) for place, other in ratchets if other.skipped]
         heapify(heap)
         dropped: Counter[tuple[int, int]] = Counter()
         for _ in range(count):
