@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from parlour.conversation.contact import Verification
 from parlour.conversation.events import (
+    ContactAdded,
     DeviceLeftOut,
     HistoryMismatch,
     KeyChanged,
@@ -19,6 +20,7 @@ from parlour.conversation.events import (
     MessageMissing,
     MessageReceived,
     MessageUnreadable,
+    RequestReceived,
     SendingBlocked,
     ServerMisbehaved,
     ServerRestored,
@@ -386,6 +388,43 @@ def test_another_key_of_our_own_account_is_never_taken() -> None:
     behave(server)
     meet_again(alice, bob)
     assert bob.texts() == ["hello", "secret"]
+
+
+# --- Names -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "bob \u2713",
+        "b\u043eb",
+        "bob\x1b[2J",
+        "you",
+        "Bob",
+        "bob@other",
+        "bob\u200b",
+        "-rf",
+        "b" * 33,
+    ],
+)
+def test_a_name_that_no_account_can_have_is_kept_nowhere(name: str) -> None:
+    server, alice, _ = strangers()
+    alice.welcoming = False
+    eve = MemoryDevice(server, name)
+    eve.connect()
+    eve.say("alice", "hi")
+    alice.pull()
+    assert heard(alice, RequestReceived) == []
+    assert heard(alice, ContactAdded) == []
+    assert [event.what for event in heard(alice, ServerMisbehaved)] == ["device-list"]
+    with pytest.raises(ParlourError) as caught:
+        alice.meet(name)
+    assert caught.value.code is Code.SERVER_MISBEHAVED
+    assert eve.machine.account_id not in alice.machine.contacts
+    # A server that comes round to a name that can be is believed.
+    server.accounts[eve.machine.account_id].name = "eve"
+    meet_again(alice)
+    assert [event.name for event in heard(alice, RequestReceived)] == ["eve"]
 
 
 # --- Entries -----------------------------------------------------------------------------

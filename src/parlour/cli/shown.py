@@ -250,7 +250,9 @@ def event_text(event: ClientEvent, people: People) -> Text | None:
         case KeyChanged(name=name, stopped=stopped):
             return _key_changed(one_line(name), stopped=stopped)
         case SendingBlocked(conversation=conversation, reason=reason):
-            return _blocked(people.name(conversation), reason)
+            # Without a list of our own devices, nothing leaves this one.
+            name = "" if conversation == people.own else people.name(conversation)
+            return _blocked(name, reason)
         case ContactAdded() | MessageSent() | MessageReceived() | MessageUnreadable():
             return None
         case ProfileChanged() | ReadElsewhere():
@@ -337,9 +339,9 @@ def _left_out(conversation: bytes, people: People) -> str:
 
 def _blocked(name: str, reason: Any) -> Text:
     explanation = CODES[reason]
+    waits = f"What you say to {name} waits." if name else "What you say to anybody waits."
     return Text(
-        f"⚠ What you say to {name} waits. {explanation.sentence} {explanation.remedy} "
-        f"[{reason.value}]",
+        f"⚠ {waits} {explanation.sentence} {explanation.remedy} [{reason.value}]",
         style=_ALARM,
     )
 

@@ -17,6 +17,7 @@ from msgspec import Meta, Raw, Struct
 from parlour.conversation.sync import (
     ContactSync,
     Forgotten,
+    OwnListSync,
     OwnProfileSync,
     ProfileKeyGiven,
     ReadUpTo,
@@ -88,6 +89,7 @@ _TAGS: Final[dict[int, type[Text | Control | Notice | Sync]]] = {
     0x63: SettingSync,
     0x64: OwnProfileSync,
     0x65: SyncRequest,
+    0x66: OwnListSync,
 }
 _TAG_OF: Final = {kind: tag for tag, kind in _TAGS.items()}
 

@@ -21,8 +21,9 @@ from parlour.conversation.events import (
 )
 from parlour.conversation.requests import ServerRequest
 from parlour.conversation.state import Memory
-from parlour.errors import Code, NotFoundError, ParlourError, SecurityStop, error
+from parlour.errors import Code, NotFoundError, ParlourError, SecurityStop, UsageError, error
 from parlour.identity.device_list import DeviceListEntry, DeviceListState
+from parlour.login.names import new_account_name
 from parlour.primitives.signature import Ed25519PublicKey
 from parlour.wire.directory import DeviceListPage, ReadDeviceList
 from parlour.wire.kinds import Kind
@@ -263,6 +264,8 @@ class Directory:
 
     def _settle(self, known: Contact | None, latest: DeviceListEntry, name: str) -> None:
         if known is None:
+            if not _is_name(name):
+                raise error(Code.SERVER_MISBEHAVED, "a name that no account can have")
             if any(contact.name == name for contact in self._memory.contacts.values()):
                 raise error(Code.SERVER_MISBEHAVED, "two accounts of one name")
             contact = Contact(name=name, head=latest)
@@ -319,6 +322,19 @@ class Directory:
             self._memory.events.append(
                 DevicesChanged(after.account_id, after.name, tuple(added), tuple(removed))
             )
+
+
+def _is_name(name: str) -> bool:
+    """Whether an account can have that name.
+
+    Names stand beside what people say. One with a sign that marks the verified, with a letter of
+    another alphabet that looks alike, or that of the person in front of the program, would pass
+    its owner off as somebody else.
+    """
+    try:
+        return new_account_name(name) == name
+    except UsageError:
+        return False
 
 
 def _same_key(one: DeviceListEntry, other: DeviceListEntry) -> bool:

@@ -100,6 +100,7 @@ class Memory:
             for key, setting in all_of(records, Namespace.SETTING, Setting).items()
         }
         # What our devices say of accounts that are not contacts here: encoded content, by account.
+        # Under our own id, an entry of our device list that the server has not shown here yet.
         self.syncs = dict(records.get(Namespace.SYNC, {}))
         self.asked_for_sync = ASKED_FOR_SYNC in server
         self._stored_sessions = dict(records.get(Namespace.SESSIONS, {}))

@@ -21,6 +21,8 @@ _Version = Annotated[int, Meta(ge=1, le=MAX_VERSION)]
 # A name as the server has it.
 _Name = Annotated[str, Meta(min_length=1, max_length=32)]
 
+# Fifty devices with the longest sealed names and all approvals have 30 KiB.
+MAX_LIST_ENTRY: Final = 40 << 10
 MAX_SETTING_KEY: Final = 64
 MAX_SETTING: Final = 1024
 # A program has a few dozen of them.
@@ -95,11 +97,22 @@ class OwnProfileSync(Struct, array_like=True, frozen=True):
     profile: AnnouncedProfile
 
 
+class OwnListSync(Struct, array_like=True, frozen=True):
+    """The newest entry of our own device list that this device was shown, signed and encoded."""
+
+    entry: Annotated[bytes, Meta(max_length=MAX_LIST_ENTRY)]
+
+    def __repr__(self) -> str:
+        return f"OwnListSync([{len(self.entry)} bytes])"
+
+
 class SyncRequest(Struct, array_like=True, frozen=True):
     """A device that was made without an older one's help asks for everything."""
 
 
-Sync: TypeAlias = ContactSync | Forgotten | ReadUpTo | SettingSync | OwnProfileSync | SyncRequest
+Sync: TypeAlias = (
+    ContactSync | Forgotten | ReadUpTo | SettingSync | OwnProfileSync | OwnListSync | SyncRequest
+)
 
 
 class ProfileKeyGiven(Struct, array_like=True, frozen=True):

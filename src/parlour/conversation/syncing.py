@@ -21,6 +21,7 @@ from parlour.conversation.events import (
     StandingChanged,
 )
 from parlour.conversation.numbers import settled
+from parlour.conversation.own_list import OwnList
 from parlour.conversation.profiles import Profiles
 from parlour.conversation.records import Conversation, Setting
 from parlour.conversation.sending import Sending
@@ -32,6 +33,7 @@ from parlour.conversation.sync import (
     MAX_SETTINGS,
     ContactSync,
     Forgotten,
+    OwnListSync,
     OwnProfileSync,
     ReadUpTo,
     SettingSync,
@@ -58,6 +60,7 @@ class Syncing:
         self._directory = directory
         self._sending = sending
         self._profiles = profiles
+        self._own_list = OwnList(memory, directory, sending)
         # Whose clocks were told of, and which names.
         self._ahead: set[bytes] = set()
         self._misnamed: set[tuple[bytes, str]] = set()
@@ -171,10 +174,13 @@ class Syncing:
                 self._take_setting(sync, now)
             case OwnProfileSync():
                 self._profiles.synced(sync.profile, now)
+            case OwnListSync():
+                self._own_list.take(sync, sender)
             case _:
                 self._take_request(sync, now)
 
     def _take_request(self, _request: SyncRequest, now: int) -> None:
+        self._own_list.answer(now)
         for item in self.everything():
             self.tell(item, now)
         for conversation in self._memory.conversations.values():
@@ -258,6 +264,7 @@ class Syncing:
 
     def connected(self) -> None:
         """Read the lists of the accounts that other devices told of."""
+        self._own_list.connected()
         for account_id in self._memory.syncs:
             pending = self._pending(account_id)
             if isinstance(pending, ContactSync):
@@ -266,6 +273,9 @@ class Syncing:
 
     def settled(self, account_id: bytes, now: int) -> None:
         """The device list of an account was read: take in what was said of it before."""
+        if account_id == self._memory.account_id:
+            self._own_list.settled(now)
+            return
         contact = self._memory.contacts.get(account_id)
         pending = self._pending(account_id)
         if contact is None or pending is None:

@@ -87,6 +87,16 @@ def test_a_changed_key_says_what_to_do() -> None:
     assert "Nothing is sent until you decide" in text.plain
 
 
+def test_what_concerns_our_own_account_has_its_own_words() -> None:
+    own = People({}, bytes(16))
+    text = event_text(events.SendingBlocked(bytes(16), Code.DEVICE_LIST_ROLLBACK), own)
+    assert text is not None
+    assert text.plain.startswith("⚠ What you say to anybody waits. ")
+    text = event_text(events.MessagesSkipped(bytes(16), 3, 7), own)
+    assert text is not None
+    assert "meant for this device" in text.plain
+
+
 def test_later_lines_stand_under_the_first() -> None:
     first, second = message_rows(said(Text("one\n09:00  alice ✓  two")), NOBODY)
     assert first.plain.endswith("bob ?  one")
