@@ -86,7 +86,7 @@ def _find_leaf(tree: RatchetTree, opened: OpenedWelcome) -> LeafIndex:
     # no such field exists, return an error."
     if leaf_index is None or tree.leaf(leaf_index) != own:
         raise RuleBroken(Rule.WELCOME_LEAF_PRESENT)
-    return leaf_index
+    return LeafIndex(leaf_index)
 
 
 def _path_keys(

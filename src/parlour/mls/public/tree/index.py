@@ -9,12 +9,54 @@ Spec: RFC 9420 §7.3 (uniqueness, capabilities).
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from parlour.mls.public.capabilities import Support
 from parlour.mls.public.leaf_node import LeafNode
 from parlour.mls.public.rules import Rule, require
 from parlour.mls.public.tree.nodes import Node, ParentNode
 from parlour.mls.public.types import LeafIndex, NodeIndex
+
+# So many changes are cheaper to copy than a thousand keys, and merged every few dozen commits.
+_MAX_CHANGES: Final = 256
+
+
+class KeyTable:
+    """Where each key stands. A copy shares the large table that both began with.
+
+    Each has its own changes to it, which are merged into a new one when they are many.
+    """
+
+    __slots__ = ("_base", "_changes")
+
+    def __init__(self) -> None:
+        self._base: dict[bytes, int] = {}
+        self._changes: dict[bytes, int | None] = {}
+
+    def copy(self) -> KeyTable:
+        """One that can change by itself."""
+        if len(self._changes) > _MAX_CHANGES:
+            merged = {**self._base, **self._changes}
+            self._base = {key: place for key, place in merged.items() if place is not None}
+            self._changes = {}
+        other = KeyTable()
+        other._base, other._changes = self._base, self._changes.copy()
+        return other
+
+    def get(self, key: bytes) -> int | None:
+        """The place of a key, if it is here."""
+        return self._changes[key] if key in self._changes else self._base.get(key)
+
+    def put(self, key: bytes, place: int) -> int:
+        """Put a key here, unless it is here already; where it stands then."""
+        known = self.get(key)
+        if known is None:
+            self._changes[key] = known = place
+        return known
+
+    def remove(self, key: bytes) -> None:
+        """Take a key away."""
+        self._changes[key] = None
 
 
 class TreeIndex:
@@ -23,8 +65,8 @@ class TreeIndex:
     __slots__ = ("encryption_keys", "signature_keys", "support")
 
     def __init__(self) -> None:
-        self.encryption_keys: dict[bytes, NodeIndex] = {}
-        self.signature_keys: dict[bytes, LeafIndex] = {}
+        self.encryption_keys = KeyTable()
+        self.signature_keys = KeyTable()
         self.support = Support()
 
     def copy(self) -> TreeIndex:
@@ -49,21 +91,21 @@ class TreeIndex:
                 self._put(position, new)
 
     def _take(self, node: LeafNode | ParentNode) -> None:
-        del self.encryption_keys[node.encryption_key]
+        self.encryption_keys.remove(node.encryption_key)
         if isinstance(node, LeafNode):
-            del self.signature_keys[node.signature_key]
+            self.signature_keys.remove(node.signature_key)
             self.support.count(node.capabilities, node.credential.credential_type, -1)
 
     def _put(self, position: NodeIndex, node: LeafNode | ParentNode) -> None:
         # V0715 §7.3: "Verify that the following fields are unique among the members of the group:
         # `signature_key` `encryption_key`" and §12.4.3.1: "Verify that the encryption key in the
         # parent node does not appear in any other node of the tree."
-        place = self.encryption_keys.setdefault(node.encryption_key, position)
+        place = self.encryption_keys.put(node.encryption_key, position)
         require(place == position, Rule.ENCRYPTION_KEY_UNIQUE, f"nodes {place} and {position}")
         if isinstance(node, LeafNode):
             leaf = LeafIndex(position // 2)
             # V0714 §7.3: "Verify that the following fields are unique among the members of the
             # group: `signature_key` `encryption_key`"
-            other = self.signature_keys.setdefault(node.signature_key, leaf)
+            other = self.signature_keys.put(node.signature_key, leaf)
             require(other == leaf, Rule.SIGNATURE_KEY_UNIQUE, f"leaves {other} and {leaf}")
             self.support.count(node.capabilities, node.credential.credential_type, 1)
