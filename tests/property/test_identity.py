@@ -3,13 +3,14 @@
 from collections.abc import Callable
 from dataclasses import replace
 from types import ModuleType
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fuzz.targets import device_list, invite, linking, profile, recovery_key, vault
-from parlour.errors import ParlourError, SecurityStop
+from parlour.errors import Code, ParlourError, SecurityStop
 from parlour.identity.device_list import (
     MAX_SEALED_NAME,
     Device,
@@ -33,16 +34,17 @@ LISTS = st.lists(
     min_size=1,
     max_size=5,
 )
+PRINTABLE = st.characters(min_codepoint=0x21, max_codepoint=0x7E)
 INVITES = st.builds(
     Invite,
-    server=st.text(max_size=60),
-    host=st.text(max_size=60),
+    server=st.text(PRINTABLE, max_size=60),
+    host=st.text(PRINTABLE, max_size=60),
     port=st.integers(0, 0xFFFF),
     pin=st.none() | st.binary(min_size=32, max_size=32),
     secret=st.none() | st.binary(min_size=16, max_size=16).map(InviteSecret),
     account_key=st.none() | st.binary(min_size=32, max_size=32),
     expires_at=st.integers(0, (1 << 64) - 1),
-    account_name=st.text(max_size=8),
+    account_name=st.text(PRINTABLE, max_size=8),
 )
 
 
@@ -104,6 +106,21 @@ def test_flipped_bit_is_refused_and_changes_nothing(
 @settings(max_examples=100, deadline=None)
 def test_invite_round_trip(made: Invite) -> None:
     assert Invite.from_text(made.to_text()) == made
+
+
+@given(
+    made=INVITES,
+    field=st.sampled_from(["server", "host", "account_name"]),
+    odd=st.characters(exclude_categories=["Cs"]).filter(lambda sign: not "!" <= sign <= "~"),
+)
+@settings(max_examples=100, deadline=None)
+def test_an_invite_with_signs_that_no_name_has_is_refused(
+    made: Invite, field: str, odd: str
+) -> None:
+    changed: dict[str, Any] = {field: odd}
+    with pytest.raises(ParlourError) as refused:
+        Invite.from_text(replace(made, **changed).to_text())
+    assert refused.value.code is Code.USAGE_INVALID
 
 
 @pytest.mark.parametrize("module", [device_list, invite, linking, profile, recovery_key, vault])

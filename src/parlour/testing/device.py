@@ -27,10 +27,11 @@ from parlour.conversation.changes import (
 )
 from parlour.conversation.contact import Contact
 from parlour.conversation.content import Content, Text
-from parlour.conversation.events import Event, MessageReceived, RequestReceived
+from parlour.conversation.events import Event, MessageReceived
 from parlour.conversation.machine import Machine
 from parlour.conversation.records import OwnDevice
 from parlour.conversation.requests import LoadHash, LoadMessage, Request
+from parlour.conversation.standing import Standing
 from parlour.conversation.upkeep import first_upload
 from parlour.double_ratchet.identity import LocalDevice
 from parlour.double_ratchet.prekey_store import PrekeyStore
@@ -253,16 +254,23 @@ class MemoryDevice:
         self.fault("before write")
         released = self.store.apply(changes)
         self.fault("after write")
-        asked = []
         while (event := self.machine.next_event()) is not None:
             self.events.append(event)
-            if isinstance(event, RequestReceived):
-                asked.append(event.account_id)
         for message in released:
             self.events.append(MessageReceived(message, contents.decode(message.content)))
-        if self.welcoming and asked:
-            for account_id in asked:
-                self.machine.accept_request(account_id, self.server.now)
+        if self.welcoming:
+            self._welcome()
+
+    def _welcome(self) -> None:
+        """Say yes to whoever waits for it, also since before a restart."""
+        waiting = [
+            contact.account_id
+            for contact in self.machine.contacts.values()
+            if contact.standing is Standing.REQUESTED
+        ]
+        for account_id in waiting:
+            self.machine.accept_request(account_id, self.server.now)
+        if waiting:
             self._write()
 
     def settle(self) -> None:
