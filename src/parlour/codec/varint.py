@@ -13,6 +13,8 @@ from parlour.errors import Code, DecodeError, UsageError
 # RFC 9420 §2.1.2: prefix 3 (the 8-byte form) is invalid, so 30 bits are the most.
 MAX_LENGTH: Final = (1 << 30) - 1
 _ONE_BYTE: Final = 1 << 6
+# Most lengths are one of these.
+ONE_BYTE_LENGTHS: Final = tuple(bytes((length,)) for length in range(_ONE_BYTE))
 _TWO_BYTES: Final = 1 << 14
 _INVALID_PREFIX: Final = 3
 
@@ -20,7 +22,7 @@ _INVALID_PREFIX: Final = 3
 def encode_varint(value: int) -> bytes:
     """Encode a length of 0 to 2^30 - 1 in 1, 2 or 4 bytes."""
     if 0 <= value < _ONE_BYTE:
-        return value.to_bytes(1)
+        return ONE_BYTE_LENGTHS[value]
     if _ONE_BYTE <= value < _TWO_BYTES:
         return (value | 0x4000).to_bytes(2)
     if _TWO_BYTES <= value <= MAX_LENGTH:

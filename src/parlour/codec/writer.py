@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Self, TypeVar
 
-from parlour.codec.varint import encode_varint
+from parlour.codec.varint import ONE_BYTE_LENGTHS, encode_varint
 from parlour.errors import Code, UsageError
 
 T = TypeVar("T")
@@ -16,7 +16,10 @@ T = TypeVar("T")
 
 def encode_opaque(value: bytes) -> bytes:
     """`opaque name<V>` alone: a length and that many bytes. For hot paths, past a `Writer`."""
-    return encode_varint(len(value)) + value
+    length = len(value)
+    if length < len(ONE_BYTE_LENGTHS):
+        return ONE_BYTE_LENGTHS[length] + value
+    return encode_varint(length) + value
 
 
 def opaque_parts(*parts: bytes) -> tuple[bytes, ...]:
