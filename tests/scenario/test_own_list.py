@@ -32,10 +32,12 @@ from tests.scenario.test_numbers import conversation_of
 from tests.scenario.test_own_devices import settle, three
 
 
-def hide(server: MemoryServer, after: int, *blind: MemoryDevice) -> None:
-    """Show some devices their account's list as it was at entry `after`."""
+def hide(
+    server: MemoryServer, after: int, *blind: MemoryDevice, of: MemoryDevice | None = None
+) -> None:
+    """Show some devices an account's list, theirs if not another's, as it was at entry `after`."""
     ids = {device.machine.device_id for device in blind}
-    account_id = blind[0].machine.account_id
+    account_id = (of or blind[0]).machine.account_id
 
     def answer(device_id: bytes, asked: Kind, body: Struct, honest: Struct) -> Struct:
         if isinstance(honest, DeviceListPage) and device_id in ids:

@@ -16,6 +16,7 @@ from msgspec import Meta, Raw, Struct
 
 from parlour.conversation.sync import (
     ContactSync,
+    DeviceListGiven,
     Forgotten,
     OwnListSync,
     OwnProfileSync,
@@ -73,7 +74,7 @@ class Unknown(Struct, array_like=True, frozen=True):
 
 
 Control: TypeAlias = ResendRequest | Resent
-Notice: TypeAlias = ProfileKeyGiven
+Notice: TypeAlias = ProfileKeyGiven | DeviceListGiven
 Shown: TypeAlias = Text | Unknown
 Content: TypeAlias = Shown | Control | Notice | Sync
 
@@ -83,6 +84,7 @@ _TAGS: Final[dict[int, type[Text | Control | Notice | Sync]]] = {
     0x40: ResendRequest,
     0x41: Resent,
     0x50: ProfileKeyGiven,
+    0x51: DeviceListGiven,
     0x60: ContactSync,
     0x61: Forgotten,
     0x62: ReadUpTo,

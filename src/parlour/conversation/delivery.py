@@ -12,7 +12,7 @@ from parlour.conversation.people import People
 from parlour.conversation.profiles import Profiles
 from parlour.conversation.records import Conversation
 from parlour.conversation.state import Memory, received_message
-from parlour.conversation.sync import Sync
+from parlour.conversation.sync import DeviceListGiven, Sync
 from parlour.conversation.syncing import Syncing
 from parlour.errors import Code, DecodeError
 from parlour.wire.streams import Entry
@@ -54,12 +54,18 @@ class Delivery:
             self._syncing.take(content, entry.sender_device, now)
         elif isinstance(content, Notice):
             if entry.sender_account == conversation.peer:
-                self._profiles.given(conversation.peer, content.profile)
+                self._take_notice(content, conversation.peer)
         elif not isinstance(content, Control) and not _is_silent(content):
             self._take_message(message, content, conversation)
             return
         # It may stand there as unreadable.
         self._memory.changes.append(DeleteMessage(message.key))
+
+    def _take_notice(self, notice: Notice, peer: bytes) -> None:
+        if isinstance(notice, DeviceListGiven):
+            self._syncing.told_lists.given(peer, notice)
+        else:
+            self._profiles.given(peer, notice.profile)
 
     def _take_message(self, message: Message, content: Content, conversation: Conversation) -> None:
         if message.sender_account == self._memory.account_id:

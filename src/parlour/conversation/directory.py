@@ -56,7 +56,7 @@ class _Reading:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """An entry of a device list that another device of ours was shown."""
+    """An entry of a device list that another device of ours was shown, or the account tells of."""
 
     account_key: bytes
     number: int
@@ -71,7 +71,7 @@ class Directory:
         self._current: set[bytes] = set()
         self._wanted: set[bytes] = set()
         self._readings: dict[bytes, _Reading] = {}
-        # What another device of ours was shown, by account.
+        # What was shown elsewhere, by account.
         self._expected: dict[bytes, Expected] = {}
 
     # --- Needs ---------------------------------------------------------------------------
@@ -93,7 +93,7 @@ class Directory:
         self._wanted.add(account_id)
 
     def expect(self, account_id: bytes, expected: Expected) -> None:
-        """Another device of ours was shown this entry: a server that hides it from us is lying."""
+        """Somebody was shown this entry: a server that hides it from us is lying."""
         known = self._expected.get(account_id)
         if known is None or known.number < expected.number:
             self._expected[account_id] = expected
@@ -102,15 +102,15 @@ class Directory:
             self.want(account_id)
 
     def _check_expected(self, entry: DeviceListEntry, *, last: bool) -> None:
-        """Compare what we are shown with what another device of ours was shown."""
+        """Compare what we are shown with what was shown elsewhere."""
         expected = self._expected.get(entry.account_id)
         if expected is None or entry.account_key.to_bytes() != expected.account_key:
             # Another key is another matter, and told as such (`syncing`).
             return
         if entry.number == expected.number and entry.hash() != expected.digest:
-            raise SecurityStop(Code.DEVICE_LIST_INVALID, "your other device was shown another one")
+            raise SecurityStop(Code.DEVICE_LIST_INVALID, "another one was shown elsewhere")
         if last and entry.number < expected.number:
-            raise SecurityStop(Code.DEVICE_LIST_ROLLBACK, "your other device was shown a newer one")
+            raise SecurityStop(Code.DEVICE_LIST_ROLLBACK, "a newer one was shown elsewhere")
 
     def forget(self, account_id: bytes) -> None:
         """Nothing is known of an account any more."""

@@ -5,14 +5,17 @@ self conversation, with the newest entry itself. The account key signed it, so t
 can't make one up and stop the others with it. A device that was told of an entry writes to nobody
 before the server has shown it a list that goes as far: else it would go on writing to a device that
 its owner has thrown out.
+
+Our contacts are given the entry too, for the same reason: see `told_lists`.
 """
 
 from __future__ import annotations
 
 from parlour.conversation.directory import Directory, Expected
 from parlour.conversation.sending import Sending
+from parlour.conversation.standing import Standing
 from parlour.conversation.state import Memory
-from parlour.conversation.sync import OwnListSync
+from parlour.conversation.sync import DeviceListGiven, OwnListSync
 from parlour.errors import ParlourError
 from parlour.identity.device_list import DeviceListEntry
 
@@ -46,6 +49,7 @@ class OwnList:
         known, self._known = self._known, self._head
         if self._heard < self._head.number and _is_more_than_added(known, self._head):
             self._tell(now)
+            self._give(now)
 
     def answer(self, now: int) -> None:
         """Another device asks for everything: tell it, if there is anything that could be hidden.
@@ -58,6 +62,14 @@ class OwnList:
     def _tell(self, now: int) -> None:
         own = self._memory.account_id
         self._sending.send_silently(own, OwnListSync(self._head.encode()), now)
+
+    def _give(self, now: int) -> None:
+        """Give our contacts the entry: a server could keep them writing to who is not on it."""
+        given = DeviceListGiven(self._head.encode())
+        for contact in list(self._memory.contacts.values()):
+            spoken = contact.account_id in self._memory.conversations
+            if spoken and contact.standing is Standing.ACCEPTED:
+                self._sending.send_silently(contact.account_id, given, now)
 
     def take(self, sync: OwnListSync, sender: bytes) -> None:
         """Take what the device `sender` was shown; what our key did not sign is passed over."""

@@ -115,6 +115,15 @@ Sync: TypeAlias = (
 )
 
 
+class DeviceListGiven(Struct, array_like=True, frozen=True):
+    """Notice to a contact: the newest entry of our device list, signed and encoded."""
+
+    entry: Annotated[bytes, Meta(max_length=MAX_LIST_ENTRY)]
+
+    def __repr__(self) -> str:
+        return f"DeviceListGiven([{len(self.entry)} bytes])"
+
+
 class ProfileKeyGiven(Struct, array_like=True, frozen=True):
     """Notice to a contact: our profile as it is now, with its key."""
 

@@ -40,6 +40,7 @@ from parlour.conversation.sync import (
     Sync,
     SyncRequest,
 )
+from parlour.conversation.told_lists import ToldLists
 from parlour.errors import Code, DecodeError, LimitError
 
 # Accounts that other devices told of and whose lists are still to be read.
@@ -61,6 +62,7 @@ class Syncing:
         self._sending = sending
         self._profiles = profiles
         self._own_list = OwnList(memory, directory, sending)
+        self.told_lists = ToldLists(memory, directory)
         # Whose clocks were told of, and which names.
         self._ahead: set[bytes] = set()
         self._misnamed: set[tuple[bytes, str]] = set()
@@ -265,6 +267,7 @@ class Syncing:
     def connected(self) -> None:
         """Read the lists of the accounts that other devices told of."""
         self._own_list.connected()
+        self.told_lists.connected()
         for account_id in self._memory.syncs:
             pending = self._pending(account_id)
             if isinstance(pending, ContactSync):
@@ -276,6 +279,7 @@ class Syncing:
         if account_id == self._memory.account_id:
             self._own_list.settled(now)
             return
+        self.told_lists.settled(account_id)
         contact = self._memory.contacts.get(account_id)
         pending = self._pending(account_id)
         if contact is None or pending is None:

@@ -3,6 +3,7 @@ import pytest
 
 from parlour.conversation import content
 from parlour.conversation.content import ResendRequest, Resent, Text, Unknown
+from parlour.conversation.sync import DeviceListGiven
 from parlour.errors import Code, ParlourError
 
 
@@ -56,3 +57,4 @@ def test_reprs_tell_nothing() -> None:
     assert repr(Text("secret")) == "Text([6 characters])"
     assert "secret" not in repr(Resent(bytes(16), 1, b"secret"))
     assert "secret" not in repr(Unknown(1, 9, b"secret"))
+    assert repr(DeviceListGiven(b"secret")) == "DeviceListGiven([6 bytes])"
