@@ -25,12 +25,15 @@ STRIDE = int(os.environ.get("PARLOUR_KILL_STRIDE", "3"))
 posix = pytest.mark.skipif(os.name != "posix", reason="needs fork and SIGKILL")
 
 
-async def run_steps(story: str, town: Town, folder: Path, first: int) -> list[dict[str, Any]]:
+async def run_steps(
+    story: str, town: Town, folder: Path, first: int = 1, *, script: Path = SCRIPT
+) -> list[dict[str, Any]]:
+    """Let a script kill itself at each step of a story, from `first` on; what it tells of each."""
     shutil.copytree(town.folder, folder / "town")
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-P",
-        str(SCRIPT),
+        str(script),
         story,
         str(folder),
         str(town.port),

@@ -7,6 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from parlour.cli import asking
+from parlour.cli.deciding import decide
 from parlour.cli.options import HomeOptions
 from parlour.cli.safe_text import one_line
 from parlour.client.client import Client
@@ -29,15 +30,11 @@ async def block(
     name
         Their exact name.
     """
-    password = await options.password()
+    found = await decide(name, options, lambda client, known: client.people.block(known))
     output = options.output()
-    async with Client.open(options.folder(), password) as client:
-        contact = await client.contact(name)
-        await client.people.block(contact.name)
-        await client.told()
-    output.document({"blocked": contact.name})
-    output.text(f"✓ You hear nothing more of {one_line(contact.name)}.")
-    output.text(f"  To let them ask again: parlour unblock {one_line(contact.name)}")
+    output.document({"blocked": found})
+    output.text(f"✓ You hear nothing more of {found}.")
+    output.text(f"  To let them ask again: parlour unblock {found}")
     return 0
 
 
@@ -54,14 +51,10 @@ async def unblock(
     name
         Their exact name.
     """
-    password = await options.password()
+    found = await decide(name, options, lambda client, known: client.people.unblock(known))
     output = options.output()
-    async with Client.open(options.folder(), password) as client:
-        contact = await client.contact(name)
-        await client.people.unblock(contact.name)
-        await client.told()
-    output.document({"unblocked": contact.name})
-    output.text(f"✓ {one_line(contact.name)} is a stranger again, who may ask.")
+    output.document({"unblocked": found})
+    output.text(f"✓ {found} is a stranger again, who may ask.")
     return 0
 
 

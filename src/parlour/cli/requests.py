@@ -5,6 +5,7 @@ from __future__ import annotations
 from cyclopts import App
 from rich.text import Text
 
+from parlour.cli.deciding import decide
 from parlour.cli.options import HomeOptions
 from parlour.cli.reading import show_unread
 from parlour.cli.safe_text import one_line
@@ -54,6 +55,7 @@ async def accept(
         await client.people.accept(contact.name)
         output.text(f"✓ You hear {one_line(contact.name)} from now on.")
         await show_unread(client, output)
+        await client.told()
     output.document({"accepted": contact.name})
     output.note(f"Whose key it is you know when you have compared: parlour verify {contact.name}")
     return 0
@@ -73,15 +75,17 @@ async def decline(
     name
         Their exact name.
     """
-    password = await options.password()
+    found = await decide(name, options, _decline)
     output = options.output()
-    async with Client.open(options.folder(), password) as client:
-        await client.caught_up()
-        contact = await client.contact(name)
-        await client.people.decline(contact.name)
-    output.document({"declined": contact.name})
-    output.text(f"✓ {one_line(contact.name)} is declined. For good: parlour block {contact.name}")
+    output.document({"declined": found})
+    output.text(f"✓ {found} is declined. For good: parlour block {found}")
     return 0
+
+
+async def _decline(client: Client, name: str) -> None:
+    # What they wrote a moment ago goes with it.
+    await client.caught_up()
+    await client.people.decline(name)
 
 
 def document(contact: Contact) -> dict[str, object]:

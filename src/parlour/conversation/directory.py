@@ -101,6 +101,12 @@ class Directory:
         if contact is not None and contact.head.number < expected.number:
             self.want(account_id)
 
+    def expect_entry(self, entry: DeviceListEntry) -> None:
+        """The same of an entry that was shown in full; the list is read at once."""
+        key = entry.account_key.to_bytes()
+        self.expect(entry.account_id, Expected(key, entry.number, entry.hash()))
+        self.want(entry.account_id)
+
     def _check_expected(self, entry: DeviceListEntry, *, last: bool) -> None:
         """Compare what we are shown with what was shown elsewhere."""
         expected = self._expected.get(entry.account_id)

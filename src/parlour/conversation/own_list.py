@@ -11,7 +11,7 @@ Our contacts are given the entry too, for the same reason: see `told_lists`.
 
 from __future__ import annotations
 
-from parlour.conversation.directory import Directory, Expected
+from parlour.conversation.directory import Directory
 from parlour.conversation.sending import Sending
 from parlour.conversation.standing import Standing
 from parlour.conversation.state import Memory
@@ -39,7 +39,7 @@ class OwnList:
         """Expect what was told before a restart."""
         kept = self._memory.syncs.get(self._memory.account_id)
         if kept is not None:
-            self._expect(DeviceListEntry.decode(kept))
+            self._directory.expect_entry(DeviceListEntry.decode(kept))
 
     def settled(self, now: int) -> None:
         """Our list was read as far as it goes: tell the others what changed on it."""
@@ -86,12 +86,7 @@ class OwnList:
             # Else it may be the one that was removed, and tell only some of us.
             self._heard = max(self._heard, entry.number)
         self._memory.put_sync(self._memory.account_id, sync.entry)
-        self._expect(entry)
-
-    def _expect(self, entry: DeviceListEntry) -> None:
-        key = entry.account_key.to_bytes()
-        self._directory.expect(entry.account_id, Expected(key, entry.number, entry.hash()))
-        self._directory.want(entry.account_id)
+        self._directory.expect_entry(entry)
 
 
 def _ids(entry: DeviceListEntry) -> set[bytes]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from parlour.conversation import content as contents
-from parlour.conversation.directory import Directory, Expected
+from parlour.conversation.directory import Directory
 from parlour.conversation.state import Memory
 from parlour.conversation.sync import DeviceListGiven
 from parlour.errors import DecodeError, ParlourError
@@ -28,7 +28,7 @@ class ToldLists:
     def connected(self) -> None:
         """Expect what was told before a restart."""
         for entry in list(self._kept()):
-            self._expect(entry)
+            self._directory.expect_entry(entry)
 
     def given(self, account_id: bytes, given: DeviceListGiven) -> None:
         """Take what an account says of its list; what its key did not sign is passed over."""
@@ -44,7 +44,7 @@ class ToldLists:
         if account_id not in self._memory.syncs or self._entry(account_id) is not None:
             # Else stands there that the account was once forgotten, which is to last.
             self._memory.put_sync(account_id, contents.encode(given))
-        self._expect(entry)
+        self._directory.expect_entry(entry)
 
     def settled(self, account_id: bytes) -> None:
         """The list of an account was read as far as it goes: nothing is owed any more."""
@@ -65,8 +65,3 @@ class ToldLists:
             # What another device says of an account is kept there too, and our own entry bare.
             return None
         return DeviceListEntry.decode(said.entry) if isinstance(said, DeviceListGiven) else None
-
-    def _expect(self, entry: DeviceListEntry) -> None:
-        key = entry.account_key.to_bytes()
-        self._directory.expect(entry.account_id, Expected(key, entry.number, entry.hash()))
-        self._directory.want(entry.account_id)

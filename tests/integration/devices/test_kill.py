@@ -2,41 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-import os
-import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.entries import signed_once
-from tests.integration.test_kill_processes import CHECKOUT, STRIDE, posix
+from tests.integration.test_kill_processes import STRIDE, posix
+from tests.integration.test_kill_processes import run_steps as run_script
 from tests.town import Town
 
 SCRIPT = Path(__file__).with_name("kill_linking.py")
 
 
 async def run_steps(story: str, town: Town, folder: Path, first: int = 1) -> list[dict[str, Any]]:
-    shutil.copytree(town.folder, folder / "town")
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-P",
-        str(SCRIPT),
-        story,
-        str(folder),
-        str(town.port),
-        str(first),
-        str(STRIDE),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(CHECKOUT), *sys.path])},
-    )
-    output, errors = await process.communicate()
-    assert process.returncode == 0, output.decode()[-2000:] + errors.decode()[-6000:]
-    runs = [json.loads(line) for line in output.decode().splitlines()]
+    runs = await run_script(story, town, folder, first, script=SCRIPT)
     assert not runs[-1]["killed"]
     for run in runs:
         # What left before the kill may be in a server's hands, whatever it showed of it.
