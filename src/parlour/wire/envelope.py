@@ -18,7 +18,15 @@ class SuiteId(IntEnum):
 
     DOUBLE_RATCHET_X3DH = 1
     DOUBLE_RATCHET_PQXDH = 2
-    # MLS and Megolm suites get numbers from 0x0100 and 0x0200.
+    MLS_MESSAGE = 0x0100
+    """A PrivateMessage (RFC 9420 §6.3); the genesis says under which cipher suite."""
+    MLS_COMMIT = 0x0101
+    """A commit as a PublicMessage, in a `groups.CommitBody`."""
+    MLS_PROPOSAL = 0x0102
+    """A proposal as a PublicMessage, in a `groups.ProposalBody`."""
+    MLS_RESTART = 0x0103
+    """The group begins again: a `groups.RestartBody`."""
+    # Megolm's get numbers from 0x0200.
 
 
 class Envelope(Body, array_like=True, frozen=True, gc=False):

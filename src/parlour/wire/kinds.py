@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from parlour.wire import (
     directory,
+    groups,
     invites,
     joining,
     linking,
@@ -60,10 +61,15 @@ class Kind(IntEnum):
     APPEND_DEVICE_LIST = 0x32
     SET_PROFILE = 0x34
     READ_PROFILE = 0x35
+    READ_DEVICE_LISTS = 0x36
+    READ_LIST_HEADS = 0x37
 
     PUBLISH_PREKEYS = 0x38
     COUNT_PREKEYS = 0x39
     FETCH_BUNDLES = 0x3A
+    PUBLISH_KEY_PACKAGES = 0x3B
+    COUNT_KEY_PACKAGES = 0x3C
+    FETCH_KEY_PACKAGES = 0x3D
 
     CREATE_CONVERSATION = 0x40
     CONVERSATIONS = 0x41
@@ -72,6 +78,10 @@ class Kind(IntEnum):
     CATCH_UP = 0x44
     ACKNOWLEDGE = 0x45
     LIVE_START = 0x46
+    CREATE_GROUP = 0x48
+    HANDSHAKE = 0x49
+    READ_GROUP = 0x4A
+    RESTART_GROUP = 0x4B
 
     PUSH_ENTRY = 0x80
     PUSH_STREAM = 0x81
@@ -79,6 +89,7 @@ class Kind(IntEnum):
     PUSH_DEVICE_LIST = 0x83
     PUSH_PREKEYS_LOW = 0x84
     PUSH_DRAIN = 0x85
+    PUSH_KEY_PACKAGES_LOW = 0x86
 
     OK = 0xC0
     ERROR = 0xC1
@@ -166,6 +177,12 @@ OPERATIONS: Final[dict[Kind, Operation]] = {
     Kind.READ_PROFILE: Operation(
         "read-profile", profiles.ReadProfile, profiles.SealedProfile, Door.TOKEN
     ),
+    Kind.READ_DEVICE_LISTS: Operation(
+        "read-device-lists", groups.ReadDeviceLists, groups.DeviceListPages, Door.TOKEN
+    ),
+    Kind.READ_LIST_HEADS: Operation(
+        "read-list-heads", groups.ReadListHeads, groups.ListHeads, Door.TOKEN
+    ),
     Kind.PUBLISH_PREKEYS: Operation(
         "publish-prekeys", prekeys.PublishPrekeys, prekeys.PrekeyCounts, Door.TOKEN
     ),
@@ -175,6 +192,21 @@ OPERATIONS: Final[dict[Kind, Operation]] = {
     Kind.FETCH_BUNDLES: Operation(
         "fetch-bundles", prekeys.FetchBundles, prekeys.Bundles, Door.TOKEN
     ),
+    Kind.PUBLISH_KEY_PACKAGES: Operation(
+        "publish-key-packages", groups.PublishKeyPackages, groups.KeyPackageCounts, Door.TOKEN
+    ),
+    Kind.COUNT_KEY_PACKAGES: Operation(
+        "count-key-packages", server.Nothing, groups.KeyPackageCounts, Door.TOKEN
+    ),
+    Kind.FETCH_KEY_PACKAGES: Operation(
+        "fetch-key-packages", groups.FetchKeyPackages, groups.FoundKeyPackages, Door.TOKEN
+    ),
+    Kind.CREATE_GROUP: Operation(
+        "create-group", groups.CreateGroup, streams.StreamInfo, Door.TOKEN
+    ),
+    Kind.HANDSHAKE: Operation("handshake", groups.Handshake, groups.Handled, Door.TOKEN),
+    Kind.READ_GROUP: Operation("read-group", groups.ReadGroup, groups.GroupState, Door.TOKEN),
+    Kind.RESTART_GROUP: Operation("restart-group", groups.RestartGroup, groups.Handled, Door.TOKEN),
     Kind.CREATE_CONVERSATION: Operation(
         "create-conversation", streams.CreateConversation, streams.StreamInfo, Door.TOKEN
     ),
@@ -193,4 +225,5 @@ PUSHES: Final[dict[Kind, type[Struct]]] = {
     Kind.PUSH_DEVICE_LIST: push.PushDeviceList,
     Kind.PUSH_PREKEYS_LOW: push.PushPrekeysLow,
     Kind.PUSH_DRAIN: push.PushDrain,
+    Kind.PUSH_KEY_PACKAGES_LOW: push.PushKeyPackagesLow,
 }

@@ -52,3 +52,21 @@ MAX_STREAMS_PER_REQUEST: Final = 1000
 MAX_PAGE: Final = 500
 # A page also ends when it has this many bytes, so that it fits a frame.
 MAX_PAGE_BYTES: Final = 2 << 20
+# Handshakes share the room of an entry's body: a commit that adds 250 devices under X-Wing takes
+# 700 KiB, one that adds 1,500 under suite 1 half a mebibyte.
+MAX_HANDSHAKE_BODY: Final = MAX_BODY - (64 << 10)
+# Context, external key and signature under X-Wing take 3 KiB; the roster's place is not in it.
+MAX_GROUP_INFO: Final = 32 << 10
+# 3,000 leaves with X-Wing keys and certificates, and the parents above them, are 9 MB: too much for
+# a frame, so such groups are smaller. Under suite 1 they take 1.5 MB.
+MAX_TREE: Final = 3 << 20
+# A key package under X-Wing has 2.9 KiB.
+MAX_KEY_PACKAGE: Final = 8 << 10
+MAX_KEY_PACKAGES_PER_UPLOAD: Final = 100
+# What one device may have stored, of one suite.
+MAX_KEY_PACKAGES_STORED: Final = 200
+# An entry that founds a group of 1,500, or adds as many, has 45 KiB.
+MAX_ROSTER_ENTRY: Final = 256 << 10
+MAX_ROSTER_PER_COMMIT: Final = 16
+# Twice 1,500 members of 30 bytes, links and channels.
+MAX_ROSTER_STATE: Final = 256 << 10

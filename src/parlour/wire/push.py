@@ -8,6 +8,7 @@ from msgspec import Meta
 
 from parlour.wire.body import Body
 from parlour.wire.directory import ListNumber
+from parlour.wire.groups import KeyPackageCounts
 from parlour.wire.ids import AccountId
 from parlour.wire.prekeys import PrekeyCounts
 from parlour.wire.streams import Entry, StreamInfo
@@ -40,6 +41,12 @@ class PushPrekeysLow(Body, array_like=True, frozen=True):
     """Few one-time prekeys are left: publish more."""
 
     counts: PrekeyCounts
+
+
+class PushKeyPackagesLow(Body, array_like=True, frozen=True):
+    """Few key packages are left, or the last resort was given out: publish more."""
+
+    counts: KeyPackageCounts
 
 
 class PushDrain(Body, array_like=True, frozen=True):

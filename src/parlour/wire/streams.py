@@ -32,8 +32,9 @@ from parlour.wire.limits import (
 )
 from parlour.wire.prekeys import Count
 
-StreamKind = Literal["inbox", "direct", "self"]
-"""`inbox` is one device's; `direct` is of two accounts; `self` is of one account's devices."""
+StreamKind = Literal["inbox", "direct", "self", "group", "family", "channel"]
+"""`inbox` is one device's; `direct` is of two accounts; `self` is of one account's devices. The
+others are groups, whose roster says who is in them; `channel` is a room."""
 PartBytes = Annotated[bytes, Meta(min_length=1, max_length=MAX_PART)]
 """A ciphertext for one device."""
 PageLimit = Annotated[int, Meta(ge=1, le=MAX_PAGE)]
