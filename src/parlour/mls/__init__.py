@@ -73,11 +73,13 @@ _PLACES = {
     "dump_public": "private.storage",
     "external_senders_extension": "public.group_context",
     "find_suite": "public.suites",
+    "join_welcome_parts": "public.welcome_parts",
     "load_group": "private.storage",
     "load_parts": "private.storage",
     "propose_as_external_sender": "private.external",
     "propose_to_join": "private.external",
     "reinit_group": "private.linking",
+    "split_welcome": "public.welcome_parts",
 }
 
 __all__ = list(_PLACES)

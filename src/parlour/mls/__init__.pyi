@@ -69,6 +69,8 @@ from parlour.mls.public.types import ExtensionType as ExtensionType
 from parlour.mls.public.types import LeafIndex as LeafIndex
 from parlour.mls.public.types import ResumptionPskUsage as ResumptionPskUsage
 from parlour.mls.public.types import WireFormat as WireFormat
+from parlour.mls.public.welcome_parts import join_welcome_parts as join_welcome_parts
+from parlour.mls.public.welcome_parts import split_welcome as split_welcome
 
 __all__ = [
     "Add",
@@ -134,9 +136,11 @@ __all__ = [
     "dump_public",
     "external_senders_extension",
     "find_suite",
+    "join_welcome_parts",
     "load_group",
     "load_parts",
     "propose_as_external_sender",
     "propose_to_join",
     "reinit_group",
+    "split_welcome",
 ]

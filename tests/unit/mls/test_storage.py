@@ -140,7 +140,11 @@ def test_records_that_are_not_ours() -> None:
     (ada,) = group_of("ada")
     data = dump_group(ada.group)
     with pytest.raises(DecodeError) as caught:
-        load_group(b"\x02" + data[1:], OPEN_POLICY)
+        load_group(b"\x03" + data[1:], OPEN_POLICY)
+    assert caught.value.code is Code.DECODE_VERSION
+    public, private = dump_public(ada.group), dump_private(ada.group)
+    with pytest.raises(DecodeError) as caught:
+        load_parts(public, b"\x03" + private[1:], OPEN_POLICY)
     assert caught.value.code is Code.DECODE_VERSION
     for size in range(0, len(data), 37):
         with pytest.raises(DecodeError):

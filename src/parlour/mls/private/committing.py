@@ -82,6 +82,7 @@ class CommitOptions:
     others proposed, but for the references in `unwanted`; what somebody proposed to end the group
     (ReInit) is covered, alone, only if `reinit` says so. `wire_format` says who
     can read the commit. `ratchet_tree` and `external_pub` go into the GroupInfo of the Welcome.
+    `group_info` makes one of the next epoch besides, by which others can join when it has begun.
     `link` is for the first commit of a group that continues another.
     """
 
@@ -94,6 +95,7 @@ class CommitOptions:
     authenticated_data: bytes = b""
     ratchet_tree: bool = True
     external_pub: bool = False
+    group_info: bool = False
     link: ResumptionPskUsage | None = None
 
 

@@ -40,10 +40,11 @@ class ReceivedProposal:
 class PendingCommit:
     """A commit of our own that waits to be accepted.
 
-    `commit` and `welcome` are MLSMessages; the Welcome is for the new members, once
+    `commit`, `welcome` and `group_info` are MLSMessages; the Welcome is for the new members, once
     the commit has won (§14: "the Welcome message corresponding to a Commit MUST NOT be delivered
-    to a new joiner until it's clear that the Commit has been accepted"). `left_out` is what others
-    proposed and the commit does not cover; records of groups do not keep it.
+    to a new joiner until it's clear that the Commit has been accepted"), and so is the GroupInfo,
+    without a tree, for who joins by a commit. `left_out` is what others proposed and the commit
+    does not cover; records of groups do not keep it.
     """
 
     commit: bytes = field(repr=False)
@@ -51,6 +52,7 @@ class PendingCommit:
     changes: Changes = field(repr=False)
     next: NextEpoch = field(repr=False)
     left_out: tuple[LeftOut, ...] = field(default=(), repr=False)
+    group_info: bytes | None = field(default=None, repr=False)
 
 
 Received: TypeAlias = ApplicationMessage | ReceivedProposal | StagedCommit | PendingCommit

@@ -41,6 +41,7 @@ class ExternalJoin:
     """How somebody joins: `resync` is the former leaf that the commit removes.
 
     `groups` are the ids of those that the client is in; of one that it comes back to, it is not.
+    `group_info` makes one of the epoch that the commit begins, for who joins after us.
     """
 
     policy: Policy
@@ -50,6 +51,7 @@ class ExternalJoin:
     ratchet_tree: bytes | None = None
     authenticated_data: bytes = b""
     groups: Collection[bytes] = ()
+    group_info: bool = False
 
 
 def join_by_commit(

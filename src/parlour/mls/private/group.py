@@ -46,12 +46,19 @@ from parlour.mls.public.limits import MAX_GROUP_ID
 from parlour.mls.public.policy import Policy
 from parlour.mls.public.proposals import Add, Proposal, Remove
 from parlour.mls.public.state import SentProposal
+from parlour.mls.public.tree.extension import encode_tree
 from parlour.mls.public.types import ContentType, LeafIndex, WireFormat
 from parlour.mls.public.validation.proposals import check_group_extensions
 from parlour.mls.public.validation.signatures import Run
 from parlour.mls.public.validation.tree import check_tree
 from parlour.mls.public.welcome import Welcome
 from parlour.primitives.random import Random, system_random
+
+
+def _group_info(commit: NewCommit, wanted: bool) -> bytes | None:
+    if not wanted:
+        return None
+    return encode_message(GroupInfoMessage(commit.epoch.group_info(ratchet_tree=False)))
 
 
 def _welcome(commit: NewCommit, options: CommitOptions, random: Random) -> Welcome:
@@ -144,8 +151,9 @@ class Group:
             group_info = message.group_info
         new = join_by_commit(group_info, identity, join, Setting(now, random, run))
         commit = PublicMessage(new.authenticated.content, new.authenticated.auth)
+        info = _group_info(new, join.group_info)
         after = NextEpoch(new.epoch, new.secret_tree)
-        return PendingJoin(encode_message(commit), new.epoch.context, after, join)
+        return PendingJoin(encode_message(commit), new.epoch.context, after, join, info)
 
     # --- What it is ---
 
@@ -178,6 +186,10 @@ class Group:
     def members(self) -> list[tuple[LeafIndex, LeafNode]]:
         """All members, from the left."""
         return list(self._member.public.tree.members())
+
+    def tree(self) -> bytes:
+        """The ratchet tree, encoded as it travels beside a GroupInfo (§12.4.3.3)."""
+        return encode_tree(self._member.public.tree)
 
     @property
     def extensions(self) -> Extensions:
@@ -334,7 +346,8 @@ class Group:
             welcome = encode_message(_welcome(new, options, random))
         commit = protect(member, new.authenticated, 0, random)
         after = NextEpoch(new.epoch, new.secret_tree)
-        member.pending = PendingCommit(commit, welcome, new.changes, after, left_out)
+        info = _group_info(new, options.group_info)
+        member.pending = PendingCommit(commit, welcome, new.changes, after, left_out, info)
         return member.pending
 
     def merge(self, staged: StagedCommit | PendingCommit, now: int) -> None:
@@ -364,16 +377,23 @@ class Group:
 class PendingJoin:
     """A commit by which we join, as long as nobody knows whether it wins.
 
-    `commit` is an MLSMessage. There is no group before it has won: what is encrypted for an epoch
-    that never comes is lost, and a resync that fails leaves the former leaf in place.
+    `commit` is an MLSMessage, and so is `group_info`, for who joins after us. There is no group
+    before the commit has won: what is encrypted for an epoch that never comes is lost, and a resync
+    that fails leaves the former leaf in place.
     """
 
-    __slots__ = ("_context", "_join", "_next", "commit")
+    __slots__ = ("_context", "_join", "_next", "commit", "group_info")
 
     def __init__(
-        self, commit: bytes, context: GroupContext, after: NextEpoch, join: ExternalJoin
+        self,
+        commit: bytes,
+        context: GroupContext,
+        after: NextEpoch,
+        join: ExternalJoin,
+        group_info: bytes | None,
     ) -> None:
         self.commit = commit
+        self.group_info = group_info
         self._context = context
         self._next = after
         self._join = join

@@ -1,8 +1,9 @@
 """A group as bytes, for sealed storage, and back.
 
-The record has a version and two parts. The first changes once per epoch and is public: context and
-tree. The second is secret and small, and changes with each message. An application may keep them
-apart (`dump_public`, `dump_private`), so that a message of a large group costs a small write.
+A record has a version and two parts. The first changes once per epoch and is public: context and
+tree. The second is secret and small, changes with each message, and says its version too. An
+application may keep them apart (`dump_public`, `dump_private`), so that a message of a large group
+costs a small write.
 
 Trees of past and pending epochs are kept as differences from the current one.
 """
@@ -57,7 +58,9 @@ from parlour.mls.public.tree.nodes import Node, ParentNode
 from parlour.mls.public.tree.ratchet_tree import RatchetTree
 from parlour.mls.public.types import LeafIndex, NodeIndex
 
-VERSION: Final = 1
+VERSION: Final = 2
+# The first, whose secret part did not say its version and had no GroupInfo beside a pending commit.
+_FIRST: Final = 1
 _GOES_ON: Final = 0
 _ENDED: Final = 1
 
@@ -71,9 +74,13 @@ def load_group(data: bytes, policy: Policy, psks: PskStore | None = None) -> Gro
     """The group of a record; policy and pre-shared keys are the application's own to keep."""
 
     def read(reader: Reader) -> Group:
-        if reader.uint8() != VERSION:
+        version = reader.uint8()
+        if version not in (_FIRST, VERSION):
             raise DecodeError(Code.DECODE_VERSION, "record of a group")
-        return load_parts(reader.opaque(), reader.opaque(), policy, psks)
+        public, private = reader.opaque(), reader.opaque()
+        if version == _FIRST:
+            private = bytes([_FIRST]) + private
+        return load_parts(public, private, policy, psks)
 
     return decode(data, read)
 
@@ -105,7 +112,7 @@ def _read_public(reader: Reader) -> PublicState:
 def dump_private(group: Group) -> bytes:
     """Secrets, message keys, and everything that is pending."""
     member = group.member
-    writer = Writer().opaque(_binding(member.public))
+    writer = Writer().uint8(VERSION).opaque(_binding(member.public))
     _write_state(writer, member.state)
     member.secret_tree.write(writer)
     current = member.public.tree
@@ -132,6 +139,9 @@ def _read_private(
     reader: Reader, state: PublicState, policy: Policy, psks: PskStore | None
 ) -> Group:
     suite, tree = state.suite, state.tree
+    version = reader.uint8()
+    if version not in (_FIRST, VERSION):
+        raise DecodeError(Code.DECODE_VERSION, "secret part of a group")
     if reader.opaque() != _binding(state):
         raise StorageError(Code.STORE_BROKEN, "the parts of a group are of different epochs")
     current = _read_state(reader, state)
@@ -140,7 +150,7 @@ def _read_private(
     sent = reader.vector(_read_sent, MAX_PENDING_PROPOSALS)
     member.proposals = ProposalStore({s.reference: s for s in sent if s.reference is not None})
     member.updates = dict(reader.vector(lambda r: _read_update(r, suite), MAX_PENDING_PROPOSALS))
-    member.pending = reader.optional(lambda r: _read_pending(r, tree))
+    member.pending = reader.optional(lambda r: _read_pending(r, tree, version))
     reinit = reader.optional(lambda r: decode(r.opaque(), read_proposal))
     member.reinit = reinit if isinstance(reinit, ReInit) else None
     member.removed = bool(reader.uint8())
@@ -309,6 +319,7 @@ def _read_update(reader: Reader, suite: CipherSuite) -> tuple[bytes, OwnUpdate]:
 
 def _write_pending(writer: Writer, pending: PendingCommit, current: RatchetTree) -> None:
     writer.opaque(pending.commit).optional(pending.welcome, Writer.opaque)
+    writer.optional(pending.group_info, Writer.opaque)
     epoch, secret_tree = pending.next.look()
     state = epoch.public
     writer.opaque(state.group_context.encoded).opaque(state.interim_transcript_hash)
@@ -321,8 +332,9 @@ def _write_pending(writer: Writer, pending: PendingCommit, current: RatchetTree)
         writer.vector(leaves, Writer.uint32)
 
 
-def _read_pending(reader: Reader, current: RatchetTree) -> PendingCommit:
+def _read_pending(reader: Reader, current: RatchetTree, version: int) -> PendingCommit:
     commit, welcome = reader.opaque(), reader.optional(Reader.opaque)
+    info = None if version == _FIRST else reader.optional(Reader.opaque)
     context = decode(reader.opaque(), GroupContext.read)
     interim = reader.opaque()
     tree = _read_delta(reader, current, 1)
@@ -343,4 +355,5 @@ def _read_pending(reader: Reader, current: RatchetTree) -> PendingCommit:
         next((p for p in kinds if isinstance(p, ExternalInit)), None),
         next((p for p in kinds if isinstance(p, ReInit)), None),
     )
-    return PendingCommit(commit, welcome, changes, NextEpoch(epoch, secret_tree))
+    after = NextEpoch(epoch, secret_tree)
+    return PendingCommit(commit, welcome, changes, after, group_info=info)
