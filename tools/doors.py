@@ -51,6 +51,7 @@ class Row:
     target: str
     foreign: str
     member: str
+    owner: str = YES
 
     @property
     def name(self) -> str:
@@ -68,7 +69,7 @@ class Row:
             return _BY_TOKEN[who].value
         match who:
             case Who.OWNER:
-                return YES
+                return self.owner
             case Who.MEMBER:
                 return self.member
             case _:
@@ -104,6 +105,15 @@ TABLE: Final = (
     _row(Kind.PUBLISH_PREKEYS, "", OWN),
     _row(Kind.COUNT_PREKEYS, "", OWN),
     _row(Kind.FETCH_BUNDLES, "her device", YES),
+    _row(Kind.READ_DEVICE_LISTS, "her list", YES),
+    _row(Kind.READ_LIST_HEADS, "her list", YES),
+    _row(Kind.PUBLISH_KEY_PACKAGES, "", OWN),
+    _row(Kind.COUNT_KEY_PACKAGES, "", OWN),
+    _row(Kind.FETCH_KEY_PACKAGES, "her device", YES),
+    Row(Kind.CREATE_GROUP, "", Code.GROUP_UNKNOWN, Code.GROUP_UNKNOWN, Code.GROUP_UNKNOWN),
+    Row(Kind.HANDSHAKE, "", Code.GROUP_UNKNOWN, Code.GROUP_UNKNOWN, Code.GROUP_UNKNOWN),
+    Row(Kind.READ_GROUP, "", Code.GROUP_UNKNOWN, Code.GROUP_UNKNOWN, Code.GROUP_UNKNOWN),
+    Row(Kind.RESTART_GROUP, "", Code.GROUP_UNKNOWN, Code.GROUP_UNKNOWN, Code.GROUP_UNKNOWN),
     _row(Kind.CREATE_CONVERSATION, "with her", YES),
     _row(Kind.CONVERSATIONS, "", OWN),
     _row(Kind.APPEND, DIRECT, Code.STREAM_UNKNOWN, YES),

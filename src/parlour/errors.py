@@ -120,6 +120,7 @@ class Code(StrEnum):
     MLS_INVALID = "mls.invalid"
     MLS_EPOCH = "mls.epoch"
     MLS_PSK = "mls.psk"
+    GROUP_UNKNOWN = "group.unknown"
     # limits
     LIMIT_RATE = "limit.rate"
     LIMIT_SIZE = "limit.size"
@@ -487,6 +488,9 @@ CODES: Final[dict[Code, Explanation]] = {
     ),
     Code.MLS_PSK: Explanation(
         PeerError, "A change of a group needs a key that is not here.", "Ask to be added again."
+    ),
+    Code.GROUP_UNKNOWN: Explanation(
+        NotFoundError, "This conversation is not a group.", "Check the id; groups are made as such."
     ),
     Code.LIMIT_RATE: Explanation(LimitError, "Too many requests.", "Wait a moment."),
     Code.LIMIT_SIZE: Explanation(LimitError, "It is larger than allowed.", "Make it smaller."),

@@ -20,6 +20,7 @@ from parlour.server.hub import Hub
 from parlour.server.identity import ServerIdentity
 from parlour.server.invites import InviteService
 from parlour.server.joins import JoinService
+from parlour.server.key_packages import KeyPackageService
 from parlour.server.limits import Limits
 from parlour.server.links import LinkService
 from parlour.server.live import LiveService
@@ -83,8 +84,9 @@ class Core:
         self.links = LinkService(store, self.sessions, identity, clock)
         self._invites = InviteService(store, identity, clock)
         self._profiles = ProfileService(store)
-        self._directory = DirectoryService(store)
+        self._directory = DirectoryService(store, self.limits)
         self._prekeys = PrekeyService(store, self.hub, self.limits, clock)
+        self._key_packages = KeyPackageService(store, self.hub, self.limits, clock)
         self._streams = StreamService(store, self.hub, clock)
         self._live = LiveService(store, self.hub, clock, log, self.pseudonyms)
         self.dispatcher = Dispatcher(self._handlers(), self.sessions, self.limits)
@@ -97,6 +99,7 @@ class Core:
     def _handlers(self) -> dict[Kind, Handler]:
         logins, sessions, directory = self._logins, self.sessions, self._directory
         accounts, prekeys, streams = self._accounts, self._prekeys, self._streams
+        key_packages = self._key_packages
         return {
             Kind.SERVER_INFO: self._info,
             Kind.REGISTER_START: _talking(logins.register_start),
@@ -137,6 +140,15 @@ class Core:
             Kind.PUBLISH_PREKEYS: _granted(prekeys.publish),
             Kind.COUNT_PREKEYS: _granted(lambda grant, _: prekeys.counts(grant)),
             Kind.FETCH_BUNDLES: _granted(prekeys.fetch),
+            Kind.READ_DEVICE_LISTS: _granted(directory.read_lists),
+            Kind.READ_LIST_HEADS: _granted(directory.read_heads),
+            Kind.PUBLISH_KEY_PACKAGES: _granted(key_packages.publish),
+            Kind.COUNT_KEY_PACKAGES: _granted(lambda grant, _: key_packages.counts(grant)),
+            Kind.FETCH_KEY_PACKAGES: _granted(key_packages.fetch),
+            Kind.CREATE_GROUP: _granted(_not_yet),
+            Kind.HANDSHAKE: _granted(_not_yet),
+            Kind.READ_GROUP: _granted(_not_yet),
+            Kind.RESTART_GROUP: _granted(_not_yet),
             Kind.CREATE_CONVERSATION: _granted(streams.create),
             Kind.CONVERSATIONS: _granted(lambda grant, _: streams.of_device(grant)),
             Kind.APPEND: _granted(streams.append),
@@ -167,6 +179,10 @@ def _granted(serve: Callable[[Grant, Any], Awaitable[Struct]]) -> Handler:
 def _talking(serve: Callable[[LoginTalk, Any], Awaitable[Struct]]) -> Handler:
     """A handler that takes the caller's login under way."""
     return lambda caller, request: serve(caller.logging_in, request)
+
+
+async def _not_yet(grant: Grant, request: Struct) -> Struct:
+    raise error(Code.GROUP_UNKNOWN, "this server keeps no groups yet")
 
 
 async def _done(act: Awaitable[None]) -> Nothing:

@@ -82,6 +82,21 @@ OPERATION_LIMITS: Final[Mapping[Kind, Limit]] = {
     Kind.COUNT_PREKEYS: Limit(By.DEVICE, 60, _MINUTE),
     # Each fetch uses up somebody's one-time keys.
     Kind.FETCH_BUNDLES: Limit(By.ACCOUNT, 120, _MINUTE),
+    # Lists and key packages also cost by their number, below.
+    Kind.READ_DEVICE_LISTS: Limit(By.ACCOUNT, 120, _MINUTE),
+    Kind.READ_LIST_HEADS: Limit(By.ACCOUNT, 120, _MINUTE),
+    # A suite's worth of new ones at a time; a device in many busy groups refills hourly.
+    Kind.PUBLISH_KEY_PACKAGES: Limit(By.DEVICE, 60, _HOUR),
+    Kind.COUNT_KEY_PACKAGES: Limit(By.DEVICE, 60, _MINUTE),
+    Kind.FETCH_KEY_PACKAGES: Limit(By.ACCOUNT, 120, _MINUTE),
+    Kind.CREATE_GROUP: Limit(By.ACCOUNT, 120, _HOUR),
+    # A device that changes a group commits once; what it waits for are the others. The rest is for
+    # those who lose races, and for scripts that set groups up.
+    Kind.HANDSHAKE: Limit(By.DEVICE, 600, _MINUTE),
+    # Three megabytes each; who joins needs one, who repairs needs a few.
+    Kind.READ_GROUP: Limit(By.DEVICE, 240, _MINUTE),
+    # The last resort of a group that is broken.
+    Kind.RESTART_GROUP: Limit(By.ACCOUNT, 60, _HOUR),
     Kind.CREATE_CONVERSATION: Limit(By.ACCOUNT, 120, _HOUR),
     Kind.CONVERSATIONS: Limit(By.DEVICE, 60, _MINUTE),
     # A busy script, not a person.
@@ -98,6 +113,14 @@ LOGINS_PER_NAME_AND_ADDRESS: Final = Limit(By.TARGET, 10, 10 * _MINUTE)
 LOGINS_PER_NAME: Final = Limit(By.TARGET, 100, 10 * _MINUTE)
 # Using up one person's prekeys, from anywhere.
 BUNDLES_PER_TARGET: Final = Limit(By.TARGET, 600, _HOUR)
+# A group of 1,500 needs the lists of all its accounts, and again after a pause: that is six
+# requests. Four such groups in a minute are no person any more.
+LISTS_PER_REQUESTER: Final = Limit(By.ACCOUNT, 12_000, _MINUTE)
+# Each fetch uses up somebody's key package. Two groups of 3,000 devices in one hour, with repairs.
+KEY_PACKAGES_PER_REQUESTER: Final = Limit(By.ACCOUNT, 8_000, _HOUR)
+# Using up one device's key packages, from anywhere: as many as it may have stored. Above that it
+# is not refused, which would keep the device out of groups, but gives its last resort.
+KEY_PACKAGES_PER_TARGET: Final = Limit(By.TARGET, 200, _HOUR)
 # Sockets opened, and requests with a token that is not good.
 SOCKETS_PER_ADDRESS: Final = Limit(By.ADDRESS, 240, _MINUTE)
 REFUSALS_PER_ADDRESS: Final = Limit(By.ADDRESS, 120, _MINUTE)
@@ -120,6 +143,7 @@ class _Counters(Storage):
         super().__init__()
         self._clock = clock
         self._windows: dict[str, tuple[int, float]] = {}
+        self._sweep_at = _SWEEP_AT
 
     @property
     def base_exceptions(self) -> type[Exception]:
@@ -129,8 +153,10 @@ class _Counters(Storage):
         now = self._clock() / 1000
         count, ends = self._windows.get(key, (0, 0.0))
         if ends <= now:
-            if len(self._windows) >= _SWEEP_AT:
+            if len(self._windows) >= self._sweep_at:
                 self._windows = {k: v for k, v in self._windows.items() if v[1] > now}
+                # When all of them still count, looking again at each new one would cost the more.
+                self._sweep_at = max(_SWEEP_AT, 2 * len(self._windows))
             count, ends = 0, now + expiry
         self._windows[key] = (count + amount, ends)
         return count + amount
@@ -164,13 +190,13 @@ class Limits:
         self._factor = factor
         self._items: dict[tuple[str, Limit], RateLimitItemPerSecond] = {}
 
-    def hit(self, name: str, limit: Limit, key: str) -> None:
-        """Count one; raises `RateExceeded` when it is one too many."""
+    def hit(self, name: str, limit: Limit, key: str, cost: int = 1) -> None:
+        """Count `cost`; raises `RateExceeded` when it is too much."""
         item = self._items.get((name, limit))
         if item is None:
             amount = max(1, int(limit.amount * self._factor))
             item = RateLimitItemPerSecond(amount, limit.seconds, namespace=name)
             self._items[name, limit] = item
-        if not self._limiter.hit(item, key):
+        if not self._limiter.hit(item, key, cost=cost):
             ends = self._counters.get_expiry(item.key_for(key))
             raise RateExceeded(max(1, int(ends * 1000) - self._clock()))

@@ -52,6 +52,8 @@ class StreamService:
                 info, made = await self._store.streams.create_self(wanted, creator=grant.account_id)
             case "inbox":
                 raise AccessError(Code.STREAM_FORBIDDEN, "the server makes inboxes")
+            case "group" | "family" | "channel":
+                raise AccessError(Code.STREAM_FORBIDDEN, "groups are created as such")
             case _:
                 assert_never(request.kind)
         if made:

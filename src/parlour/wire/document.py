@@ -24,6 +24,7 @@ from parlour.wire import (
     directory,
     envelope,
     frames,
+    groups,
     ids,
     invites,
     joining,
@@ -55,6 +56,7 @@ BODIES: Final[tuple[ModuleType, ...]] = (
     prekeys,
     streams,
     envelope,
+    groups,
     push,
 )
 _INTRODUCTION: Final = """\

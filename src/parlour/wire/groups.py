@@ -79,7 +79,7 @@ class ReadDeviceLists(Body, array_like=True, frozen=True):
 class DeviceListPages(Body, array_like=True, frozen=True):
     """As many of the lists as fit, in the order asked for; ask again for the others.
 
-    An account that does not exist is answered by a page of no entries.
+    An account that does not exist is answered by a page of no entries, whose name is "?".
     """
 
     pages: list[DeviceListPage]

@@ -62,11 +62,13 @@ MAX_GROUP_INFO: Final = 32 << 10
 MAX_TREE: Final = 3 << 20
 # A key package under X-Wing has 2.9 KiB.
 MAX_KEY_PACKAGE: Final = 8 << 10
+# One upload refills what a device keeps of one suite, with room to spare.
 MAX_KEY_PACKAGES_PER_UPLOAD: Final = 100
 # What one device may have stored, of one suite.
 MAX_KEY_PACKAGES_STORED: Final = 200
 # An entry that founds a group of 1,500, or adds as many, has 45 KiB.
 MAX_ROSTER_ENTRY: Final = 256 << 10
+# What one person decides at a time; a commit after a pause gathers the decisions of a few.
 MAX_ROSTER_PER_COMMIT: Final = 16
 # Twice 1,500 members of 30 bytes, links and channels.
 MAX_ROSTER_STATE: Final = 256 << 10

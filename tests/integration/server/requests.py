@@ -9,6 +9,18 @@ from msgspec import Struct
 from parlour.login import ClientRegistration
 from parlour.server.clock import system_clock
 from parlour.wire.directory import AppendDeviceList, LookUp, ReadDeviceList
+from parlour.wire.envelope import Envelope, SuiteId
+from parlour.wire.groups import (
+    CreateGroup,
+    FetchKeyPackages,
+    Handshake,
+    KnownList,
+    PublishKeyPackages,
+    ReadDeviceLists,
+    ReadGroup,
+    ReadListHeads,
+    RestartGroup,
+)
 from parlour.wire.invites import CreateInvite, RevokeInvite
 from parlour.wire.kinds import OPERATIONS, Door, Kind
 from parlour.wire.linking import LinkAnswer, LinkTake
@@ -66,6 +78,19 @@ def sample(kind: Kind, person: Person, stream: bytes) -> Struct:
         Kind.PUBLISH_PREKEYS: PublishPrekeys([]),
         Kind.COUNT_PREKEYS: Nothing(),
         Kind.FETCH_BUNDLES: FetchBundles(person.account_id, [person.device_id]),
+        Kind.READ_DEVICE_LISTS: ReadDeviceLists([KnownList(person.account_id, 0)]),
+        Kind.READ_LIST_HEADS: ReadListHeads([person.account_id]),
+        Kind.PUBLISH_KEY_PACKAGES: PublishKeyPackages([]),
+        Kind.COUNT_KEY_PACKAGES: Nothing(),
+        Kind.FETCH_KEY_PACKAGES: FetchKeyPackages(1, [person.device_id]),
+        Kind.CREATE_GROUP: CreateGroup(os.urandom(16), "group", b"genesis", b"entry", b"", b""),
+        Kind.HANDSHAKE: Handshake(
+            stream, os.urandom(16), 0, 0, Envelope(1, SuiteId.MLS_COMMIT, b"", b"body"), [], b""
+        ),
+        Kind.READ_GROUP: ReadGroup(stream),
+        Kind.RESTART_GROUP: RestartGroup(
+            stream, os.urandom(16), 1, 0, Envelope(1, SuiteId.MLS_RESTART, b"", b"body"), b"", b""
+        ),
         Kind.CREATE_CONVERSATION: CreateConversation(
             os.urandom(16), "direct", [person.account_id, os.urandom(16)], b""
         ),

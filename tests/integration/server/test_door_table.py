@@ -165,6 +165,7 @@ class World:
                     ("invites", "issuer = ?"),
                     ("tokens", devices),
                     ("prekeys", devices),
+                    ("key_packages", devices),
                     ("cursors", devices),
                     ("members", "account = ?"),
                 )

@@ -17,6 +17,7 @@ from parlour.identity.recovery import RecoveryKey
 from parlour.server import Config, Server, create_invite
 from parlour.server.logs import FIELDS
 from parlour.wire.directory import AppendDeviceList
+from parlour.wire.groups import KeyPackageCounts, KeyPackageUpload, PublishKeyPackages
 from parlour.wire.invites import CreateInvite
 from parlour.wire.kinds import Kind
 from parlour.wire.prekeys import Bundles, FetchBundles
@@ -53,6 +54,9 @@ async def story(server: Server, config: Config) -> list[bytes]:
         await at_alice.ask(Kind.ACKNOWLEDGE, read, Nothing)
     request = FetchBundles(alice.account_id, [alice.device_id])
     await bea.rest(Kind.FETCH_BUNDLES, request, Bundles)
+    last_resort = KeyPackageUpload(1, True, in_a_day() // 1000, b"key package")
+    publish = PublishKeyPackages([last_resort])
+    await alice.rest(Kind.PUBLISH_KEY_PACKAGES, publish, KeyPackageCounts)
     tablet = await alice.second_device()
     await alice.change_list(alice.next_list())
     with pytest.raises(ParlourError):

@@ -60,6 +60,30 @@ def test_counters_that_are_over_are_dropped(monkeypatch: pytest.MonkeyPatch) -> 
     assert len(limits._counters._windows) <= 101
 
 
+def test_a_hit_may_cost_more_than_one() -> None:
+    limits = Limits(Hands())
+    limit = Limit(By.ACCOUNT, 10, 10)
+    limits.hit("x", limit, "key", 9)
+    with pytest.raises(RateExceeded):
+        limits.hit("x", limit, "key", 2)
+
+
+def test_many_counters_at_once_are_looked_through_seldom(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("parlour.server.limits._SWEEP_AT", 100)
+    clock = Hands()
+    limits = Limits(clock)
+    for number in range(1000):
+        limits.hit("x", Limit(By.TARGET, 1, 10), str(number))
+    assert limits._counters._sweep_at == 1600
+    clock.now += 10_000
+    for number in range(1000, 1601):
+        limits.hit("x", Limit(By.TARGET, 1, 10), str(number))
+    assert len(limits._counters._windows) == 601
+    assert limits._counters._sweep_at == 1200
+
+
 def test_pseudonyms_change_every_day() -> None:
     clock = Hands()
     names = Pseudonyms(clock)

@@ -6,7 +6,7 @@ passed in.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Protocol
 
 from parlour.server.store.records import (
@@ -16,11 +16,15 @@ from parlour.server.store.records import (
     DeviceRecord,
     InviteRecord,
     ListChange,
+    ListPage,
+    ListTip,
     NewAccount,
     NewDevice,
     NewToken,
+    TakenKeyPackages,
     TokenRecord,
 )
+from parlour.wire.groups import KeyPackageCount, KeyPackageUpload, KnownList
 from parlour.wire.prekeys import Bundle, Prekey, PrekeyCounts
 from parlour.wire.streams import (
     Append,
@@ -75,6 +79,18 @@ class Devices(Protocol):
 
     async def list_head(self, account_id: bytes) -> bytes | None:
         """The newest entry of a device list."""
+
+    async def list_pages(
+        self, wanted: Sequence[KnownList], limit: int, max_bytes: int
+    ) -> list[ListPage]:
+        """A page of each of these lists, of at most `limit` entries.
+
+        It ends before the list with which it would have more than `max_bytes`; the first one is
+        always there.
+        """
+
+    async def list_heads(self, account_ids: Sequence[bytes]) -> list[ListTip]:
+        """The newest entry of each of these lists that is there."""
 
     async def append_list(
         self,
@@ -178,6 +194,39 @@ class Prekeys(Protocol):
         """
 
 
+class KeyPackages(Protocol):
+    """Key packages of devices, for groups."""
+
+    async def publish(
+        self, device_id: bytes, packages: Sequence[KeyPackageUpload], *, now: int
+    ) -> list[KeyPackageCount]:
+        """Add key packages; one that is there is left as it is.
+
+        A last resort takes the place of the one before it. Raises ``limit.count`` above
+        `MAX_KEY_PACKAGES_STORED` of a suite, and for too many suites.
+        """
+
+    async def counts(self, device_id: bytes, *, now: int) -> list[KeyPackageCount]:
+        """What is left, by suite."""
+
+    async def take(
+        self,
+        suite: int,
+        device_ids: Sequence[bytes],
+        *,
+        spared: Collection[bytes],
+        low: int,
+        now: int,
+    ) -> TakenKeyPackages:
+        """Take a key package for each of these devices that is active and has one.
+
+        One that is no last resort is given out once, whoever asks at the same time; after them
+        comes the last resort, which stays and is marked as used. Devices that are `spared` give
+        their last resort at once, if they have one. What has expired is not given out. `counts`
+        is there for a device that has fewer than `low` left, or gave its last resort.
+        """
+
+
 class Streams(Protocol):
     """Streams, their entries and cursors."""
 
@@ -258,6 +307,10 @@ class Store(Protocol):
     @property
     def prekeys(self) -> Prekeys:
         """The prekey directory."""
+
+    @property
+    def key_packages(self) -> KeyPackages:
+        """Key packages."""
 
     @property
     def streams(self) -> Streams:

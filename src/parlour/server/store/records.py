@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
+from parlour.wire.groups import FoundKeyPackage, KeyPackageCount
 from parlour.wire.prekeys import Prekey
 from parlour.wire.vaults import NewVaults
 
@@ -156,6 +157,42 @@ class ListChange:
     """What a new device list entry changed: devices that left."""
 
     removed: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ListPage:
+    """Entries of one device list in order; `more` when it goes on. Without `name`: no account."""
+
+    account_id: bytes
+    name: str | None
+    entries: list[bytes]
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ListTip:
+    """The newest entry of a device list."""
+
+    account_id: bytes
+    number: int
+    entry: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TakenKeyPackage:
+    """A key package that was given out. `counts` if its device should publish more."""
+
+    account_id: bytes
+    package: FoundKeyPackage
+    counts: list[KeyPackageCount] | None
+
+
+@dataclass(frozen=True, slots=True)
+class TakenKeyPackages:
+    """What was given out, for the first `asked` devices of a request."""
+
+    taken: list[TakenKeyPackage]
+    asked: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """The embedded store: SQLite, one writer thread with group commit, two readers.
 
 Layout: `store` (opens it all), `database`, `lock`, `writer`, `readers`, `migrations`; `rows`; by
-topic `accounts`, `devices`, `tokens`, `invites`, `prekeys`, `streams` with `entries`, `pages` and
+topic `accounts`, `devices`, `tokens`, `invites`, `prekeys`,
+`key_packages`, `streams` with `entries`, `pages` and
 `retention`.
 """
 

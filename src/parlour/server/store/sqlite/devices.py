@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Final
 
 from parlour.errors import Code, ConflictError, SecurityStop
 from parlour.server.store.records import (
     DeviceRecord,
     ListChange,
+    ListPage,
+    ListTip,
     NewDevice,
     NewList,
     Retention,
@@ -16,6 +19,10 @@ from parlour.server.store.records import (
 from parlour.server.store.sqlite.database import Database
 from parlour.server.store.sqlite.prekeys import insert_prekeys
 from parlour.server.store.sqlite.rows import account_pk, active_device
+from parlour.wire.groups import KnownList
+
+# Id, name and MessagePack's heads around the entries of one list.
+_PAGE_OVERHEAD: Final = 160
 
 
 class SqliteDevices:
@@ -39,6 +46,20 @@ class SqliteDevices:
     async def list_head(self, account_id: bytes) -> bytes | None:
         """See `interface.Devices.list_head`."""
         return await self._database.read(lambda connection: _list_head(connection, account_id))
+
+    async def list_pages(
+        self, wanted: Sequence[KnownList], limit: int, max_bytes: int
+    ) -> list[ListPage]:
+        """See `interface.Devices.list_pages`."""
+        return await self._database.read(
+            lambda connection: _list_pages(connection, wanted, limit, max_bytes)
+        )
+
+    async def list_heads(self, account_ids: Sequence[bytes]) -> list[ListTip]:
+        """See `interface.Devices.list_heads`."""
+        return await self._database.read(
+            lambda connection: _list_heads(connection, dict.fromkeys(account_ids))
+        )
 
     async def append_list(
         self,
@@ -114,6 +135,38 @@ def _list_head(connection: sqlite3.Connection, account_id: bytes) -> bytes | Non
     return row[0] if row else None
 
 
+def _list_pages(
+    connection: sqlite3.Connection, wanted: Sequence[KnownList], limit: int, max_bytes: int
+) -> list[ListPage]:
+    pages: list[ListPage] = []
+    for known in wanted:
+        account = connection.execute(
+            "SELECT name FROM accounts WHERE account_id = ?", (known.account_id,)
+        ).fetchone()
+        page = ListPage(known.account_id, None, [], False)
+        if account is not None:
+            entries, more = _list_page(connection, known.account_id, known.first, limit)
+            page = ListPage(known.account_id, account[0], entries, more)
+        max_bytes -= _PAGE_OVERHEAD + sum(map(len, page.entries))
+        if max_bytes < 0 and pages:
+            break
+        pages.append(page)
+    return pages
+
+
+def _list_heads(connection: sqlite3.Connection, account_ids: Iterable[bytes]) -> list[ListTip]:
+    tips = []
+    for account_id in account_ids:
+        row = connection.execute(
+            "SELECT number, entry FROM device_lists JOIN accounts ON accounts.pk = account "
+            "WHERE account_id = ? ORDER BY number DESC LIMIT 1",
+            (account_id,),
+        ).fetchone()
+        if row is not None:
+            tips.append(ListTip(account_id, row[0], row[1]))
+    return tips
+
+
 def append_list(
     connection: sqlite3.Connection, account_id: bytes, new: NewList, now: int
 ) -> ListChange:
@@ -164,6 +217,7 @@ def _deactivate(connection: sqlite3.Connection, device: int, now: int) -> None:
         "UPDATE tokens SET revoked_at = ? WHERE device = ? AND revoked_at IS NULL", (now, device)
     )
     connection.execute("DELETE FROM prekeys WHERE device = ?", (device,))
+    connection.execute("DELETE FROM key_packages WHERE device = ?", (device,))
     connection.execute("DELETE FROM cursors WHERE device = ?", (device,))
     connection.execute("DELETE FROM parts WHERE device = ?", (device,))
     connection.execute(

@@ -61,6 +61,7 @@ def sweep(connection: sqlite3.Connection, now: int) -> int:
         ("tokens", "expires_at <= ?", now - KEEP_TOKEN_MS),
         ("invites", "expires_at <= ?", now),
         ("invites", "uses_left = 0 AND ?", 1),
+        ("key_packages", "expires_at <= ?", now // 1000),
         ("prekeys", "kind IN ('one_time', 'kem_one_time') AND expires_at <= ?", now // 1000),
     ):
         done += connection.execute(

@@ -12,6 +12,7 @@ from parlour.server.store.sqlite.accounts import SqliteAccounts
 from parlour.server.store.sqlite.database import Database
 from parlour.server.store.sqlite.devices import SqliteDevices
 from parlour.server.store.sqlite.invites import SqliteInvites
+from parlour.server.store.sqlite.key_packages import SqliteKeyPackages
 from parlour.server.store.sqlite.lock import FileLock
 from parlour.server.store.sqlite.prekeys import SqlitePrekeys
 from parlour.server.store.sqlite.profiles import SqliteProfiles
@@ -37,6 +38,7 @@ class SqliteStore:
         self.invites = SqliteInvites(database)
         self.profiles = SqliteProfiles(database)
         self.prekeys = SqlitePrekeys(database)
+        self.key_packages = SqliteKeyPackages(database)
         self.streams = SqliteStreams(database)
 
     @classmethod
