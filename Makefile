@@ -14,7 +14,7 @@ LOCKS := locks/bootstrap.txt locks/dev.txt
 export UV_SYSTEM_CERTS ?= $(if $(wildcard /etc/ssl/certs/ca-certificates.crt),true,false)
 
 # The packages whose branches the tests must all take.
-PROTOCOLS := codec primitives double_ratchet login mls identity transparency wire conversation
+PROTOCOLS := codec primitives double_ratchet login mls identity roster transparency wire conversation
 empty :=
 comma := ,
 space := $(empty) $(empty)

@@ -121,6 +121,9 @@ class Code(StrEnum):
     MLS_EPOCH = "mls.epoch"
     MLS_PSK = "mls.psk"
     GROUP_UNKNOWN = "group.unknown"
+    ROSTER_INVALID = "roster.invalid"
+    ROSTER_FORBIDDEN = "roster.forbidden"
+    ROSTER_ROLLBACK = "roster.rollback"
     # limits
     LIMIT_RATE = "limit.rate"
     LIMIT_SIZE = "limit.size"
@@ -491,6 +494,20 @@ CODES: Final[dict[Code, Explanation]] = {
     ),
     Code.GROUP_UNKNOWN: Explanation(
         NotFoundError, "This conversation is not a group.", "Check the id; groups are made as such."
+    Code.ROSTER_INVALID: Explanation(
+        SecurityStop,
+        "The list of a group's members does not verify.",
+        "Nothing was changed. If it happens again, tell the members; somebody may be cheating.",
+    ),
+    Code.ROSTER_FORBIDDEN: Explanation(
+        AccessError,
+        "The role in this group does not allow that.",
+        "Ask a member with a higher role.",
+    ),
+    Code.ROSTER_ROLLBACK: Explanation(
+        SecurityStop,
+        "The server shows an older list of a group's members than before, or another one.",
+        "Nothing was changed. Tell the operator; the server may be attacking you.",
     ),
     Code.LIMIT_RATE: Explanation(LimitError, "Too many requests.", "Wait a moment."),
     Code.LIMIT_SIZE: Explanation(LimitError, "It is larger than allowed.", "Make it smaller."),
@@ -604,6 +621,7 @@ _NEVER_FROM_A_SERVER: Final = frozenset(
         Code.LINK_MISMATCH,
         Code.PROFILE_ROLLBACK,
         Code.PROFILE_UNANNOUNCED,
+        Code.ROSTER_ROLLBACK,
         Code.BACKUP_UNKNOWN,
         Code.BACKUP_PASSPHRASE,
         Code.BACKUP_DAMAGED,
