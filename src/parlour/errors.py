@@ -494,6 +494,7 @@ CODES: Final[dict[Code, Explanation]] = {
     ),
     Code.GROUP_UNKNOWN: Explanation(
         NotFoundError, "This conversation is not a group.", "Check the id; groups are made as such."
+    ),
     Code.ROSTER_INVALID: Explanation(
         SecurityStop,
         "The list of a group's members does not verify.",
