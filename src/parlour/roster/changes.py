@@ -54,7 +54,7 @@ class RoleSet:
 class Left:
     """An account goes, by the statement of one of its devices (`leave_statement`).
 
-    Anybody may put it into an entry; nobody else can make it.
+    Any member who stays may put it into an entry; nobody else can make it.
     """
 
     account: bytes

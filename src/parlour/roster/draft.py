@@ -130,7 +130,9 @@ class Draft:
             raise invalid("the number of accounts of a conversation of a fixed kind")
 
     def apply(self, changes: tuple[Change, ...]) -> None:
-        """Apply changes of a member, who stays one."""
+        """Apply changes of a member, who stays one: nobody takes itself out."""
+        if self._step.account not in self._members:
+            raise forbidden("an entry of a stranger")
         for change in changes:
             self._apply(change)
 
@@ -197,7 +199,7 @@ class Draft:
     def _require(self, right: Right, role: Role = Role.MEMBER) -> None:
         """Refuse a signer who has not `right`, or not over `role`."""
         account = self._step.account
-        if not self._may(account, right):
+        if not may(self._state.kind, self._role(account), right):
             raise forbidden(f"no right to {right.value}")
         if role > self._role(account):
             raise forbidden(f"no right to {right.value} above the own role")
@@ -258,9 +260,10 @@ class Draft:
             case ChannelOpened():
                 self._open_channel(change)
             case ChannelClosed():
-                self._require(Right.CHANNELS)
-                if self._channels.pop(change.channel, None) is None:
+                present = self._channels.pop(change.channel, None)
+                if present is None:
                     raise invalid("a channel that is not open")
+                self._require(Right.CHANNELS, present.min_role)
             case _:
                 assert_never(change)
 
@@ -317,8 +320,10 @@ class Draft:
         )
 
     def _open_channel(self, change: ChannelOpened) -> None:
-        self._require(Right.CHANNELS, change.min_role)
         present = self._channels.get(change.channel)
+        # Who may not read a channel must not open it to itself either.
+        lowest = present.min_role if present else Role.MEMBER
+        self._require(Right.CHANNELS, max(change.min_role, lowest))
         if change.channel == self._state.stream or (present and present.kind is not change.kind):
             raise invalid("a channel that is something else already")
         if present is None and len(self._channels) >= MAX_CHANNELS:
