@@ -70,6 +70,9 @@ class Code(StrEnum):
     PREKEY_EXPIRED = "prekey.expired"
     PREKEY_DOWNGRADE = "prekey.downgrade"
     PREKEY_NONE = "prekey.none"
+    KEY_PACKAGE_NONE = "key_package.none"
+    KEY_PACKAGE_INVALID = "key_package.invalid"
+    KEY_PACKAGE_EXPIRED = "key_package.expired"
     # accounts and devices
     LOGIN_FAILED = "login.failed"
     LOGIN_EXPIRED = "login.expired"
@@ -312,6 +315,17 @@ CODES: Final[dict[Code, Explanation]] = {
     ),
     Code.PREKEY_NONE: Explanation(
         NotFoundError, "The device has not published any prekeys.", "Wait until it is online."
+    ),
+    Code.KEY_PACKAGE_NONE: Explanation(
+        NotFoundError, "The device has not published any key packages.", "Wait until it is online."
+    ),
+    Code.KEY_PACKAGE_INVALID: Explanation(
+        SecurityStop,
+        "The key package that the server shows is not one of that device.",
+        "The device was not added. Tell the operator; the server may be attacking you.",
+    ),
+    Code.KEY_PACKAGE_EXPIRED: Explanation(
+        PeerError, "The device's key package has expired.", "Wait until it is online."
     ),
     Code.LOGIN_FAILED: Explanation(
         AccessError, "The name or the password is wrong.", "Check both and try again."
@@ -610,6 +624,8 @@ _NEVER_FROM_A_SERVER: Final = frozenset(
         Code.INVITE_MISMATCH,
         Code.DEVICE_LIST_ROLLBACK,
         Code.PREKEY_DOWNGRADE,
+        Code.KEY_PACKAGE_INVALID,
+        Code.KEY_PACKAGE_EXPIRED,
         Code.CONVERSATION_GENESIS,
         Code.STREAM_INCARNATION,
         Code.SERVER_PIN,

@@ -89,9 +89,10 @@ class People:
         return local.casefold()
 
     def known(self) -> list[Contact]:
-        """Everybody we know, by name, without ourselves."""
+        """Everybody we know, by name, without ourselves and who only shares a group with us."""
         own = self._machine.account_id
-        known = (each for each in self._machine.contacts.values() if each.account_id != own)
+        contacts = self._machine.contacts.values()
+        known = (each for each in contacts if each.is_met and each.account_id != own)
         return sorted(known, key=lambda contact: contact.name)
 
     def known_as(self, name: str) -> Contact | None:

@@ -36,6 +36,10 @@ class Namespace(StrEnum):
     """The person's settings, by key."""
     PROFILE = "profile"
     """What is known of an account's profile, ours among them, by account id."""
+    LEAF_KEY = "leaf_key"
+    """The signature key of this device's leaves in groups. One record, with an empty key."""
+    KEY_PACKAGE = "key_package"
+    """A key package of this device with its private keys, by its reference."""
     PICTURE = "picture"
     """The picture of a profile, by account id. Not given to the machine when it starts."""
 

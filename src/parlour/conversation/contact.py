@@ -73,6 +73,7 @@ class _Stored(Struct, frozen=True):
     contradicted: bytes = b""
     standing: Annotated[str, Meta(max_length=16)] = Standing.ACCEPTED.value
     standing_at: int = 0
+    aside: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,8 @@ class Contact:
 
     `verified_at` and `standing_at` are when a person last decided, in milliseconds: of what two
     devices of one person decide, the later counts. `contradicted` is the account key that another
-    device of ours has verified, where it is not the one shown here.
+    device of ours has verified, where it is not the one shown here. `aside` when nobody looked for
+    the account here: it came with a group.
     """
 
     name: str
@@ -92,6 +94,13 @@ class Contact:
     contradicted: bytes = b""
     standing: Standing = Standing.STRANGER
     standing_at: int = 0
+    aside: bool = False
+
+    @property
+    def is_met(self) -> bool:
+        """Whether it is one of the people that somebody knows, not only of the same group."""
+        undecided = (Standing.STRANGER, Verification.UNVERIFIED)
+        return not self.aside or (self.standing, self.verification) != undecided
 
     @property
     def account_id(self) -> bytes:
@@ -205,6 +214,7 @@ class Contact:
                 contradicted=self.contradicted,
                 standing=self.standing.value,
                 standing_at=self.standing_at,
+                aside=self.aside,
             )
         )
 
@@ -222,6 +232,7 @@ class Contact:
                 contradicted=stored.contradicted,
                 standing=Standing(stored.standing),
                 standing_at=stored.standing_at,
+                aside=stored.aside,
             )
         except (msgspec.DecodeError, ValueError, ParlourError) as error:
             raise StorageError(Code.STORE_BROKEN, "contact record") from error

@@ -8,7 +8,8 @@ know it from ourselves, and a server that shows another one is not believed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Final
 
 from parlour.conversation.contact import Contact
@@ -26,9 +27,22 @@ from parlour.identity.device_list import DeviceListEntry, DeviceListState
 from parlour.login.names import new_account_name
 from parlour.primitives.signature import Ed25519PublicKey
 from parlour.wire.directory import DeviceListPage, ReadDeviceList
+from parlour.wire.groups import (
+    MAX_BATCH,
+    DeviceListPages,
+    KnownList,
+    ListHead,
+    ListHeads,
+    ReadDeviceLists,
+    ReadListHeads,
+)
 from parlour.wire.kinds import Kind
 
 DEVICE_LIST: Final = "device-list"
+DEVICE_LISTS: Final = "device-lists"
+LIST_HEADS: Final = "list-heads"
+# More than so many lists are asked for together: that is a group, not a few people.
+MAX_SINGLE: Final = 8
 # A list this long has changed daily for 27 years; it keeps a server from making us read for ever.
 MAX_ENTRIES: Final = 10_000
 
@@ -71,6 +85,12 @@ class Directory:
         self._current: set[bytes] = set()
         self._wanted: set[bytes] = set()
         self._readings: dict[bytes, _Reading] = {}
+        # Lists that are asked for one by one, with pauses: what came of them in a batch was wrong.
+        self._alone: set[bytes] = set()
+        # Whose head the server gave is another one than ours: the list is to be read.
+        self._moved: set[bytes] = set()
+        # Accounts that nobody looked for: they came with a group.
+        self._aside: set[bytes] = set()
         # What was shown elsewhere, by account.
         self._expected: dict[bytes, Expected] = {}
 
@@ -83,6 +103,8 @@ class Directory:
         those of accounts whose key changed, as it may be the known one again.
         """
         self._current.clear()
+        self._alone.clear()
+        self._moved.clear()
         self.want(self._memory.account_id)
         for contact in self._memory.contacts.values():
             if contact.stopped:
@@ -91,6 +113,17 @@ class Directory:
     def want(self, account_id: bytes) -> None:
         """Read the list of an account again, or for the first time."""
         self._wanted.add(account_id)
+        self._aside.discard(account_id)
+
+    def are_current(self, account_ids: Iterable[bytes]) -> bool:
+        """Whether all these lists were read on this connection; if not, they are from now on.
+
+        It is of accounts that share a group: who was not known becomes nobody's contact by that.
+        """
+        missing = [account_id for account_id in account_ids if not self.is_read(account_id)]
+        self._wanted.update(missing)
+        self._aside.update(each for each in missing if each not in self._memory.contacts)
+        return not missing
 
     def expect(self, account_id: bytes, expected: Expected) -> None:
         """Somebody was shown this entry: a server that hides it from us is lying."""
@@ -124,6 +157,7 @@ class Directory:
         self._readings.pop(account_id, None)
         self._current.discard(account_id)
         self._wanted.discard(account_id)
+        self._aside.discard(account_id)
 
     def is_read(self, account_id: bytes) -> bool:
         """Whether the whole list was read on this connection, and nothing says that it grew."""
@@ -143,20 +177,41 @@ class Directory:
             self.want(account_id)
 
     def requests(self) -> list[ServerRequest]:
-        """One request for each list that is wanted."""
-        return [self._request(account_id) for account_id in sorted(self._wanted)]
+        """One request for each list that is wanted; of many, one batch at a time."""
+        together = sorted(self._wanted - self._alone)
+        if len(together) <= MAX_SINGLE:
+            return [self._request(account_id) for account_id in sorted(self._wanted)]
+        requests = [self._request(account_id) for account_id in sorted(self._wanted & self._alone)]
+        known = [account_id for account_id in together if self._is_settled(account_id)]
+        if known:
+            heads = ReadListHeads(account_ids=known[:MAX_BATCH])
+            requests.append(ServerRequest((LIST_HEADS, b""), Kind.READ_LIST_HEADS, heads))
+        unread = [account_id for account_id in together if not self._is_settled(account_id)]
+        if unread:
+            lists = [KnownList(each, self._first(each)) for each in unread[:MAX_BATCH]]
+            batch = ReadDeviceLists(lists=lists)
+            requests.append(ServerRequest((DEVICE_LISTS, b""), Kind.READ_DEVICE_LISTS, batch))
+        return requests
+
+    def _is_settled(self, account_id: bytes) -> bool:
+        """Whether the list is known, and nothing says that it is another one by now."""
+        unsettled = account_id in self._readings or account_id in self._moved
+        return account_id in self._memory.contacts and not unsettled
 
     def _request(self, account_id: bytes) -> ServerRequest:
+        body = ReadDeviceList(account_id=account_id, first=self._first(account_id))
+        return ServerRequest((DEVICE_LIST, account_id), Kind.READ_DEVICE_LIST, body)
+
+    def _first(self, account_id: bytes) -> int:
+        """The number of the entry from which on a list is read."""
         reading = self._readings.get(account_id)
         contact = self._memory.contacts.get(account_id)
-        if contact is None and reading is None:
-            reading = self._readings[account_id] = _Reading()
         if reading is not None:
-            first = reading.next_number
-        else:
-            first = contact.head.number if contact is not None else 0
-        body = ReadDeviceList(account_id=account_id, first=first)
-        return ServerRequest((DEVICE_LIST, account_id), Kind.READ_DEVICE_LIST, body)
+            return reading.next_number
+        if contact is not None:
+            return contact.head.number
+        self._readings[account_id] = _Reading()
+        return 0
 
     # --- Answers -------------------------------------------------------------------------
 
@@ -174,10 +229,84 @@ class Directory:
             if known.name != page.name:
                 raise error(Code.SERVER_MISBEHAVED, "an account that has another name")
             self.want(page.account_id)
+            self._meet(known)
         else:
+            self._aside.discard(page.account_id)
             self._readings[page.account_id] = _Reading()
             self.answered(page.account_id, page)
         return page.account_id
+
+    def _meet(self, contact: Contact) -> None:
+        """Somebody looked for an account that came with a group."""
+        if contact.is_met:
+            return
+        self._memory.put_contact(replace(contact, aside=False))
+        self._memory.events.append(ContactAdded(contact.account_id, contact.name))
+
+    def answered_heads(self, asked: ReadListHeads, answer: ListHeads) -> list[bytes]:
+        """Take how far lists go; return the accounts whose lists are current by that.
+
+        A server that gives our own head says what it says by a list that ends with it, and is held
+        to it in the same way. Where it gives another one, or none, the list is read.
+        """
+        heads = {head.account_id: head for head in answer.heads}
+        if not heads.keys() <= set(asked.account_ids):
+            raise error(Code.SERVER_MISBEHAVED, "heads of lists that nobody asked for")
+        current = []
+        for account_id in asked.account_ids:
+            contact = self._memory.contacts.get(account_id)
+            if contact is None or not self._is_settled(account_id):
+                # Forgotten meanwhile, or being read from its beginning.
+                continue
+            head = ListHead(account_id, contact.head.number, contact.head.hash())
+            if heads.get(account_id) != head:
+                self._moved.add(account_id)
+                self._wanted.add(account_id)
+            elif self._agrees(contact):
+                current.append(account_id)
+        return current
+
+    def _agrees(self, contact: Contact) -> bool:
+        """Take it that a list ends with what we know of it, unless more was shown elsewhere."""
+        try:
+            self._continue(contact, [contact.head], more=False)
+        except SecurityStop:
+            # To be found out by the list itself, and told as such.
+            self._moved.add(contact.account_id)
+            self._wanted.add(contact.account_id)
+            return False
+        return True
+
+    def answered_lists(
+        self, asked: ReadDeviceLists, answer: DeviceListPages
+    ) -> tuple[list[bytes], dict[bytes, ParlourError]]:
+        """Take many pages; return the accounts whose lists are current, and what was wrong.
+
+        One bad list keeps nobody from the others; it is asked for alone from now on.
+        """
+        ids = [known.account_id for known in asked.lists]
+        answered = [page.account_id for page in answer.pages]
+        if not answered or answered != ids[: len(answered)]:
+            raise error(Code.SERVER_MISBEHAVED, "lists that nobody asked for")
+        current, wrong = [], {}
+        for page in answer.pages:
+            try:
+                self._take_one_of_many(page)
+            except ParlourError as problem:
+                self._alone.add(page.account_id)
+                wrong[page.account_id] = problem
+            else:
+                if self.is_read(page.account_id):
+                    current.append(page.account_id)
+        return current, wrong
+
+    def _take_one_of_many(self, page: DeviceListPage) -> None:
+        if not page.entries and page.account_id not in self._memory.contacts:
+            # There is no such account. Nothing else is known of it, so nothing is lost.
+            self._wanted.discard(page.account_id)
+            self._readings.pop(page.account_id, None)
+            raise error(Code.ACCOUNT_UNKNOWN)
+        self.answered(page.account_id, page)
 
     def answered(self, account_id: bytes, page: DeviceListPage) -> None:
         """Take a page; raise `SecurityStop` when the server shows what can't be."""
@@ -188,6 +317,7 @@ class Directory:
             self._readings.pop(account_id, None)
             self._wanted.discard(account_id)
             self._current.discard(account_id)
+            self._moved.discard(account_id)
             raise
 
     def _take(self, account_id: bytes, page: DeviceListPage) -> None:
@@ -199,7 +329,7 @@ class Directory:
         if reading is not None:
             self._read_on(reading, account_id, entries, page)
         elif contact is not None:
-            self._continue(contact, entries, page)
+            self._continue(contact, entries, more=page.more)
 
     def _read_on(
         self,
@@ -221,16 +351,14 @@ class Directory:
         if reading.next_number > MAX_ENTRIES:
             raise SecurityStop(Code.DEVICE_LIST_INVALID, "a list without end")
         if page.more:
-            self.want(account_id)
+            self._wanted.add(account_id)
             return
         self._check_expected(reading.latest, last=True)
         del self._readings[account_id]
         self._settle(self._memory.contacts.get(account_id), reading.latest, page.name)
         self._done(account_id)
 
-    def _continue(
-        self, contact: Contact, entries: list[DeviceListEntry], page: DeviceListPage
-    ) -> None:
+    def _continue(self, contact: Contact, entries: list[DeviceListEntry], *, more: bool) -> None:
         """Read on from the entry that we know, which must come first."""
         head = contact.head
         while entries and entries[0].number < head.number and _same_key(entries[0], head):
@@ -241,7 +369,7 @@ class Directory:
         if not entries or not _same_key(entries[0], head):
             # Gone back, or another key, whose list is shorter: to be read from its own beginning.
             self._readings[contact.account_id] = _Reading()
-            self.want(contact.account_id)
+            self._wanted.add(contact.account_id)
             return
         if entries[0] != contact.head:
             raise SecurityStop(Code.DEVICE_LIST_INVALID, "the list was forked")
@@ -253,30 +381,34 @@ class Directory:
         for entry in entries[1:]:
             grown = grown.extended(entry)
             self._check_expected(entry, last=False)
-        if not page.more:
+        if not more:
             self._check_expected(grown.head, last=True)
         if grown is not contact:
             self._keep(contact, grown)
-        if page.more and (grown is contact or grown.head.number > MAX_ENTRIES):
+        if more and (grown is contact or grown.head.number > MAX_ENTRIES):
             raise SecurityStop(Code.DEVICE_LIST_INVALID, "a list without end")
-        if page.more:
-            self.want(contact.account_id)
+        if more:
+            self._wanted.add(contact.account_id)
         else:
             self._done(contact.account_id)
 
     def _done(self, account_id: bytes) -> None:
         self._current.add(account_id)
         self._wanted.discard(account_id)
+        self._moved.discard(account_id)
+        self._alone.discard(account_id)
 
     def _settle(self, known: Contact | None, latest: DeviceListEntry, name: str) -> None:
         if known is None:
             if not _is_name(name):
                 raise error(Code.SERVER_MISBEHAVED, "a name that no account can have")
-            if any(contact.name == name for contact in self._memory.contacts.values()):
+            if self._memory.named(name) is not None:
                 raise error(Code.SERVER_MISBEHAVED, "two accounts of one name")
-            contact = Contact(name=name, head=latest)
+            contact = Contact(name=name, head=latest, aside=latest.account_id in self._aside)
+            self._aside.discard(contact.account_id)
             self._memory.put_contact(contact)
-            self._memory.events.append(ContactAdded(contact.account_id, contact.name))
+            if not contact.aside:
+                self._memory.events.append(ContactAdded(contact.account_id, contact.name))
             return
         if _same_key(latest, known.head):
             if latest == known.head:

@@ -28,6 +28,7 @@ class EventCode(StrEnum):
     DEVICES_CHANGED = "contact.devices_changed"
     SENDING_BLOCKED = "sending.blocked"
     DEVICE_LEFT_OUT = "sending.device_left_out"
+    KEY_PACKAGE_REFUSED = "group.key_package_refused"
     REQUEST_RECEIVED = "contact.request"
     REQUEST_FULL = "contact.request_full"
     STANDING_CHANGED = "contact.standing"
@@ -161,6 +162,19 @@ class DeviceLeftOut:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyPackageRefused:
+    """Twice the server gave a key package of a device that is not good: it is not added to groups.
+
+    The server may be trying to read along, or that device's program is broken.
+    """
+
+    code = EventCode.KEY_PACKAGE_REFUSED
+    account_id: bytes
+    device_id: bytes
+    reason: Code
+
+
+@dataclass(frozen=True, slots=True)
 class RequestReceived:
     """A stranger wrote. What they wrote is shown when a person accepts; until then their name."""
 
@@ -269,6 +283,7 @@ Event: TypeAlias = (
     | DevicesChanged
     | SendingBlocked
     | DeviceLeftOut
+    | KeyPackageRefused
     | RequestReceived
     | RequestFull
     | StandingChanged

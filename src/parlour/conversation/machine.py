@@ -14,7 +14,7 @@ dropped at any moment: what was written is where it goes on.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -26,10 +26,17 @@ from parlour.conversation.changes import Change, Message
 from parlour.conversation.contact import Contact
 from parlour.conversation.content import Content
 from parlour.conversation.delivery import Delivery
-from parlour.conversation.directory import DEVICE_LIST, Directory
+from parlour.conversation.directory import DEVICE_LIST, DEVICE_LISTS, LIST_HEADS, Directory
 from parlour.conversation.events import Event, ServerRestored
 from parlour.conversation.gaps import GAP, Gaps
 from parlour.conversation.histories import LOAD_HASH
+from parlour.conversation.key_packages import (
+    COUNT_KEY_PACKAGES,
+    PUBLISH_KEY_PACKAGES,
+    SUPPLY,
+    KeyPackages,
+)
+from parlour.conversation.newcomers import Newcomers
 from parlour.conversation.pending import Pending
 from parlour.conversation.people import People, check_setting
 from parlour.conversation.profiles import PROFILE, SET_PROFILE, Profiles
@@ -47,13 +54,25 @@ from parlour.conversation.upkeep import ACKNOWLEDGE, CATCH_UP, PUBLISH, Upkeep
 from parlour.errors import Code, ParlourError, TransportError, error
 from parlour.primitives.random import Random, system_random
 from parlour.primitives.signature import Ed25519PublicKey
-from parlour.wire.directory import DeviceListPage
+from parlour.wire.directory import DeviceListPage, ReadDeviceList
+from parlour.wire.groups import (
+    DeviceListPages,
+    FetchKeyPackages,
+    FoundKeyPackages,
+    KeyPackageCounts,
+    ListHeads,
+    PublishKeyPackages,
+    ReadDeviceLists,
+    ReadListHeads,
+)
+from parlour.wire.kinds import Kind
 from parlour.wire.prekeys import Bundles, FetchBundles, PrekeyCounts
 from parlour.wire.profiles import SealedProfile
 from parlour.wire.push import (
     PushDeviceList,
     PushDrain,
     PushEntry,
+    PushKeyPackagesLow,
     PushPrekeysLow,
     PushResync,
     PushStream,
@@ -76,13 +95,21 @@ from parlour.wire.streams import (
 _REFRESH_ON: Final = (Code.STREAM_PARTS, Code.DEVICE_UNKNOWN)
 
 # What is asked in order to read.
-_READING: Final = frozenset({CATCH_UP, GAP, DEVICE_LIST, LOAD_HASH})
+_READING: Final = frozenset({CATCH_UP, GAP, DEVICE_LIST, DEVICE_LISTS, LIST_HEADS, LOAD_HASH})
 
 
 class Machine:
     """Everything a client knows and decides, without I/O."""
 
-    def __init__(self, records: Records, now: int, *, random: Random = system_random) -> None:
+    def __init__(
+        self,
+        records: Records,
+        now: int,
+        *,
+        random: Random = system_random,
+        supply: Mapping[int, int] = SUPPLY,
+    ) -> None:
+        """`supply` is how many key packages of each suite a server is to have of this device."""
         self._memory = Memory(records, random=random)
         self._directory = Directory(self._memory)
         self._bundling = Bundling(self._memory)
@@ -101,6 +128,8 @@ class Machine:
         )
         self._syncing.on_unstopped = self._read_on
         self._upkeep = Upkeep(self._memory)
+        self._key_packages = KeyPackages(self._memory, supply)
+        self._newcomers = Newcomers(self._memory)
         self._gaps = Gaps(self._memory)
         self._pending = Pending(random)
         self._online = False
@@ -108,6 +137,7 @@ class Machine:
         self._receiving.retry({Reason.NEWER_FORMAT}, None, now)
         self._receiving.want_directory()
         self._upkeep.maintain(now)
+        self._key_packages.maintain(now)
         self._syncing.begin(now)
 
     # --- What people do ------------------------------------------------------------------
@@ -239,8 +269,7 @@ class Machine:
 
     def contact_named(self, name: str) -> Contact | None:
         """The account that we know by that name."""
-        named = (contact for contact in self._memory.contacts.values() if contact.name == name)
-        return next(named, None)
+        return self._memory.named(name)
 
     @property
     def waiting(self) -> int:
@@ -270,6 +299,8 @@ class Machine:
         self._profiles.connected()
         self._sending.connected()
         self._bundling.connected()
+        self._key_packages.connected()
+        self._newcomers.connected()
         self._receiving.want_directory()
         self._pending.clear()
         self._receiving.behind = False
@@ -310,6 +341,8 @@ class Machine:
                 self._directory.grown(account_id, number)
             case PushPrekeysLow(counts=counts):
                 self._upkeep.counted(counts, now)
+            case PushKeyPackagesLow(counts=counts):
+                self._key_packages.counted(counts.counts, now)
             case PushDrain() | _:
                 pass
 
@@ -333,6 +366,8 @@ class Machine:
             needs += self._profiles.requests()
             needs += self._gaps.requests()
             needs += self._upkeep.requests(now, behind=self._receiving.behind)
+            needs += self._newcomers.requests()
+            needs += self._key_packages.requests(now)
         return self._pending.take(needs, now)
 
     def next_event(self) -> Event | None:
@@ -380,12 +415,48 @@ class Machine:
             case Nothing() if what == ACKNOWLEDGE and isinstance(body, Acknowledge):
                 self._upkeep.acknowledged(body)
             case _:
+                self._take_answer_for_groups(what, body, answer, now)
+
+    def _take_answer_for_groups(self, what: str, body: Struct, answer: Struct, now: int) -> None:
+        match body, answer:
+            case ReadDeviceLists(), DeviceListPages():
+                current, wrong = self._directory.answered_lists(body, answer)
+                self._many_lists_are_read(current, wrong, now)
+            case ReadListHeads(), ListHeads():
+                current = self._directory.answered_heads(body, answer)
+                self._many_lists_are_read(current, {}, now)
+            case FetchKeyPackages(), FoundKeyPackages():
+                self._newcomers.answered(body, answer, now)
+            case Nothing(), KeyPackageCounts(counts=counts) if what == COUNT_KEY_PACKAGES:
+                self._key_packages.counted(counts, now)
+            case PublishKeyPackages(), KeyPackageCounts():
+                self._key_packages.published()
+            case _:
                 raise error(Code.SERVER_MISBEHAVED, f"{what}: {type(answer).__name__}")
 
     def _take_device_list(self, account_id: bytes, page: DeviceListPage, now: int) -> None:
         self._directory.answered(account_id, page)
-        if not self._directory.is_read(account_id):
-            return
+        if self._directory.is_read(account_id):
+            self._list_is_read(account_id, now)
+
+    def _many_lists_are_read(
+        self, current: Sequence[bytes], wrong: Mapping[bytes, ParlourError], now: int
+    ) -> None:
+        """A batch of lists was read; one bad list keeps nobody from the others."""
+        for account_id in current:
+            self._list_is_read(account_id, now)
+        for account_id, problem in wrong.items():
+            self._list_failed(account_id, problem, now)
+
+    def _list_failed(self, account_id: bytes, problem: ParlourError, now: int) -> None:
+        """A list of a batch is not taken: as if it had been asked for alone."""
+        body = ReadDeviceList(account_id=account_id, first=0)
+        self.failed(
+            ServerRequest((DEVICE_LIST, account_id), Kind.READ_DEVICE_LIST, body), problem, now
+        )
+
+    def _list_is_read(self, account_id: bytes, now: int) -> None:
+        """A list was read as far as it goes: what waited for that goes on."""
         self._syncing.settled(account_id, now)
         self._sending.unblocked(account_id)
         reasons = {Reason.DEVICE_LIST}
@@ -422,6 +493,8 @@ class Machine:
             self._profiles.failed(about)
         if problem.code in (Code.SERVER_MISBEHAVED, Code.PROFILE_ROLLBACK):
             self._upkeep.misbehaved(what, problem.code)
+        if what in (COUNT_KEY_PACKAGES, PUBLISH_KEY_PACKAGES):
+            self._key_packages.failed(problem)
         if what == APPEND and problem.code in _REFRESH_ON:
             if self._sending.unseal(about):
                 self._pending.done(request.key)
@@ -463,6 +536,7 @@ class Machine:
         """Do what is due. A clock that jumped makes it early or late, never twice."""
         self._repairing.handle_timeout(now)
         self._upkeep.maintain(now)
+        self._key_packages.maintain(now)
 
     def _resync(self, now: int) -> None:
         """Ask for what can be had by now: of those who were accepted, and of our other devices."""

@@ -218,6 +218,39 @@ class Inbox(Struct):
     gaps: list[Gap] = []
 
 
+class LeafKey(Struct):
+    """The signature key of this device's leaves in groups, made at `made_at`, and its certificate.
+
+    `sets` says when the last whole set of key packages was made, by suite. Times are in seconds.
+    """
+
+    key: bytes
+    made_at: int
+    certificate: bytes = b""
+    sets: dict[int, int] = {}
+
+    def __repr__(self) -> str:
+        return f"LeafKey(made_at={self.made_at})"
+
+
+class OwnKeyPackage(Struct):
+    """A key package of this device: `data` is its `mls.KeyPackageBundle`. Times are in seconds.
+
+    Of last resorts, one is current, `published` or not; others were `replaced_at`, and are kept for
+    what is under way.
+    """
+
+    suite: int
+    made_at: int
+    data: bytes
+    last_resort: bool = False
+    published: bool = True
+    replaced_at: int = 0
+
+    def __repr__(self) -> str:
+        return f"OwnKeyPackage({self.suite:#06x}, [secret])"
+
+
 class UpkeepDone(Struct):
     """The id of the signed prekey that the server confirmed, and when old keys were erased (ms)."""
 

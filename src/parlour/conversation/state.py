@@ -33,7 +33,9 @@ from parlour.conversation.records import (
     Held,
     Inbox,
     KnownProfile,
+    LeafKey,
     Outgoing,
+    OwnKeyPackage,
     Records,
     Setting,
     UpkeepDone,
@@ -74,6 +76,7 @@ class Memory:
         self.contacts = {
             key: Contact.decode(value) for key, value in records.get(Namespace.CONTACT, {}).items()
         }
+        self._named = {contact.name: key for key, contact in self.contacts.items()}
         self.conversations = all_of(records, Namespace.CONVERSATION, Conversation)
         self._streams = {
             conversation.stream: peer
@@ -103,6 +106,8 @@ class Memory:
         # Under our own id, an entry of our device list that the server has not shown here yet.
         self.syncs = dict(records.get(Namespace.SYNC, {}))
         self.asked_for_sync = ASKED_FOR_SYNC in server
+        self.leaf_key = all_of(records, Namespace.LEAF_KEY, LeafKey).get(RECORD)
+        self.key_packages = all_of(records, Namespace.KEY_PACKAGE, OwnKeyPackage)
         self._stored_sessions = dict(records.get(Namespace.SESSIONS, {}))
         self._sessions: dict[bytes, PeerSessions] = {}
 
@@ -143,6 +148,7 @@ class Memory:
     def put_contact(self, contact: Contact) -> None:
         """Keep a contact."""
         self.contacts[contact.account_id] = contact
+        self._named[contact.name] = contact.account_id
         self._put(Namespace.CONTACT, contact.account_id, contact.encode)
 
     def put_conversation(self, conversation: Conversation) -> None:
@@ -238,6 +244,7 @@ class Memory:
     def forget(self, account_id: bytes) -> None:
         """Drop everything about a contact but how far its conversation was read."""
         contact = self.contacts.pop(account_id)
+        del self._named[contact.name]
         self._delete(Namespace.CONTACT, account_id)
         for identity in contact.identities():
             self.delete_sessions(identity.device_id)
@@ -260,6 +267,21 @@ class Memory:
         for key, held in list(self.held.items()):
             if held.entry.sender_account == account_id:
                 self.delete_held(key)
+
+    def put_leaf_key(self, leaf_key: LeafKey) -> None:
+        """Keep the signature key of our leaves, with what belongs to it."""
+        self.leaf_key = leaf_key
+        self._put(Namespace.LEAF_KEY, RECORD, _encoder(leaf_key))
+
+    def put_key_package(self, reference: bytes, package: OwnKeyPackage) -> None:
+        """Keep a key package of ours."""
+        self.key_packages[reference] = package
+        self._put(Namespace.KEY_PACKAGE, reference, _encoder(package))
+
+    def delete_key_package(self, reference: bytes) -> None:
+        """Erase a key package of ours, with its private keys."""
+        del self.key_packages[reference]
+        self._delete(Namespace.KEY_PACKAGE, reference)
 
     def refuse(self, stream: bytes) -> None:
         """Pass over a stream that was described to us and can't be what it says."""
@@ -320,6 +342,11 @@ class Memory:
         """The conversation that a stream belongs to."""
         peer = self._streams.get(stream)
         return None if peer is None else self.conversations[peer]
+
+    def named(self, name: str) -> Contact | None:
+        """The account that we know by that name."""
+        account_id = self._named.get(name)
+        return None if account_id is None else self.contacts[account_id]
 
     def identity_of(self, entry: Entry) -> DeviceIdentity | None:
         """The device that an entry names as its sender, if it is on the list that we know."""

@@ -6,7 +6,7 @@ any two steps of it by a test's `fault`; `restart` then goes on from what was wr
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from parlour.conversation import content as contents
@@ -28,6 +28,7 @@ from parlour.conversation.changes import (
 from parlour.conversation.contact import Contact
 from parlour.conversation.content import Content, Text
 from parlour.conversation.events import Event, MessageReceived
+from parlour.conversation.key_packages import SUPPLY
 from parlour.conversation.machine import Machine
 from parlour.conversation.records import OwnDevice
 from parlour.conversation.requests import LoadHash, LoadMessage, Request
@@ -157,6 +158,8 @@ class MemoryDevice:
         self.fault: Callable[[str], None] = lambda step: None
         # Whether whoever asks is accepted at once: most stories are not about that.
         self.welcoming = True
+        # Few key packages: most stories are about something else.
+        self.supply: Mapping[int, int] = dict.fromkeys(SUPPLY, 2)
         self.online = False
         if beside is not None:
             account_id = beside.machine.account_id
@@ -196,7 +199,7 @@ class MemoryDevice:
         return self.server.now // 1000
 
     def _start(self) -> Machine:
-        return Machine(self.store.records, self.server.now, random=self.random)
+        return Machine(self.store.records, self.server.now, random=self.random, supply=self.supply)
 
     # --- Life ----------------------------------------------------------------------------
 

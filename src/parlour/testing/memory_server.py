@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from parlour.errors import Code, error
 from parlour.identity.device_list import DeviceListEntry, DeviceListState
-from parlour.wire import directory, prekeys, profiles, server, streams
+from parlour.wire import directory, groups, prekeys, profiles, server, streams
 from parlour.wire.kinds import Kind
 from parlour.wire.limits import MAX_DEVICE_LIST_PAGE
 
@@ -58,12 +58,17 @@ class MemoryServer:
         self.now = 1_800_000_000_000
         self.incarnation = bytes(16)
         self.accounts: dict[bytes, _Account] = {}
+        # How many lists, or key packages, have room in one answer.
+        self.lists_per_answer = 500
         self.streams: dict[bytes, _Stream] = {}
         self.prekeys: dict[bytes, list[prekeys.Prekey]] = {}
         self.deliver: Deliver = lambda entry, device_id: [entry]
         self.answer: Answer = lambda device_id, kind, body, answer: answer
         self.acknowledged: dict[tuple[bytes, bytes], int] = {}
         self.profiles: dict[bytes, bytes] = {}
+        self.key_packages: dict[bytes, list[groups.KeyPackageUpload]] = {}
+        # Last resorts that were given out.
+        self.given_out: set[bytes] = set()
 
     def add_account(
         self, name: str, entry: DeviceListEntry, uploaded: list[prekeys.Prekey]
@@ -141,6 +146,21 @@ class MemoryServer:
             case streams.Acknowledge(positions=positions):
                 return self._acknowledge(device_id, positions)
             case _:
+                return self._answer_for_groups(device_id, kind, body)
+
+    def _answer_for_groups(self, device_id: bytes, kind: Kind, body: Struct) -> Struct:
+        match body:
+            case groups.ReadDeviceLists(lists=lists):
+                return self._pages(lists)
+            case groups.ReadListHeads(account_ids=account_ids):
+                return self._heads(account_ids)
+            case groups.PublishKeyPackages(packages=uploaded):
+                return self._publish_key_packages(device_id, uploaded)
+            case groups.FetchKeyPackages():
+                return self._key_packages(body)
+            case server.Nothing() if kind is Kind.COUNT_KEY_PACKAGES:
+                return self._count_key_packages(device_id)
+            case _:
                 raise error(Code.USAGE_INVALID, kind.name)
 
     def _acknowledge(self, device_id: bytes, positions: list[streams.Position]) -> Struct:
@@ -164,6 +184,74 @@ class MemoryServer:
         entries = account.entries[first : first + MAX_DEVICE_LIST_PAGE]
         more = first + len(entries) < len(account.entries)
         return directory.DeviceListPage(account.account_id, account.name, first, entries, more)
+
+    def _pages(self, lists: list[groups.KnownList]) -> groups.DeviceListPages:
+        pages = []
+        for known in lists[: self.lists_per_answer]:
+            account = self.accounts.get(known.account_id)
+            if account is None:
+                page = directory.DeviceListPage(known.account_id, "?", known.first, [], False)
+            else:
+                page = self._page(account, known.first)
+            pages.append(page)
+        return groups.DeviceListPages(pages)
+
+    def _heads(self, account_ids: list[bytes]) -> groups.ListHeads:
+        accounts = [self.accounts[each] for each in account_ids if each in self.accounts]
+        entries = [DeviceListEntry.decode(account.entries[-1]) for account in accounts]
+        return groups.ListHeads(
+            [groups.ListHead(each.account_id, each.number, each.hash()) for each in entries]
+        )
+
+    # --- Key packages --------------------------------------------------------------------
+
+    def _publish_key_packages(
+        self, device_id: bytes, uploaded: list[groups.KeyPackageUpload]
+    ) -> groups.KeyPackageCounts:
+        stored = self.key_packages.setdefault(device_id, [])
+        for package in uploaded:
+            if package.last_resort:
+                stored[:] = [
+                    each
+                    for each in stored
+                    if not (each.last_resort and each.suite == package.suite)
+                ]
+            if package not in stored:
+                stored.append(package)
+        return self._count_key_packages(device_id)
+
+    def _fresh_key_packages(self, device_id: bytes, suite: int) -> list[groups.KeyPackageUpload]:
+        return [
+            package
+            for package in self.key_packages.get(device_id, [])
+            if package.suite == suite and package.expires_at * 1000 > self.now
+        ]
+
+    def _count_key_packages(self, device_id: bytes) -> groups.KeyPackageCounts:
+        counts = []
+        for suite in sorted({each.suite for each in self.key_packages.get(device_id, [])}):
+            fresh = self._fresh_key_packages(device_id, suite)
+            last = [each.data for each in fresh if each.last_resort]
+            used = any(data in self.given_out for data in last)
+            counts.append(groups.KeyPackageCount(suite, len(fresh) - len(last), bool(last), used))
+        return groups.KeyPackageCounts(counts)
+
+    def _key_packages(self, body: groups.FetchKeyPackages) -> groups.FoundKeyPackages:
+        found = []
+        asked = body.device_ids[: self.lists_per_answer]
+        for device_id in asked:
+            fresh = self._fresh_key_packages(device_id, body.suite)
+            package = min(fresh, key=lambda each: each.last_resort, default=None)
+            if package is None:
+                continue
+            if package.last_resort:
+                self.given_out.add(package.data)
+            else:
+                self.key_packages[device_id].remove(package)
+            found.append(groups.FoundKeyPackage(device_id, package.last_resort, package.data))
+        return groups.FoundKeyPackages(found, len(asked))
+
+    # --- Prekeys -------------------------------------------------------------------------
 
     def _fresh(self, device_id: bytes) -> list[prekeys.Prekey]:
         """The prekeys of a device that have not expired."""

@@ -1,0 +1,69 @@
+"""Whose a leaf of a group is: the certificate that stands in its credential.
+
+A leaf signs with a key of its own, certified by its device (`roster.LeafCertificate`), whose key
+stands on the account's signed list. A certificate that runs out marks an idle device.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from parlour.double_ratchet.identity import DeviceIdentity
+from parlour.errors import Code, ParlourError, SecurityStop
+from parlour.mls.public.credentials import BasicCredential, Credential
+from parlour.roster import LeafCertificate
+
+# Seconds. How long a device that is linked, or the first of its account, may be silent in a group
+# before any member may take it out.
+LINKED_LIFETIME: Final = 45 * 86_400
+PRIMARY_LIFETIME: Final = 180 * 86_400
+# Seconds by which the clock of who made a certificate may be ahead of ours: as much as a key
+# package is dated back.
+MAX_AHEAD: Final = 3_600
+
+
+def certificate_of(credential: Credential) -> LeafCertificate:
+    """The certificate in a leaf's credential; raises `DecodeError` and `SecurityStop`."""
+    if not isinstance(credential, BasicCredential):
+        raise SecurityStop(Code.KEY_PACKAGE_INVALID, "no certificate")
+    return LeafCertificate.decode(credential.identity)
+
+
+def check_certificate(
+    credential: Credential, signature_key: bytes, device: DeviceIdentity, now: int
+) -> LeafCertificate:
+    """That a leaf with this key is that device's, at `now` (seconds); raises what is wrong."""
+    certificate = certificate_of(credential)
+    named = (certificate.account, certificate.device, certificate.leaf_key)
+    if named != (device.account_id, device.device_id, signature_key):
+        raise SecurityStop(Code.KEY_PACKAGE_INVALID, "certified for another leaf")
+    if not certificate.issued_at - MAX_AHEAD <= now < certificate.expires_at:
+        raise SecurityStop(Code.KEY_PACKAGE_EXPIRED, "certificate")
+    certificate.verify(device.signature_key)
+    return certificate
+
+
+@dataclass(frozen=True, slots=True)
+class OneDevice:
+    """A `mls.CredentialValidator` that takes leaves of one device alone. `now` is in seconds."""
+
+    device: DeviceIdentity
+    now: int
+
+    def accepts(self, credential: Credential, signature_key: bytes) -> bool:
+        """Whether the leaf with that key is the device's."""
+        try:
+            check_certificate(credential, signature_key, self.device, self.now)
+        except ParlourError:
+            return False
+        return True
+
+    def succeeds(self, old: Credential, new: Credential) -> bool:
+        """Whether both name the device; which key is theirs, `accepts` decides."""
+        return self.identity(old) == self.identity(new)
+
+    def identity(self, credential: Credential) -> bytes:
+        """Account and device."""
+        certificate = certificate_of(credential)
+        return certificate.account + certificate.device
