@@ -30,6 +30,7 @@ from parlour.conversation.events import (
     EventCode,
     HistoryMismatch,
     KeyChanged,
+    KeyPackageRefused,
     KeyReturned,
     MessageMissing,
     MessageReceived,
@@ -319,6 +320,11 @@ def _of_server(event: ClientEvent, people: People) -> str:
             return (
                 f"⚠ The server showed {people.name(conversation)} another history than you. It may "
                 "be attacking you: compare notes over another way."
+            )
+        case KeyPackageRefused(account_id=account_id, reason=reason):
+            return (
+                f"⚠ The server shows no good key of one of {people.name(account_id)}'s devices, "
+                f"which is not added to groups. [{reason.value}]"
             )
         case ServerMisbehaved(what=what, reason=reason):
             return f"⚠ The server broke the protocol ({one_line(what)}) [{reason.value}]"

@@ -456,7 +456,7 @@ class Directory:
         added = sorted(identity.device_id for identity in new if identity not in old)
         for device_id in removed:
             self._memory.delete_sessions(device_id)
-        if removed or added:
+        if (removed or added) and after.is_met:
             self._memory.events.append(
                 DevicesChanged(after.account_id, after.name, tuple(added), tuple(removed))
             )

@@ -311,5 +311,5 @@ def _described(bundle: KeyPackageBundle) -> KeyPackageUpload:
 
 
 def _is_younger(made_at: int, than: int, now: int) -> bool:
-    """Whether something is not so old (seconds), nor of a day to come, by a clock since put right."""
+    """Whether something is not so old, in seconds, nor of a future that a wrong clock has seen."""
     return made_at - _DAY <= now < made_at + than

@@ -52,6 +52,7 @@ EVENTS: list[ClientEvent] = [
     events.NamesDiffer(bytes(16), "bob", "robert"),
     events.NamesDiffer(bytes(16), "", "bob"),
     events.DeviceLeftOut(bytes(16), bytes(16)),
+    events.KeyPackageRefused(bytes(16), bytes(16), Code.KEY_PACKAGE_INVALID),
     events.ServerRestored(),
     events.ServerMisbehaved("append", Code.SERVER_MISBEHAVED),
 ]
