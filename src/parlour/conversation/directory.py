@@ -115,14 +115,17 @@ class Directory:
         self._wanted.add(account_id)
         self._aside.discard(account_id)
 
-    def are_current(self, account_ids: Iterable[bytes]) -> bool:
-        """Whether all these lists were read on this connection; if not, they are from now on.
+    def want_aside(self, account_ids: Iterable[bytes]) -> None:
+        """Read the lists of accounts that came with a group: nobody is told of new ones by that."""
+        for account_id in account_ids:
+            if account_id not in self._wanted and account_id not in self._memory.contacts:
+                self._aside.add(account_id)
+            self._wanted.add(account_id)
 
-        It is of accounts that share a group: who was not known becomes nobody's contact by that.
-        """
+    def all_current(self, account_ids: Iterable[bytes]) -> bool:
+        """Whether all these were read on this connection; if not, they are wanted (`aside`)."""
         missing = [account_id for account_id in account_ids if not self.is_read(account_id)]
-        self._wanted.update(missing)
-        self._aside.update(each for each in missing if each not in self._memory.contacts)
+        self.want_aside(missing)
         return not missing
 
     def expect(self, account_id: bytes, expected: Expected) -> None:

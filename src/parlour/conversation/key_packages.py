@@ -3,7 +3,8 @@
 Each device has one signature key for its leaves, certified by its device key, and of each suite
 some key packages that are good for one Welcome, and a last resort that is good for many. Private
 keys are on disk before a package leaves; one for a single use leaves once, so that a server that
-got it and whose answer was lost never has it twice. Times (`now`) are in milliseconds.
+got it and whose answer was lost never has it twice. Times (`now`) are in milliseconds,
+unless said otherwise.
 
 A server that says that all are used up, or that gives all of them to one asker, makes us keep no
 more than `MAX_KEPT`; those who add us are given the last resort then.
@@ -80,10 +81,10 @@ class KeyPackages:
     def identity(self, suite: int, now: int) -> Identity:
         """What our leaves in groups of a suite say and sign with.
 
-        The certificate is renewed when it is a day old, the key after 90 days; a group whose leaf
-        has another one is to be updated.
+        `now` is in seconds. The certificate is renewed when it is a day old, the key after 90 days;
+        a group whose leaf has another one is to be updated.
         """
-        leaf_key = self._leaf_key(now // 1000)
+        leaf_key = self._leaf_key(now)
         signer = Ed25519PrivateKey(leaf_key.key)
         public = signer.public_key.to_bytes()
         capabilities = Capabilities(
@@ -230,7 +231,7 @@ class KeyPackages:
 
     def _make(self, suite: int, now: int, *, last_resort: bool = False) -> KeyPackageBundle:
         """Make one and keep it."""
-        identity = self.identity(suite, 1000 * now)
+        identity = self.identity(suite, now)
         certified_for = certificate_of(identity.credential).expires_at - now
         bundle = KeyPackageBundle.create(
             identity,

@@ -30,13 +30,13 @@ from parlour.conversation.directory import DEVICE_LIST, DEVICE_LISTS, LIST_HEADS
 from parlour.conversation.events import Event, ServerRestored
 from parlour.conversation.gaps import GAP, Gaps
 from parlour.conversation.histories import LOAD_HASH
+from parlour.conversation.key_package_targets import KeyPackageTargets
 from parlour.conversation.key_packages import (
     COUNT_KEY_PACKAGES,
     PUBLISH_KEY_PACKAGES,
     SUPPLY,
     KeyPackages,
 )
-from parlour.conversation.newcomers import Newcomers
 from parlour.conversation.pending import Pending
 from parlour.conversation.people import People, check_setting
 from parlour.conversation.profiles import PROFILE, SET_PROFILE, Profiles
@@ -129,7 +129,7 @@ class Machine:
         self._syncing.on_unstopped = self._read_on
         self._upkeep = Upkeep(self._memory)
         self._key_packages = KeyPackages(self._memory, supply)
-        self._newcomers = Newcomers(self._memory)
+        self._key_package_targets = KeyPackageTargets(self._memory)
         self._gaps = Gaps(self._memory)
         self._pending = Pending(random)
         self._online = False
@@ -300,7 +300,7 @@ class Machine:
         self._sending.connected()
         self._bundling.connected()
         self._key_packages.connected()
-        self._newcomers.connected()
+        self._key_package_targets.maintain(now)
         self._receiving.want_directory()
         self._pending.clear()
         self._receiving.behind = False
@@ -366,7 +366,7 @@ class Machine:
             needs += self._profiles.requests()
             needs += self._gaps.requests()
             needs += self._upkeep.requests(now, behind=self._receiving.behind)
-            needs += self._newcomers.requests()
+            needs += self._key_package_targets.requests()
             needs += self._key_packages.requests(now)
         return self._pending.take(needs, now)
 
@@ -426,7 +426,7 @@ class Machine:
                 current = self._directory.answered_heads(body, answer)
                 self._many_lists_are_read(current, {}, now)
             case FetchKeyPackages(), FoundKeyPackages():
-                self._newcomers.answered(body, answer, now)
+                self._key_package_targets.answered(body, answer, now)
             case Nothing(), KeyPackageCounts(counts=counts) if what == COUNT_KEY_PACKAGES:
                 self._key_packages.counted(counts, now)
             case PublishKeyPackages(), KeyPackageCounts():
@@ -537,6 +537,7 @@ class Machine:
         self._repairing.handle_timeout(now)
         self._upkeep.maintain(now)
         self._key_packages.maintain(now)
+        self._key_package_targets.maintain(now)
 
     def _resync(self, now: int) -> None:
         """Ask for what can be had by now: of those who were accepted, and of our other devices."""
