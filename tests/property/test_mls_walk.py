@@ -26,6 +26,7 @@ from parlour.mls.public.staging import StagedPublic
 from parlour.mls.public.suites import ALL_SUITES, DEFAULT_SUITE, CipherSuite
 from parlour.mls.public.types import LeafIndex, ResumptionPskUsage, WireFormat
 from tests.mls_people import NOW, Person, check_agreement, group_of, watch
+from tests.mls_store import Store
 
 MAX_PEOPLE = 12
 
@@ -43,6 +44,8 @@ class Walk:
         self.server = watch(self.people[0])
         for person in self.people:
             person.psks.add_external(b"psk", ExternalPsk(b"k" * 32))
+        self.restarts = seeds.Random(seed)
+        self.stores: dict[str, Store] = {}
 
     def wire(self) -> WireFormat:
         return self.choose.choice((WireFormat.PUBLIC_MESSAGE, WireFormat.PRIVATE_MESSAGE))
@@ -189,6 +192,15 @@ class Walk:
         who.group.clear_pending()
         self.refuse(reader, bytes(data))
 
+    def store(self, person: Person) -> None:
+        """What is kept of a group is the group; now and then it goes on from there."""
+        store = self.stores.get(person.name)
+        if store is None or store.live.group is not person.group:
+            store = self.stores[person.name] = Store(person.group)
+        store.keep()
+        if self.restarts.random() < 0.1:
+            person.group = store.restart()
+
     def run(self, steps: int) -> None:
         for _ in range(steps):
             weights = {
@@ -206,6 +218,8 @@ class Walk:
             assert self.server.state.group_context == self.people[0].group.current.context
             for person in self.gone:
                 assert not person.group.is_active
+            for person in (*self.people, *self.gone):
+                self.store(person)
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))

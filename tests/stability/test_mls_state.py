@@ -12,7 +12,15 @@ from typing import Any
 
 import pytest
 
-from parlour.mls import ApplicationMessage, ExternalPsk, KeyPackageBundle, PskStore, StagedCommit
+from parlour.mls import (
+    ApplicationMessage,
+    ExternalPsk,
+    GroupRecords,
+    KeyPackageBundle,
+    PskStore,
+    StagedCommit,
+)
+from parlour.mls.private.records import VERSION as PARTS_VERSION
 from parlour.mls.private.secrets import ResumptionPsk
 from parlour.mls.private.storage import VERSION, dump_group, load_group
 from parlour.mls.public.psk_id import ExternalPskId, PreSharedKeyId, ResumptionPskId
@@ -21,6 +29,15 @@ from parlour.testing.mls import OPEN_POLICY
 from tests.mls_people import NOW, Person, group_of, merge_everywhere, refresh
 
 FOLDER = Path(__file__).parent / "mls"
+
+
+def make_parts() -> dict[str, Any]:
+    """The same in many small records."""
+    content = make()
+    group = load_group(bytes.fromhex(content["group"]), OPEN_POLICY)
+    parts = GroupRecords(group).take_changes()
+    content["group"] = {key.hex(): (data or b"").hex() for key, data in sorted(parts.items())}
+    return {**content, "version": PARTS_VERSION}
 
 
 def make() -> dict[str, Any]:
@@ -52,7 +69,7 @@ def make() -> dict[str, Any]:
     }
 
 
-RECORDS = sorted(FOLDER.glob("group_v*.json"))
+RECORDS = sorted([*FOLDER.glob("group_v*.json"), *FOLDER.glob("parts_v*.json")])
 KEYS = sorted(FOLDER.glob("psks_v*.json"))
 
 
@@ -83,6 +100,7 @@ def test_stored_keys_load(file: Path) -> None:
 
 def test_this_version_has_a_record() -> None:
     assert FOLDER / f"group_v{VERSION}.json" in RECORDS
+    assert FOLDER / f"parts_v{PARTS_VERSION}.json" in RECORDS
     assert FOLDER / f"psks_v{make_keys()['version']}.json" in KEYS
 
 
@@ -91,7 +109,12 @@ def test_a_record_loads_and_the_group_goes_on(file: Path) -> None:
     record = json.loads(file.read_text(encoding="utf-8"))
     psks = PskStore()
     psks.add_external(b"unused", ExternalPsk(b"k"))
-    group = load_group(bytes.fromhex(record["group"]), OPEN_POLICY, psks=psks)
+    stored = record["group"]
+    if isinstance(stored, str):
+        group = load_group(bytes.fromhex(stored), OPEN_POLICY, psks=psks)
+    else:
+        parts = {bytes.fromhex(key): bytes.fromhex(data) for key, data in stored.items()}
+        group = GroupRecords.load(parts, OPEN_POLICY, psks=psks).group
     assert group.epoch_authenticator.reveal().hex() == record["authenticator"]
     for name in ("past", "late"):
         assert isinstance(group.receive(bytes.fromhex(record[name]), NOW), ApplicationMessage)
@@ -104,7 +127,7 @@ def test_a_record_loads_and_the_group_goes_on(file: Path) -> None:
 
 
 if __name__ == "__main__":
-    for name, maker in (("group", make), ("psks", make_keys)):
+    for name, maker in (("group", make), ("parts", make_parts), ("psks", make_keys)):
         content = maker()
         target = FOLDER / f"{name}_v{content['version']}.json"
         if not target.exists():

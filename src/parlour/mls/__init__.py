@@ -31,6 +31,7 @@ _PLACES = {
     "GroupContext": "public.group_context",
     "GroupContextExtensions": "public.proposals",
     "GroupInfo": "public.group_info",
+    "GroupRecords": "private.records",
     "Identity": "private.identity",
     "KeyPackage": "public.key_package",
     "KeyPackageBundle": "private.identity",

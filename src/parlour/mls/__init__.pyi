@@ -16,6 +16,7 @@ from parlour.mls.private.linking import branch_group as branch_group
 from parlour.mls.private.linking import reinit_group as reinit_group
 from parlour.mls.private.processing import StagedCommit as StagedCommit
 from parlour.mls.private.psk import PskStore as PskStore
+from parlour.mls.private.records import GroupRecords as GroupRecords
 from parlour.mls.private.secrets import ExternalPsk as ExternalPsk
 from parlour.mls.private.selection import LeftOut as LeftOut
 from parlour.mls.private.storage import dump_group as dump_group
@@ -94,6 +95,7 @@ __all__ = [
     "GroupContext",
     "GroupContextExtensions",
     "GroupInfo",
+    "GroupRecords",
     "Identity",
     "KeyPackage",
     "KeyPackageBundle",

@@ -16,9 +16,8 @@ from parlour.mls import (
     WelcomeJoin,
 )
 from parlour.mls.private.linking import reinit_group
+from parlour.mls.private.pieces import _write_node, read_delta
 from parlour.mls.private.storage import (
-    _read_delta,
-    _write_node,
     dump_group,
     dump_private,
     dump_public,
@@ -166,7 +165,7 @@ def test_a_node_outside_its_tree() -> None:
     tree = ada.group.current.tree
     smaller = Writer().uint32(1).vector([(2, None)], _write_node).data()
     with pytest.raises(DecodeError):
-        _read_delta(Reader(smaller), tree, 1)
+        read_delta(Reader(smaller), tree, 1)
 
 
 def test_key_packages() -> None:

@@ -360,7 +360,7 @@ class Group:
             member.advance(staged.next, staged.changes, now)
             return
         staged.public.check_base(member.public)
-        member.advance(staged.next, staged.public.changes, now)
+        member.advance(staged.next, staged.public.changes, now, staged.used)
 
     def clear_pending(self) -> None:
         """Give up our own commit: another one won."""

@@ -21,6 +21,7 @@ from parlour.mls.public.policy import Policy
 from parlour.mls.public.proposals import ReInit
 from parlour.mls.public.rules import Rule, require
 from parlour.mls.public.state import ProposalStore, PublicState
+from parlour.mls.public.types import LeafIndex
 
 
 @dataclass(slots=True)
@@ -70,13 +71,20 @@ class Member:
         # group to send messages anymore."
         require(self.reinit is None, Rule.GROUP_CLOSED)
 
-    def advance(self, after: NextEpoch | None, changes: Changes, now: int) -> None:
-        """Go on to the next epoch; without one we were removed."""
+    def advance(
+        self,
+        after: NextEpoch | None,
+        changes: Changes,
+        now: int,
+        used: LeafIndex | None = None,
+    ) -> None:
+        """Go on to the next epoch; without one we were removed.
+
+        `used` is whose key for handshakes the commit has used up, if it was private.
+        """
         current = self.epoch
         entered = None if after is None else after.take()
-        # A private commit has used its key up.
-        committer = [] if changes.committer is None else [changes.committer]
-        self.secret_tree.retire(current.leaf_index, *committer)
+        self.secret_tree.retire(current.leaf_index, *(() if used is None else (used,)))
         secret = current.secrets.sender_data_secret
         old = PastEpoch(current.context, current.tree, secret, self.secret_tree, now)
         self.past = (*self.past, old)

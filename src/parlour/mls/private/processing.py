@@ -21,7 +21,7 @@ from parlour.mls.private.secrets import CommitSecret, InitSecret
 from parlour.mls.private.treekem import PrivateKeys, current_keys, open_path
 from parlour.mls.public.rules import Rule, RuleBroken, require
 from parlour.mls.public.staging import StagedPublic
-from parlour.mls.public.types import NodeIndex
+from parlour.mls.public.types import LeafIndex, NodeIndex
 from parlour.primitives.hpke import HpkePrivateKey
 
 
@@ -35,10 +35,14 @@ class OwnUpdate:
 
 @dataclass(frozen=True, slots=True)
 class StagedCommit:
-    """A valid commit that may be looked at before it is merged. `next` is None if it removes us."""
+    """A valid commit that may be looked at before it is merged. `next` is None if it removes us.
+
+    `used` is whose key for handshakes it has used up, if it was private.
+    """
 
     public: StagedPublic
     next: NextEpoch | None
+    used: LeafIndex | None = None
 
     @property
     def removes_us(self) -> bool:
@@ -51,10 +55,11 @@ def process_commit(
     staged: StagedPublic,
     psks: PskStore,
     updates: dict[bytes, OwnUpdate],
+    used: LeafIndex | None = None,
 ) -> StagedCommit:
     """The epoch after a commit that is valid in public."""
     if base.leaf_index in staged.changes.removed:
-        return StagedCommit(staged, None)
+        return StagedCommit(staged, None, used)
     suite, after = base.suite, staged.state.group_context
     identity, keys = _own_leaf(base, staged, updates)
     keys, commit_secret = _open_path(base, staged, keys)
@@ -68,7 +73,7 @@ def process_commit(
     require(suite.equal(tag, staged.confirmation_tag), Rule.COMMIT_CONFIRMATION_TAG)
     epoch = Epoch(staged.state, secrets, base.leaf_index, identity, keys, tag)
     tree = SecretTree(suite, staged.state.tree.leaf_count, encryption)
-    return StagedCommit(staged, NextEpoch(epoch, tree))
+    return StagedCommit(staged, NextEpoch(epoch, tree), used)
 
 
 def _own_leaf(

@@ -10,7 +10,8 @@ from typing import Final
 
 from parlour.codec import Reader, encode_opaque
 from parlour.errors import AuthenticationError, Code
-from parlour.mls.private.secret_tree import MessageKey, SecretTree, ratchet_kind
+from parlour.mls.private.ratchets import MessageKey, ratchet_kind
+from parlour.mls.private.secret_tree import SecretTree
 from parlour.mls.private.secrets import MembershipKey, SenderDataSecret
 from parlour.mls.public.framing.authentication import content_tbs
 from parlour.mls.public.framing.content import (

@@ -17,7 +17,8 @@ from parlour.mls.private.protection import (
     check_membership,
     unprotect_private,
 )
-from parlour.mls.private.secret_tree import MessageKey, SecretTree
+from parlour.mls.private.ratchets import MessageKey
+from parlour.mls.private.secret_tree import SecretTree
 from parlour.mls.private.secrets import SenderDataSecret
 from parlour.mls.public.framing.authentication import VerifiedContent, check_epoch
 from parlour.mls.public.framing.messages import (
@@ -130,7 +131,8 @@ def _handshake(
         if verified.sender.leaf_index == epoch.leaf_index:
             raise PeerError(Code.MLS_EPOCH, "a commit of our own that is not pending")
         staged = stage_commit(epoch.public, verified, member.proposals, now, member.policy, run)
-        return process_commit(epoch, staged, member.psks, member.updates)
+        used = None if key is None else key.leaf_index
+        return process_commit(epoch, staged, member.psks, member.updates, used)
     reference, sent = verify_proposal(epoch.public, verified, now, member.policy, run)
     member.proposals = member.proposals.with_(reference, sent)
     if key is not None:

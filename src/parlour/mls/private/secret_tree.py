@@ -9,12 +9,12 @@ Spec: RFC 9420 §9, §9.1, §9.2.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from heapq import heapify, heapreplace
 from itertools import islice
-from typing import Final, Self
+from typing import Final, Self, TypeVar
 
-from parlour.codec import Reader, Writer
+from parlour.codec import Reader, Writer, decode
 from parlour.errors import Code, LimitError, UsageError, error
 from parlour.mls.private.limits import (
     MAX_GENERATION,
@@ -23,75 +23,52 @@ from parlour.mls.private.limits import (
     MAX_SKIPPED,
     MAX_SKIPPED_IN_EPOCH,
 )
+from parlour.mls.private.ratchets import (
+    APPLICATION,
+    HANDSHAKE,
+    LABELS,
+    MessageKey,
+    Ratchet,
+    SendingKey,
+    read_key,
+    read_ratchet,
+    write_key,
+)
 from parlour.mls.private.secrets import EncryptionSecret
 from parlour.mls.public.suites import AEAD_NONCE_SIZE, CipherSuite
 from parlour.mls.public.tree import math
-from parlour.mls.public.types import ContentType, LeafIndex
-from parlour.primitives.aead import Aead
+from parlour.mls.public.types import LeafIndex
 
-_HANDSHAKE: Final = 0
-_APPLICATION: Final = 1
-_LABELS: Final = (b"handshake", b"application")
+# A record in parts holds 16 leaves with the nodes below their common ancestor in one: to write it
+# takes 10 µs, and there are a hundred of them in a group of 1,500.
+_BRANCH_LEVELS: Final = 4
+_BRANCH_WIDTH: Final = 2 << _BRANCH_LEVELS
+_TOP: Final = b"top"
+_AHEAD: Final = b"ahead"
+_BRANCH: Final = b"b"
+_SKIPPED: Final = b"s"
 
-
-def ratchet_kind(content_type: ContentType) -> int:
-    """Which of a sender's two ratchets serves this content."""
-    return _APPLICATION if content_type is ContentType.APPLICATION else _HANDSHAKE
-
-
-@dataclass(slots=True)
-class Ratchet:
-    """One sender's ratchet: the secret of the next generation, and keys that were skipped.
-
-    The oldest of these stands first: they are put in as the generation rises.
-    """
-
-    secret: bytes = field(repr=False)
-    generation: int = 0
-    skipped: dict[int, tuple[bytes, bytes]] = field(default_factory=dict, repr=False)
+T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class MessageKey:
-    """The key and nonce of one message, and what `accept` has to change."""
-
-    leaf_index: LeafIndex
-    kind: int
-    generation: int
-    key: bytes = field(repr=False)
-    nonce: bytes = field(repr=False)
-    expansion: dict[int, bytes] | None = field(default=None, repr=False)
-    basis: int = 0
-    secret: bytes | None = field(default=None, repr=False)
-    skipped: tuple[tuple[int, tuple[bytes, bytes]], ...] = field(default=(), repr=False)
+def _is_top(node: int) -> bool:
+    """Whether a node is an ancestor of 16 leaves or more."""
+    return node % (_BRANCH_WIDTH // 2) == _BRANCH_WIDTH // 2 - 1
 
 
-@dataclass(frozen=True, slots=True)
-class SendingKey:
-    """A key of our own, ready to be used once."""
-
-    generation: int
-    cipher: Aead
-    nonce: bytes = field(repr=False)
-    key: bytes = field(repr=False)
+def _branch_of(node: int) -> bytes:
+    return _BRANCH + (node // _BRANCH_WIDTH).to_bytes(4)
 
 
-def _read_key(reader: Reader) -> tuple[int, bytes, bytes]:
-    return reader.uint32(), reader.opaque(), reader.opaque()
-
-
-def _read_ratchet(reader: Reader) -> tuple[tuple[int, int], Ratchet]:
-    place = (reader.uint32(), reader.uint8())
-    ratchet = Ratchet(reader.opaque(), reader.uint64())
-    for generation, key, nonce in reader.vector(_read_key):
-        ratchet.skipped[generation] = (key, nonce)
-    return place, ratchet
+def _skipped_of(place: tuple[int, int]) -> bytes:
+    return _SKIPPED + place[0].to_bytes(4) + place[1].to_bytes(1)
 
 
 class SecretTree:
     """The message keys of one epoch."""
 
     __slots__ = (
+        "_changed",
         "_kinds",
         "_leaf_count",
         "_nodes",
@@ -110,27 +87,36 @@ class SecretTree:
             self._nodes[math.root(leaf_count)] = root.reveal()
         self._ratchets: dict[tuple[int, int], Ratchet] = {}
         self._prepared: list[SendingKey] = []
-        self._kinds: tuple[int, ...] = (_HANDSHAKE, _APPLICATION)
+        self._kinds: tuple[int, ...] = (HANDSHAKE, APPLICATION)
         # Of all ratchets together.
         self._skipped = 0
         self._version = 0
+        # Parts of the record that are not what they were when they were last asked for.
+        self._changed: set[bytes] = set()
 
     def retire(self, own: LeafIndex, *others: LeafIndex) -> None:
         """The epoch is over: keep what opens the others' late application messages, no more.
 
         Nothing is sent in it again, and no handshake message of it is read, so a thief of the state
         shall find the keys of neither. Of `others` too the secrets that lead to both are gone.
+        Where we sent nothing there is nothing to read, and no key is made to be thrown away.
         """
-        for leaf_index in (own, *others):
-            if (leaf_index, _APPLICATION) not in self._ratchets:
+        used = [own] if self._has_ratchet(own) else []
+        for leaf_index in (*used, *others):
+            if (leaf_index, APPLICATION) not in self._ratchets:
                 self._apply(self._expand(leaf_index), leaf_index)
-        self._kinds = (_APPLICATION,)
-        self._prepared.clear()
-        self._ratchets = {
-            place: ratchet
-            for place, ratchet in self._ratchets.items()
-            if place[0] != own and place[1] == _APPLICATION
-        }
+        self._kinds = (APPLICATION,)
+        if self._prepared:
+            self._prepared.clear()
+            self._changed.add(_AHEAD)
+        kept = {}
+        for place, ratchet in self._ratchets.items():
+            self._changed.add(_branch_of(2 * place[0]))
+            if place[0] != own and place[1] == APPLICATION:
+                kept[place] = ratchet
+            elif ratchet.skipped:
+                self._changed.add(_skipped_of(place))
+        self._ratchets = kept
         self._skipped = self._count_skipped()
 
     def _count_skipped(self) -> int:
@@ -147,9 +133,7 @@ class SecretTree:
         writer.vector(sorted(self._ratchets), self._write_ratchet)
         writer.vector(
             self._prepared,
-            lambda w, sending: (
-                w.uint32(sending.generation).opaque(sending.key).opaque(sending.nonce)
-            ),
+            lambda w, sending: write_key(w, sending.generation, sending.key, sending.nonce),
         )
 
     def _write_ratchet(self, writer: Writer, place: tuple[int, int]) -> None:
@@ -157,7 +141,7 @@ class SecretTree:
         writer.uint32(place[0]).uint8(place[1]).opaque(ratchet.secret).uint64(ratchet.generation)
         writer.vector(
             sorted(ratchet.skipped.items()),
-            lambda w, entry: w.uint32(entry[0]).opaque(entry[1][0]).opaque(entry[1][1]),
+            lambda w, entry: write_key(w, entry[0], *entry[1]),
         )
 
     @classmethod
@@ -166,12 +150,94 @@ class SecretTree:
         leaf_count = reader.uint32()
         tree = cls(suite, leaf_count, None)
         if reader.uint8():
-            tree._kinds = (_APPLICATION,)
+            tree._kinds = (APPLICATION,)
         tree._nodes = dict(reader.vector(lambda r: (r.uint32(), r.opaque()), 2 * leaf_count))
-        tree._ratchets = dict(reader.vector(_read_ratchet, 2 * leaf_count))
+        tree._ratchets = dict(reader.vector(read_ratchet, 2 * leaf_count))
         tree._skipped = tree._count_skipped()
-        for generation, key, nonce in reader.vector(_read_key):
+        for generation, key, nonce in reader.vector(read_key):
             tree._prepared.append(SendingKey(generation, suite.cipher(key), nonce, key))
+        return tree
+
+    # --- Storage in parts ---
+
+    def take_changed(self) -> set[bytes]:
+        """The names of the parts that changed since the last call."""
+        changed, self._changed = self._changed, set()
+        return changed
+
+    def parts(self) -> set[bytes]:
+        """The names of all parts that there are."""
+        names = {_AHEAD} if self._prepared else set()
+        names |= {_TOP if _is_top(node) else _branch_of(node) for node in self._nodes}
+        for place, ratchet in self._ratchets.items():
+            names.add(_branch_of(2 * place[0]))
+            if ratchet.skipped:
+                names.add(_skipped_of(place))
+        return names
+
+    def part(self, name: bytes) -> bytes | None:
+        """One of them, encoded; None if there is nothing in it any more."""
+        writer = Writer()
+        if name == _AHEAD:
+            for sending in self._prepared:
+                write_key(writer, sending.generation, sending.key, sending.nonce)
+        elif name == _TOP:
+            self._write_nodes(writer, range(_BRANCH_WIDTH // 2 - 1, 2 * self._leaf_count, 16))
+        elif name[:1] == _SKIPPED:
+            ratchet = self._ratchets.get((int.from_bytes(name[1:5]), name[5]))
+            for generation, keys in () if ratchet is None else sorted(ratchet.skipped.items()):
+                write_key(writer, generation, *keys)
+        else:
+            self._write_branch(writer, int.from_bytes(name[1:]))
+        return writer.data() or None
+
+    def _write_nodes(self, writer: Writer, positions: Iterable[int]) -> None:
+        for node in positions:
+            if node in self._nodes:
+                writer.uint32(node).opaque(self._nodes[node])
+
+    def _write_branch(self, writer: Writer, branch: int) -> None:
+        first = branch * _BRANCH_WIDTH
+        inner = Writer()
+        self._write_nodes(inner, range(first, first + _BRANCH_WIDTH // 2 - 1))
+        self._write_nodes(inner, range(first + _BRANCH_WIDTH // 2, first + _BRANCH_WIDTH - 1))
+        nodes, ratchets = inner.data(), Writer()
+        for leaf in range(first // 2, (first + _BRANCH_WIDTH) // 2):
+            for kind in (HANDSHAKE, APPLICATION):
+                ratchet = self._ratchets.get((leaf, kind))
+                if ratchet is not None:
+                    ratchets.uint32(leaf).uint8(kind)
+                    ratchets.opaque(ratchet.secret).uint64(ratchet.generation)
+        encoded = ratchets.data()
+        if nodes or encoded:
+            writer.opaque(nodes).opaque(encoded)
+
+    @classmethod
+    def of_parts(
+        cls, suite: CipherSuite, leaf_count: int, parts: Mapping[bytes, bytes], *, retired: bool
+    ) -> Self:
+        """Put one together; of an epoch that is over, if it is `retired`."""
+        tree = cls(suite, leaf_count, None)
+        if retired:
+            tree._kinds = (APPLICATION,)
+        for name, data in parts.items():
+            if name == _TOP:
+                tree._nodes.update(_all_of(data, _read_node))
+            elif name == _AHEAD:
+                for generation, key, nonce in _all_of(data, read_key):
+                    tree._prepared.append(SendingKey(generation, suite.cipher(key), nonce, key))
+            elif name[:1] == _BRANCH:
+                nodes, ratchets = decode(data, lambda r: (r.opaque(), r.opaque()))
+                tree._nodes.update(_all_of(nodes, _read_node))
+                tree._ratchets.update(_all_of(ratchets, _read_head))
+        for name, data in parts.items():
+            if name[:1] == _SKIPPED:
+                ratchet = tree._ratchets.get((int.from_bytes(name[1:5]), name[-1]))
+                if ratchet is None:
+                    raise error(Code.STORE_BROKEN, "keys of no ratchet")
+                for generation, key, nonce in _all_of(data, read_key):
+                    ratchet.skipped[generation] = (key, nonce)
+        tree._skipped = tree._count_skipped()
         return tree
 
     # --- Receiving ---
@@ -224,17 +290,25 @@ class SecretTree:
         ratchet = self._ratchets[place]
         # Two keys may have been found before the first of them was accepted.
         if used.secret is None or used.generation < ratchet.generation:
-            self._skipped -= ratchet.skipped.pop(used.generation, None) is not None
+            if ratchet.skipped.pop(used.generation, None) is not None:
+                self._skipped -= 1
+                self._changed.add(_skipped_of(place))
             return
         passed = [entry for entry in used.skipped if entry[0] >= ratchet.generation]
+        ratchet.secret, ratchet.generation = used.secret, used.generation + 1
+        self._changed.add(_branch_of(2 * used.leaf_index))
+        if not passed:
+            return
         ratchet.skipped.update(passed)
         self._skipped += len(passed)
-        ratchet.secret, ratchet.generation = used.secret, used.generation + 1
-        self._drop_oldest(ratchet, len(ratchet.skipped) - MAX_SKIPPED)
+        self._changed.add(_skipped_of(place))
+        self._drop_oldest(place, len(ratchet.skipped) - MAX_SKIPPED)
         self._drop_from_fullest(self._skipped - MAX_SKIPPED_IN_EPOCH)
 
-    def _drop_oldest(self, ratchet: Ratchet, count: int) -> None:
+    def _drop_oldest(self, place: tuple[int, int], count: int) -> None:
         if count > 0:
+            ratchet = self._ratchets[place]
+            self._changed.add(_skipped_of(place))
             for generation in list(islice(ratchet.skipped, count)):
                 del ratchet.skipped[generation]
             self._skipped -= count
@@ -252,13 +326,14 @@ class SecretTree:
             heapreplace(heap, (size + 1, place))
             dropped[place] += 1
         for place, some in dropped.items():
-            self._drop_oldest(self._ratchets[place], some)
+            self._drop_oldest(place, some)
 
     # --- Sending ---
 
     def next_key(self, leaf_index: LeafIndex, kind: int) -> SendingKey:
         """The next key of our own, which is thereby used."""
-        if kind == _APPLICATION and self._prepared:
+        if kind == APPLICATION and self._prepared:
+            self._changed.add(_AHEAD)
             return self._prepared.pop(0)
         return self._make_key(leaf_index, kind)
 
@@ -267,7 +342,8 @@ class SecretTree:
         if keys > MAX_PRECOMPUTED:
             raise UsageError(Code.USAGE_INVALID, f"at most {MAX_PRECOMPUTED} keys are made ahead")
         while len(self._prepared) < keys:
-            self._prepared.append(self._make_key(leaf_index, _APPLICATION))
+            self._changed.add(_AHEAD)
+            self._prepared.append(self._make_key(leaf_index, APPLICATION))
 
     def _make_key(self, leaf_index: LeafIndex, kind: int) -> SendingKey:
         ratchet = self._ratchets.get((leaf_index, kind))
@@ -280,6 +356,7 @@ class SecretTree:
         key, nonce = self._keys(ratchet.secret, generation)
         ratchet.secret = self._step(ratchet.secret, generation)
         ratchet.generation = generation + 1
+        self._changed.add(_branch_of(2 * leaf_index))
         return SendingKey(generation, self.suite.cipher(key), nonce, key)
 
     # --- Derivation ---
@@ -304,8 +381,11 @@ class SecretTree:
         """Take over an expansion: ancestors go, siblings stay, the leaf becomes its ratchets."""
         self._version += 1
         leaf = 2 * leaf_index
+        changed = self._changed
+        changed.add(_branch_of(leaf))
         for node in (leaf, *math.direct_path(leaf, self._leaf_count)):
-            self._nodes.pop(node, None)
+            if self._nodes.pop(node, None) is not None and _is_top(node):
+                changed.add(_TOP)
         for kind in self._kinds:
             secret = self._ratchet_secret(expansion, leaf_index, kind)
             self._ratchets.setdefault((leaf_index, kind), Ratchet(secret))
@@ -317,7 +397,7 @@ class SecretTree:
         self, expansion: dict[int, bytes], leaf_index: LeafIndex, kind: int
     ) -> bytes:
         size = self.suite.hash_size
-        return self.suite.expand_with_label(expansion[2 * leaf_index], _LABELS[kind], b"", size)
+        return self.suite.expand_with_label(expansion[2 * leaf_index], LABELS[kind], b"", size)
 
     def _keys(self, secret: bytes, generation: int) -> tuple[bytes, bytes]:
         suite = self.suite
@@ -327,5 +407,25 @@ class SecretTree:
     def _step(self, secret: bytes, generation: int) -> bytes:
         return self.suite.derive_tree_secret(secret, b"secret", generation, self.suite.hash_size)
 
+    def _has_ratchet(self, leaf_index: LeafIndex) -> bool:
+        return any((leaf_index, kind) in self._ratchets for kind in self._kinds)
+
     def __repr__(self) -> str:
         return f"SecretTree({self._leaf_count} leaves, [secret])"
+
+
+def _read_node(reader: Reader) -> tuple[int, bytes]:
+    return reader.uint32(), reader.opaque()
+
+
+def _read_head(reader: Reader) -> tuple[tuple[int, int], Ratchet]:
+    """A ratchet without the keys that were skipped."""
+    place = (reader.uint32(), reader.uint8())
+    return place, Ratchet(reader.opaque(), reader.uint64())
+
+
+def _all_of(data: bytes, read: Callable[[Reader], T]) -> Iterator[T]:
+    """Everything that stands one after the other."""
+    reader = Reader(data)
+    while not reader.at_end:
+        yield read(reader)

@@ -18,10 +18,11 @@ from parlour.mls.public.types import LeafIndex, NodeIndex
 class TreeDraft(TreeView):
     """A copy of a tree to work on. `freeze` makes the next tree of it, once; the old one stays."""
 
-    __slots__ = ("_base_index", "_first_blank", "_originals")
+    __slots__ = ("_base", "_base_index", "_first_blank", "_originals")
 
     def __init__(self, base: RatchetTree) -> None:
         self.suite = base.suite
+        self._base = base
         self._nodes, self._hashes, self._resolutions = base.arrays()
         self._base_index = base.index
         self._originals: dict[NodeIndex, Node] = {}
@@ -41,7 +42,7 @@ class TreeDraft(TreeView):
         )
         # The arrays belong to the tree now, which does not change.
         self._nodes, self._hashes, self._resolutions = [], [], []
-        return tree
+        return tree.made_from(self._base, self._originals)
 
     def holds_any(self, keys: list[bytes]) -> bool:
         """Whether one of the encryption keys stands anywhere in the tree as it is now."""

@@ -22,7 +22,8 @@ _LEAF = b"\x01" + NodeType.LEAF.to_bytes(1)
 _PARENT = b"\x01" + NodeType.PARENT.to_bytes(1)
 
 
-def _read_node(reader: Reader, position: int) -> Node:
+def read_node(reader: Reader, position: int) -> Node:
+    """Decode an `optional<Node>` that stands at a position."""
     present = reader.uint8()
     if not present:
         return None
@@ -46,7 +47,7 @@ def read_nodes(data: bytes) -> list[Node]:
     while not reader.at_end:
         if len(nodes) >= MAX_NODES:
             raise DecodeError(Code.DECODE_OVERSIZED, f"more than {MAX_NODES} nodes")
-        node = _read_node(reader, len(nodes))
+        node = read_node(reader, len(nodes))
         # V1268 §12.4.3.3: "The leaves of the tree are stored in even-numbered entries in the array"
         is_leaf = len(nodes) % 2 == 0
         kind = LeafNode if is_leaf else ParentNode
@@ -62,6 +63,13 @@ def read_nodes(data: bytes) -> list[Node]:
 def read_tree(suite: CipherSuite, data: bytes) -> RatchetTree:
     """Decode a tree; keys that stand twice are refused, nothing else is checked yet."""
     return RatchetTree.of_nodes(suite, read_nodes(data))
+
+
+def encode_node(node: Node) -> bytes:
+    """Encode an `optional<Node>`."""
+    if node is None:
+        return _BLANK
+    return (_LEAF if isinstance(node, LeafNode) else _PARENT) + node.encoded
 
 
 def encode_tree(tree: RatchetTree) -> bytes:

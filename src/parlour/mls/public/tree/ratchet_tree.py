@@ -9,10 +9,11 @@ Spec: RFC 9420 §4.1 (resolution, paths), §7.8 (tree hashes).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import compress, takewhile
 from typing import cast
+from weakref import ref
 
 from parlour.codec import encode_opaque
 from parlour.mls.public.leaf_node import LeafNode
@@ -189,7 +190,7 @@ class RatchetTree(TreeView):
     No leaf to the left of `first_blank` is blank.
     """
 
-    __slots__ = ("_index", "first_blank")
+    __slots__ = ("__weakref__", "_base", "_changed", "_index", "first_blank")
 
     def __init__(
         self,
@@ -206,6 +207,8 @@ class RatchetTree(TreeView):
         self._resolutions = resolutions
         self._index = index
         self.first_blank = first_blank
+        self._base: ref[RatchetTree] | None = None
+        self._changed: tuple[NodeIndex, ...] = ()
 
     @classmethod
     def of_nodes(cls, suite: CipherSuite, nodes: list[Node]) -> RatchetTree:
@@ -215,6 +218,12 @@ class RatchetTree(TreeView):
         full = takewhile(lambda leaf: leaf is not None, nodes[::2])
         first_blank = sum(1 for _ in full)
         return cls(suite, nodes, [None] * len(nodes), [None] * len(nodes), index, first_blank)
+
+    @classmethod
+    def of_leaves(cls, suite: CipherSuite, nodes: list[Node]) -> RatchetTree:
+        """A tree to look up leaves in, which nobody goes on from: its index is empty."""
+        empty = [None] * len(nodes)
+        return cls(suite, nodes, list(empty), list(empty), TreeIndex())
 
     @classmethod
     def of_one(cls, suite: CipherSuite, leaf_node: LeafNode) -> RatchetTree:
@@ -231,9 +240,38 @@ class RatchetTree(TreeView):
         """How many leaves are not blank."""
         return self._index.support.leaves
 
+    def made_from(self, base: RatchetTree, changed: Iterable[NodeIndex]) -> RatchetTree:
+        """Remember which nodes were changed, and of which tree, without keeping that one."""
+        self._base, self._changed = ref(base), tuple(changed)
+        return self
+
+    def _may_differ(self, other: RatchetTree) -> Iterable[int]:
+        """Positions beyond which they are the same: few if one was made of the other."""
+        if self._base is not None and self._base() is other:
+            return self._changed
+        if other._base is not None and other._base() is self:
+            return other._changed
+        return range(max(len(self._nodes), len(other._nodes)))
+
+    def differences(self, other: RatchetTree) -> Iterator[NodeIndex]:
+        """Where two trees are not the same, in no order; beyond the end of either all is blank.
+
+        It takes no longer than there are differences if one of them was made of the other.
+        """
+        ours, theirs = self._nodes, other._nodes
+        for position in self._may_differ(other):
+            one = ours[position] if position < len(ours) else None
+            two = theirs[position] if position < len(theirs) else None
+            if one is not two and one != two:
+                yield NodeIndex(position)
+
     def nodes(self) -> list[Node]:
         """What stands at each position, from the left."""
         return self._nodes.copy()
+
+    def between(self, first: int, stop: int, step: int = 1) -> list[Node]:
+        """What stands at every `step`th position from `first`, up to `stop` or the end."""
+        return self._nodes[first:stop:step]
 
     def arrays(
         self,
