@@ -3,6 +3,7 @@
 - `labels.json`: every label of every `labels` module of the package.
 - `double_ratchet.json`: whole pairwise sessions, with all inputs and every message.
 - `identity.json`: recovery keys, vaults, device lists, linkings, profiles.
+- `roster.json`: a roster's log through every kind of change, with a link and a certificate.
 - `mls.json`: groups as a passive client sees them, and parts of MLS, in the upstream forms.
 
 Everything is made again from fixed seeds; only what ML-KEM draws inside its library is taken from
@@ -22,7 +23,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import parlour
-from tools.vectors import double_ratchet, identity, mls
+from tools.vectors import double_ratchet, identity, mls, roster
 
 FOLDER: Final = Path(__file__).resolve().parent.parent / "vectors" / "parlour-1"
 
@@ -52,6 +53,7 @@ MAKERS: Final[dict[str, Callable[[Any], Any]]] = {
     "double_ratchet.json": double_ratchet.make,
     "identity.json": identity.make,
     "mls.json": mls.make,
+    "roster.json": roster.make,
 }
 
 

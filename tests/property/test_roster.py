@@ -51,6 +51,7 @@ from tests.rosters import (
 )
 
 LINKS = tuple(JoinLink("chat.example", None, STREAM, LinkSecret(bytes((n,)) * 16)) for n in (1, 2))
+BY_ACCOUNT = {person.account: person for person in PEOPLE}
 SOMEBODY = st.sampled_from(PEOPLE)
 ROLES = st.sampled_from(Role)
 KINDS = st.sampled_from([Kind.GROUP, Kind.FAMILY, Kind.CHANNEL])
@@ -99,6 +100,8 @@ def walk(kind: Kind, steps: Walk) -> list[Roster]:
     for at, (person, wishes) in enumerate(steps):
         roster = rosters[-1]
         changes = [change_of(roster, wish) for wish in wishes]
+        if person.account not in roster.state.members and wishes[0][0] != "join":
+            person = BY_ACCOUNT[roster.state.first]  # noqa: PLW2901 - somebody who may act
         try:
             entry = entry_of(roster, person, *changes, at=NOW + at)
         except ParlourError:
