@@ -124,6 +124,7 @@ class Code(StrEnum):
     MLS_EPOCH = "mls.epoch"
     MLS_PSK = "mls.psk"
     GROUP_UNKNOWN = "group.unknown"
+    POLICY_UNBUILT = "policy.unbuilt"
     ROSTER_INVALID = "roster.invalid"
     ROSTER_FORBIDDEN = "roster.forbidden"
     ROSTER_ROLLBACK = "roster.rollback"
@@ -509,6 +510,11 @@ CODES: Final[dict[Code, Explanation]] = {
     Code.GROUP_UNKNOWN: Explanation(
         NotFoundError, "This conversation is not a group.", "Check the id; groups are made as such."
     ),
+    Code.POLICY_UNBUILT: Explanation(
+        UsageError,
+        "The preset asks for what this version does not have.",
+        "Choose another preset: parlour policy list.",
+    ),
     Code.ROSTER_INVALID: Explanation(
         SecurityStop,
         "The list of a group's members does not verify.",
@@ -639,6 +645,7 @@ _NEVER_FROM_A_SERVER: Final = frozenset(
         Code.PROFILE_ROLLBACK,
         Code.PROFILE_UNANNOUNCED,
         Code.ROSTER_ROLLBACK,
+        Code.POLICY_UNBUILT,
         Code.BACKUP_UNKNOWN,
         Code.BACKUP_PASSPHRASE,
         Code.BACKUP_DAMAGED,
