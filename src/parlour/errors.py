@@ -125,6 +125,12 @@ class Code(StrEnum):
     MLS_PSK = "mls.psk"
     GROUP_UNKNOWN = "group.unknown"
     POLICY_UNBUILT = "policy.unbuilt"
+    GROUP_NOT_MEMBER = "group.not_member"
+    GROUP_INVALID = "group.invalid"
+    GROUP_EPOCH_GONE = "group.epoch_gone"
+    GROUP_LINK = "group.link"
+    GROUP_COMMIT_REFUSED = "group.commit_refused"
+    GROUP_WELCOME_REFUSED = "group.welcome_refused"
     ROSTER_INVALID = "roster.invalid"
     ROSTER_FORBIDDEN = "roster.forbidden"
     ROSTER_ROLLBACK = "roster.rollback"
@@ -514,6 +520,36 @@ CODES: Final[dict[Code, Explanation]] = {
         UsageError,
         "The preset asks for what this version does not have.",
         "Choose another preset: parlour policy list.",
+    ),
+    Code.GROUP_NOT_MEMBER: Explanation(
+        AccessError,
+        "This device is not in the group now, though its account is.",
+        "It is added again by itself; what waits is sent then.",
+    ),
+    Code.GROUP_INVALID: Explanation(
+        PeerError,
+        "The server found that a message or a change breaks the rules of its group.",
+        "Nothing was changed. It is made anew by itself; if it stays, update this program.",
+    ),
+    Code.GROUP_EPOCH_GONE: Explanation(
+        NotFoundError,
+        "The server no longer keeps that state of the group.",
+        "The group is read as it is now.",
+    ),
+    Code.GROUP_LINK: Explanation(
+        AccessError,
+        "The link to the group is not open, or not for this account.",
+        "Ask a member for a new one.",
+    ),
+    Code.GROUP_COMMIT_REFUSED: Explanation(
+        SecurityStop,
+        "A change of the group is not allowed to who made it.",
+        "The group repairs itself. If it comes again, a member or the server is at fault.",
+    ),
+    Code.GROUP_WELCOME_REFUSED: Explanation(
+        SecurityStop,
+        "What should bring this device into the group does not fit together.",
+        "The program asks to be added again by itself.",
     ),
     Code.ROSTER_INVALID: Explanation(
         SecurityStop,

@@ -20,8 +20,16 @@ from parlour.conversation.decided import following
 from parlour.conversation.standing import Act, Standing, after
 from parlour.double_ratchet.identity import DeviceIdentity
 from parlour.errors import Code, ParlourError, StorageError, UsageError
-from parlour.identity.device_list import Device, DeviceListEntry, DeviceListState
+from parlour.identity.device_list import (
+    Device,
+    DeviceListEntry,
+    DeviceListState,
+    device_id_of,
+)
 from parlour.primitives.signature import Ed25519PublicKey
+
+# Devices that left a list and are still known by their keys: more than anybody buys in a life.
+MAX_FORMER: Final = 200
 
 
 class Verification(StrEnum):
@@ -62,6 +70,15 @@ def identity_of(account_id: bytes, device: Device) -> DeviceIdentity:
     )
 
 
+def formers(
+    known: tuple[bytes, ...], before: DeviceListEntry, after: DeviceListEntry
+) -> tuple[bytes, ...]:
+    """The keys of former devices, after one entry of a list follows another."""
+    here = {device.device_id for device in after.devices}
+    gone = [d.signature_key.to_bytes() for d in before.devices if d.device_id not in here]
+    return (*known, *gone)[-MAX_FORMER:]
+
+
 class _Stored(Struct, frozen=True):
     """The record in the local store. `head` is the last accepted entry; `offered` a new key's."""
 
@@ -74,6 +91,7 @@ class _Stored(Struct, frozen=True):
     standing: Annotated[str, Meta(max_length=16)] = Standing.ACCEPTED.value
     standing_at: int = 0
     aside: bool = False
+    former: list[bytes] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +101,8 @@ class Contact:
     `verified_at` and `standing_at` are when a person last decided, in milliseconds: of what two
     devices of one person decide, the later counts. `contradicted` is the account key that another
     device of ours has verified, where it is not the one shown here. `aside` when nobody looked for
-    the account here: it came with a group.
+    the account here: it came with a group. `former` are the keys of devices that were once on the
+    list: what they signed while they were there stands in the logs of groups.
     """
 
     name: str
@@ -95,6 +114,7 @@ class Contact:
     standing: Standing = Standing.STRANGER
     standing_at: int = 0
     aside: bool = False
+    former: tuple[bytes, ...] = ()
 
     @property
     def is_met(self) -> bool:
@@ -128,10 +148,21 @@ class Contact:
                 return identity_of(self.account_id, device)
         return None
 
+    def device_key(self, device_id: bytes) -> Ed25519PublicKey | None:
+        """The key of a device that is on the list, or once was."""
+        for device in self.head.devices:
+            if device.device_id == device_id:
+                return device.signature_key
+        for key in self.former:
+            former = Ed25519PublicKey(key)
+            if device_id_of(former) == device_id:
+                return former
+        return None
+
     def extended(self, entry: DeviceListEntry) -> Contact:
         """Accept the entry that follows, or raise `SecurityStop`."""
         self.state.extend(entry)
-        return replace(self, head=entry)
+        return replace(self, head=entry, former=formers(self.former, self.head, entry))
 
     def with_changed_key(self, latest: DeviceListEntry) -> Contact:
         """Take note of a list under another account key, verified from its entry 0."""
@@ -215,6 +246,7 @@ class Contact:
                 standing=self.standing.value,
                 standing_at=self.standing_at,
                 aside=self.aside,
+                former=list(self.former),
             )
         )
 
@@ -233,6 +265,7 @@ class Contact:
                 standing=Standing(stored.standing),
                 standing_at=stored.standing_at,
                 aside=stored.aside,
+                former=tuple(stored.former),
             )
         except (msgspec.DecodeError, ValueError, ParlourError) as error:
             raise StorageError(Code.STORE_BROKEN, "contact record") from error

@@ -1,7 +1,8 @@
 """What goes through a conversation: a versioned, tagged union.
 
 What people say is shown. A `Control` goes from device to device through an inbox, a `Notice` to
-everybody's devices in a conversation, a `Sync` to one's own; these are for programs.
+everybody's devices in a conversation of two, a `GroupNotice` to those in a group, a `Sync` to one's
+own; these are for programs.
 
 `[version, tag, body]` in MessagePack. What a newer program said and this one does not know is
 `Unknown`: kept as it came, shown as such, and readable after an update.
@@ -32,6 +33,11 @@ CONTENT_VERSION: Final = 1
 MAX_TEXT: Final = 10_000
 # Text of the longest kind in the most expensive script, with room for structure.
 MAX_ENCODED: Final = 64 << 10
+# A line on a narrow screen, four times over.
+MAX_GROUP_NAME: Final = 128
+
+_Id = Annotated[bytes, Meta(min_length=16, max_length=16)]
+_Number = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
 
 
 class Text(Struct, array_like=True, frozen=True, tag=False):
@@ -46,20 +52,61 @@ class Text(Struct, array_like=True, frozen=True, tag=False):
 class ResendRequest(Struct, array_like=True, frozen=True):
     """Control: the sender of this could not read that message and asks for it again."""
 
-    conversation: Annotated[bytes, Meta(min_length=16, max_length=16)]
-    message_id: Annotated[bytes, Meta(min_length=16, max_length=16)]
+    conversation: _Id
+    message_id: _Id
     reason: Annotated[str, Meta(max_length=64)]
 
 
 class Resent(Struct, array_like=True, frozen=True):
     """Control: a message once more, for a device that could not read it."""
 
-    message_id: Annotated[bytes, Meta(min_length=16, max_length=16)]
+    message_id: _Id
     sent_at: Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
     content: Annotated[bytes, Meta(max_length=MAX_ENCODED)]
 
     def __repr__(self) -> str:
         return f"Resent({self.message_id.hex()})"
+
+
+class GroupDetails(Struct, array_like=True, frozen=True):
+    """Notice in a group: its name, for the commitment to it that stands in the roster."""
+
+    name: Annotated[str, Meta(max_length=MAX_GROUP_NAME)]
+    salt: Annotated[bytes, Meta(min_length=16, max_length=16)]
+
+    def __repr__(self) -> str:
+        return f"GroupDetails([{len(self.name)} characters])"
+
+
+class DetailsWanted(Struct, array_like=True, frozen=True):
+    """Notice in a group: the sender of this does not know its name."""
+
+
+class CommitBroken(Struct, array_like=True, frozen=True):
+    """Notice in a group, in the epoch before: the sender can't follow the commit that won."""
+
+    generation: _Number
+    epoch: _Number
+    seq: _Number
+    reason: Annotated[str, Meta(max_length=64)]
+
+
+class ReaddWanted(Struct, array_like=True, frozen=True):
+    """Control: a device of a member lost its way in a group, and asks to be added again."""
+
+    group: _Id
+    generation: _Number
+    epoch: _Number
+
+
+class EpochSeen(Struct, array_like=True, frozen=True):
+    """Control and sync: which epoch of that number the sender is in; `answer` wants one back."""
+
+    group: _Id
+    generation: _Number
+    epoch: _Number
+    tag: Annotated[bytes, Meta(min_length=16, max_length=16)]
+    answer: bool = False
 
 
 class Unknown(Struct, array_like=True, frozen=True):
@@ -73,18 +120,24 @@ class Unknown(Struct, array_like=True, frozen=True):
         return f"Unknown(version={self.version}, tag={self.tag})"
 
 
-Control: TypeAlias = ResendRequest | Resent
+Control: TypeAlias = ResendRequest | Resent | ReaddWanted | EpochSeen
 Notice: TypeAlias = ProfileKeyGiven | DeviceListGiven
+GroupNotice: TypeAlias = GroupDetails | DetailsWanted | CommitBroken
 Shown: TypeAlias = Text | Unknown
-Content: TypeAlias = Shown | Control | Notice | Sync
+Content: TypeAlias = Shown | Control | Notice | GroupNotice | Sync
 
 # Numbers are never used again for something else.
-_TAGS: Final[dict[int, type[Text | Control | Notice | Sync]]] = {
+_TAGS: Final[dict[int, type[Text | Control | Notice | GroupNotice | Sync]]] = {
     1: Text,
     0x40: ResendRequest,
     0x41: Resent,
+    0x42: ReaddWanted,
+    0x43: EpochSeen,
     0x50: ProfileKeyGiven,
     0x51: DeviceListGiven,
+    0x58: GroupDetails,
+    0x59: DetailsWanted,
+    0x5A: CommitBroken,
     0x60: ContactSync,
     0x61: Forgotten,
     0x62: ReadUpTo,

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from parlour.conversation import content as contents
-from parlour.conversation.content import ResendRequest, Resent
+from parlour.conversation.content import Content, ResendRequest, Resent
 from parlour.conversation.delivery import Delivery
 from parlour.conversation.directory import Directory
 from parlour.conversation.opening import Opening
 from parlour.conversation.people import People
+from parlour.conversation.records import Held
 from parlour.conversation.repair import Repairing
 from parlour.conversation.sealing import INBOX_GENESIS_HASH
 from parlour.conversation.state import Memory
@@ -40,6 +42,9 @@ class Controls:
         self._people = people
         self._delivery = delivery
         self._waiting: list[Entry] = []
+        # What is about groups goes to them.
+        self.on_other: Callable[[DeviceIdentity, Content, int], object] = lambda *_: None
+        self.on_resent: Callable[[Held, int, bytes, int], bool] = lambda *_: False
 
     def take(self, entry: Entry, now: int) -> None:
         """Read a control message of another device; what is not one is ignored."""
@@ -66,11 +71,17 @@ class Controls:
             self._repairing.asked(identity, content)
         elif isinstance(content, Resent):
             self._take_resent(identity, content, now)
+        else:
+            self.on_other(identity, content, now)
 
     def _take_resent(self, identity: DeviceIdentity, resent: Resent, now: int) -> None:
         """Put a message that came once more into its place, if this device waits for it."""
         held = self._repairing.waiting_for(identity.device_id, resent.message_id)
         if held is None:
+            return
+        if held.conversation in self._memory.groups.chats:
+            if self.on_resent(held, resent.sent_at, resent.content, now):
+                self._repairing.came(held)
             return
         conversation = self._memory.conversations[held.conversation]
         try:

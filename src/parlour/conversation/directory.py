@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from parlour.conversation.contact import Contact
+from parlour.conversation.contact import Contact, formers
 from parlour.conversation.events import (
     ContactAdded,
     DevicesChanged,
@@ -53,6 +53,7 @@ class _Reading:
 
     state: DeviceListState | None = None
     latest: DeviceListEntry | None = None
+    former: tuple[bytes, ...] = ()
 
     @property
     def next_number(self) -> int:
@@ -65,6 +66,8 @@ class _Reading:
             self.state = DeviceListState.begin(account_id, entry)
         else:
             self.state = self.state.extend(entry)
+        if self.latest is not None:
+            self.former = formers(self.former, self.latest, entry)
         self.latest = entry
 
 
@@ -358,7 +361,7 @@ class Directory:
             return
         self._check_expected(reading.latest, last=True)
         del self._readings[account_id]
-        self._settle(self._memory.contacts.get(account_id), reading.latest, page.name)
+        self._settle(self._memory.contacts.get(account_id), reading, page.name)
         self._done(account_id)
 
     def _continue(self, contact: Contact, entries: list[DeviceListEntry], *, more: bool) -> None:
@@ -401,13 +404,21 @@ class Directory:
         self._moved.discard(account_id)
         self._alone.discard(account_id)
 
-    def _settle(self, known: Contact | None, latest: DeviceListEntry, name: str) -> None:
+    def _settle(self, known: Contact | None, reading: _Reading, name: str) -> None:
+        latest = reading.latest
+        if latest is None:
+            raise SecurityStop(Code.DEVICE_LIST_INVALID, "no entry")
         if known is None:
             if not _is_name(name):
                 raise error(Code.SERVER_MISBEHAVED, "a name that no account can have")
             if self._memory.named(name) is not None:
                 raise error(Code.SERVER_MISBEHAVED, "two accounts of one name")
-            contact = Contact(name=name, head=latest, aside=latest.account_id in self._aside)
+            contact = Contact(
+                name=name,
+                head=latest,
+                aside=latest.account_id in self._aside,
+                former=reading.former,
+            )
             self._aside.discard(contact.account_id)
             self._memory.put_contact(contact)
             if not contact.aside:

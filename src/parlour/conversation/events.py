@@ -37,6 +37,15 @@ class EventCode(StrEnum):
     SETTING_CHANGED = "setting.changed"
     DEVICE_AHEAD = "device.clock_ahead"
     NAMES_DIFFER = "contact.names_differ"
+    GROUP_JOINED = "group.joined"
+    GROUP_CHANGED = "group.changed"
+    GROUP_LEFT = "group.left"
+    GROUP_REFUSED = "group.refused"
+    GROUP_REPAIRING = "group.repairing"
+    GROUP_REPAIRED = "group.repaired"
+    GROUP_RESTARTED = "group.restarted"
+    GROUP_FORKED = "group.forked"
+    COMMIT_REFUSED = "group.commit_refused"
     SERVER_RESTORED = "server.restored"
     SERVER_MISBEHAVED = "server.misbehaved"
 
@@ -270,6 +279,114 @@ class ServerRestored:
     code = EventCode.SERVER_RESTORED
 
 
+class GroupChange(StrEnum):
+    """What became of the people of a group, or of its name."""
+
+    ADDED = "added"
+    REMOVED = "removed"
+    LEFT = "left"
+    JOINED_BY_LINK = "joined_by_link"
+    ROLE = "role"
+    RENAMED = "renamed"
+    LINK_OPENED = "link_opened"
+    LINK_CLOSED = "link_closed"
+
+
+@dataclass(frozen=True, slots=True)
+class GroupJoined:
+    """This device is in a group now. `invited` when it waits for the person's yes."""
+
+    code = EventCode.GROUP_JOINED
+    group: bytes
+    name: str
+    inviter: bytes
+    invited: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GroupChanged:
+    """Somebody changed who is in a group, or its name: `by` an account, about `account`."""
+
+    code = EventCode.GROUP_CHANGED
+    group: bytes
+    by: bytes
+    change: GroupChange
+    account: bytes
+    role: int = 0
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupLeft:
+    """We are in a group no more, by our own leave or taken out `by` an account."""
+
+    code = EventCode.GROUP_LEFT
+    group: bytes
+    name: str
+    by: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class GroupRefused:
+    """What the person wanted of a group can't be: `want` says what, `reason` why."""
+
+    code = EventCode.GROUP_REFUSED
+    group: bytes
+    want: str
+    reason: Code
+
+
+@dataclass(frozen=True, slots=True)
+class GroupRepairing:
+    """This device lost its way in a group, and finds it again by itself: `step` says how."""
+
+    code = EventCode.GROUP_REPAIRING
+    group: bytes
+    reason: str
+    step: str
+
+
+@dataclass(frozen=True, slots=True)
+class GroupRepaired:
+    """It follows the group again. `confirmed` when a member says that it is the same one."""
+
+    code = EventCode.GROUP_REPAIRED
+    group: bytes
+    confirmed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GroupRestarted:
+    """A group that was broken in private begins again, `by` an admin, without `without`."""
+
+    code = EventCode.GROUP_RESTARTED
+    group: bytes
+    by: bytes
+    without: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GroupForked:
+    """Another device is in another epoch of the same number: the server keeps us apart."""
+
+    code = EventCode.GROUP_FORKED
+    group: bytes
+    epoch: int
+    sender_device: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CommitRefused:
+    """A commit won an epoch that this device does not accept, by the device of an account."""
+
+    code = EventCode.COMMIT_REFUSED
+    group: bytes
+    seq: int
+    by: bytes
+    reason: Code
+    detail: str
+
+
 Event: TypeAlias = (
     MessageReceived
     | MessageSent
@@ -292,6 +409,15 @@ Event: TypeAlias = (
     | SettingChanged
     | DeviceAhead
     | NamesDiffer
+    | GroupJoined
+    | GroupChanged
+    | GroupLeft
+    | GroupRefused
+    | GroupRepairing
+    | GroupRepaired
+    | GroupRestarted
+    | GroupForked
+    | CommitRefused
     | ServerRestored
     | ServerMisbehaved
 )

@@ -24,6 +24,18 @@ LOAD_HASH: Final = "load-hash"
 MAX_CLAIMS: Final = 200
 
 
+def hash_of(entry: Entry) -> bytes:
+    """The hash of an entry, 32 bytes."""
+    return entry_hash(
+        stream=entry.stream,
+        seq=entry.seq,
+        sender_account=entry.sender_account,
+        sender_device=entry.sender_device,
+        message_id=entry.client_id,
+        envelope=entry.envelope,
+    )
+
+
 class Histories:
     """Compares what we see with what others say they saw."""
 
@@ -41,14 +53,7 @@ class Histories:
 
     def note_hash(self, entry: Entry, conversation: Conversation) -> bytes:
         """Remember the entry's hash, and compare it with what others said of it before."""
-        digest = entry_hash(
-            stream=entry.stream,
-            seq=entry.seq,
-            sender_account=entry.sender_account,
-            sender_device=entry.sender_device,
-            message_id=entry.client_id,
-            envelope=entry.envelope,
-        )
+        digest = hash_of(entry)
         self._memory.changes.append(PutEntryHash(entry.stream, entry.seq, digest))
         claim = self._claims.pop((entry.stream, entry.seq), None)
         if claim is not None:

@@ -29,6 +29,10 @@ from parlour.conversation.delivery import Delivery
 from parlour.conversation.directory import DEVICE_LIST, DEVICE_LISTS, LIST_HEADS, Directory
 from parlour.conversation.events import Event, ServerRestored
 from parlour.conversation.gaps import GAP, Gaps
+from parlour.conversation.groups.groups import GROUP_KINDS, Groups
+from parlour.conversation.groups.joining import READ_GROUP
+from parlour.conversation.groups.ladder import REREAD
+from parlour.conversation.groups.view import GroupView
 from parlour.conversation.histories import LOAD_HASH
 from parlour.conversation.key_package_targets import KeyPackageTargets
 from parlour.conversation.key_packages import (
@@ -54,6 +58,9 @@ from parlour.conversation.upkeep import ACKNOWLEDGE, CATCH_UP, PUBLISH, Upkeep
 from parlour.errors import Code, ParlourError, TransportError, error
 from parlour.primitives.random import Random, system_random
 from parlour.primitives.signature import Ed25519PublicKey
+from parlour.roster.genesis import Kind as GroupKind
+from parlour.roster.links import JoinLink
+from parlour.roster.roles import Role
 from parlour.wire.directory import DeviceListPage, ReadDeviceList
 from parlour.wire.groups import (
     DeviceListPages,
@@ -95,7 +102,9 @@ from parlour.wire.streams import (
 _REFRESH_ON: Final = (Code.STREAM_PARTS, Code.DEVICE_UNKNOWN)
 
 # What is asked in order to read.
-_READING: Final = frozenset({CATCH_UP, GAP, DEVICE_LIST, DEVICE_LISTS, LIST_HEADS, LOAD_HASH})
+_READING: Final = frozenset(
+    {CATCH_UP, GAP, DEVICE_LIST, DEVICE_LISTS, LIST_HEADS, LOAD_HASH, READ_GROUP, REREAD}
+)
 
 
 class Machine:
@@ -130,6 +139,20 @@ class Machine:
         self._upkeep = Upkeep(self._memory)
         self._key_packages = KeyPackages(self._memory, supply)
         self._key_package_targets = KeyPackageTargets(self._memory)
+        self._groups = Groups(
+            self._memory,
+            self._directory,
+            self._sending,
+            self._repairing,
+            self._receiving.histories,
+            self._key_packages,
+            self._key_package_targets,
+        )
+        self._receiving.on_group = self._groups.take
+        self._receiving.groups_have_room = self._groups.has_room
+        self._receiving.controls.on_other = self._groups.controlled
+        self._receiving.controls.on_resent = self._groups.resent
+        self._repairing.may_resend = self._groups.may_resend
         self._gaps = Gaps(self._memory)
         self._pending = Pending(random)
         self._online = False
@@ -149,7 +172,12 @@ class Machine:
         """
         self._sending.check(peer, content)
         self._people.writes_to(peer, now)
+        self._groups.spoke(peer, now)
         return self._sending.send(peer, content, now)
+
+    def send_to(self, conversation: bytes, content: Content, now: int) -> bytes:
+        """Say something in a group; return the message's id. `send` is for one account."""
+        return self._groups.send(conversation, content, now)
 
     def verify(self, account_id: bytes, now: int, key: Ed25519PublicKey | None = None) -> None:
         """A person compared the safety number with that account.
@@ -212,12 +240,89 @@ class Machine:
         """Have another profile, for all contacts; raises `LimitError` for one too large."""
         self._profiles.set_own(name, status, picture)
 
+    # --- Groups --------------------------------------------------------------------------
+
+    def create_group(
+        self,
+        kind: GroupKind,
+        name: str,
+        members: Sequence[bytes],
+        now: int,
+        *,
+        suite: int | None = None,
+    ) -> bytes:
+        """Found a group with these accounts; return its id. All that follows happens by itself.
+
+        `suite` is an MLS cipher suite; without it, X-Wing where all devices have KEMs.
+        """
+        return self._groups.create(kind, name, members, now, suite=suite)
+
+    def group_add(
+        self, group: bytes, accounts: Sequence[bytes], now: int, role: Role = Role.MEMBER
+    ) -> None:
+        """Bring accounts into a group; raises what stands in the way, as all of these do."""
+        self._groups.add(group, accounts, role, now)
+
+    def group_remove(self, group: bytes, accounts: Sequence[bytes], now: int) -> None:
+        """Put accounts out of a group."""
+        self._groups.remove(group, accounts, now)
+
+    def group_leave(self, group: bytes, now: int) -> None:
+        """Go from a group; what was said in it stays here."""
+        self._groups.leave(group, now)
+
+    def group_set_role(self, group: bytes, account_id: bytes, role: Role, now: int) -> None:
+        """Give somebody in a group another role."""
+        self._groups.set_role(group, account_id, role, now)
+
+    def group_rename(self, group: bytes, name: str, now: int) -> None:
+        """Give a group another name."""
+        self._groups.rename(group, name, now)
+
+    def group_refresh(self, group: bytes, now: int) -> None:
+        """Renew this device's keys in a group, as happens by itself from time to time."""
+        self._groups.refresh(group, now)
+
+    def group_open_link(
+        self, link: JoinLink, now: int, *, role: Role, uses: int, expires_at: int
+    ) -> None:
+        """Let whoever has the link come into its group, until `expires_at` (ms)."""
+        self._groups.open_link(link, now, role=role, uses=uses, expires_at=expires_at)
+
+    def group_close_link(self, group: bytes, link_id: bytes, now: int) -> None:
+        """Let nobody come in by a link any more."""
+        self._groups.close_link(group, link_id, now)
+
+    def join_by_link(self, link: JoinLink, now: int) -> bytes:
+        """Come into a group by a link; return its id. `GroupJoined` or `GroupRefused` follows."""
+        return self._groups.join_by_link(link, now)
+
+    def accept_group(self, group: bytes) -> None:
+        """Say yes to being in a group, to which a stranger has added us."""
+        self._groups.accept(group)
+
+    def decline_group(self, group: bytes, now: int) -> None:
+        """Say no to it, and go."""
+        self._groups.decline(group, now)
+
+    @property
+    def groups(self) -> dict[bytes, GroupView]:
+        """All groups that this device is in, or was, by id."""
+        return self._groups.views()
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """How often what has happened since the machine was made; without content."""
+        return dict(self._memory.counters)
+
     # --- What is known -------------------------------------------------------------------
 
     def snapshot(self) -> bytes:
         """What a new device of the account begins with (`first_changes`), for linking it."""
         memory = self._memory
-        conversations = sorted(memory.conversations.values(), key=lambda each: -each.last_seq)
+        # A new device comes into groups by being added there.
+        pairs = [c for c in memory.conversations.values() if c.peer not in memory.groups.chats]
+        conversations = sorted(pairs, key=lambda each: -each.last_seq)
         syncs = list(self._syncing.everything())
         return encode_snapshot(memory.device_id, memory.incarnation, syncs, conversations)
 
@@ -287,7 +392,7 @@ class Machine:
     @property
     def caught_up(self) -> bool:
         """Whether all that the server had for us was taken in, with what reading it needs."""
-        return self._online and not self._pending.wants(_READING)
+        return self._online and not (self._pending.wants(_READING) or self._groups.waits)
 
     # --- The connection ------------------------------------------------------------------
 
@@ -301,6 +406,7 @@ class Machine:
         self._bundling.connected()
         self._key_packages.connected()
         self._key_package_targets.maintain(now)
+        self._groups.connected()
         self._receiving.want_directory()
         self._pending.clear()
         self._receiving.behind = False
@@ -334,7 +440,7 @@ class Machine:
             case PushEntry(entry=entry):
                 self._receiving.receive(entry, now, paged=False)
             case PushStream(stream=info):
-                self._learn_stream(info)
+                self._learn_stream(info, now)
             case PushResync():
                 self._receiving.behind = True
             case PushDeviceList(account_id=account_id, number=number):
@@ -362,6 +468,9 @@ class Machine:
         needs: list[Request] = [*self._repairing.requests(), *self._receiving.histories.requests()]
         if self._online:
             needs += self._sending.requests(now, self._pending.is_paused)
+            behind = self._receiving.behind
+            needs += self._groups.requests(now, self._pending.is_paused, behind=behind)
+            self._receiving.behind |= self._groups.take_behind()
             needs += self._directory.requests()
             needs += self._profiles.requests()
             needs += self._gaps.requests()
@@ -406,6 +515,15 @@ class Machine:
                 for entry in self._gaps.wanted(body, answer):
                     self._receiving.receive(entry, now, paged=True)
                 self._gaps.asked(body)
+            case _ if self._groups.answered(what, about, body, answer, now):
+                pass
+            case _:
+                self._take_answer_of_upkeep(what, about, body, answer, now)
+
+    def _take_answer_of_upkeep(
+        self, what: str, about: bytes, body: Struct, answer: Struct, now: int
+    ) -> None:
+        match answer:
             case SealedProfile() if what == PROFILE:
                 self._profiles.answered(about, answer)
             case Nothing() if what == SET_PROFILE:
@@ -438,6 +556,7 @@ class Machine:
         self._directory.answered(account_id, page)
         if self._directory.is_read(account_id):
             self._list_is_read(account_id, now)
+        self._groups.retry(now)
 
     def _many_lists_are_read(
         self, current: Sequence[bytes], wrong: Mapping[bytes, ParlourError], now: int
@@ -447,6 +566,7 @@ class Machine:
             self._list_is_read(account_id, now)
         for account_id, problem in wrong.items():
             self._list_failed(account_id, problem, now)
+        self._groups.retry(now)
 
     def _list_failed(self, account_id: bytes, problem: ParlourError, now: int) -> None:
         """A list of a batch is not taken: as if it had been asked for alone."""
@@ -495,7 +615,10 @@ class Machine:
             self._upkeep.misbehaved(what, problem.code)
         if what in (COUNT_KEY_PACKAGES, PUBLISH_KEY_PACKAGES):
             self._key_packages.failed(problem)
-        if what == APPEND and problem.code in _REFRESH_ON:
+        self._groups.failed(what, about, problem, now)
+        if what == APPEND and self._is_of_group(about):
+            self._groups.not_taken(self._memory.outbox[about].conversation, problem, now)
+        elif what == APPEND and problem.code in _REFRESH_ON:
             if self._sending.unseal(about):
                 self._pending.done(request.key)
             else:
@@ -506,6 +629,10 @@ class Machine:
             if problem.code in _REFRESH_ON:
                 self._directory.want(about)
             self._sending.blocked(about, problem.code)
+
+    def _is_of_group(self, message_id: bytes) -> bool:
+        outgoing = self._memory.outbox.get(message_id)
+        return outgoing is not None and self._groups.is_group(outgoing.conversation)
 
     def loaded(self, message_id: bytes, message: Message | None, now: int) -> None:
         """Take the store's answer to `LoadMessage`."""
@@ -529,6 +656,7 @@ class Machine:
             self._pending.next_timeout(),
             self._repairing.next_timeout(),
             self._upkeep.next_timeout(online=self._online),
+            self._groups.next_timeout() if self._online else None,
         )
         return min((time for time in times if time is not None), default=None)
 
@@ -558,18 +686,21 @@ class Machine:
         self, streams: Sequence[StreamInfo], entries: Sequence[Entry], *, more: bool, now: int
     ) -> None:
         for info in streams:
-            self._learn_stream(info)
+            self._learn_stream(info, now)
         # Whoever mixes a page up must not make us pass over the half of it.
         for entry in sorted(entries, key=lambda entry: entry.seq):
             self._receiving.receive(entry, now, paged=True)
         if more:
             self._receiving.behind = True
 
-    def _learn_stream(self, info: StreamInfo) -> None:
+    def _learn_stream(self, info: StreamInfo, now: int) -> None:
         if info.kind == "inbox":
             return
         try:
-            self._sending.learn_stream(info)
+            if info.kind in GROUP_KINDS or self._groups.is_group(info.stream):
+                self._groups.learn_stream(info, now)
+            else:
+                self._sending.learn_stream(info)
         except ParlourError as problem:
             if self._memory.conversation_of_stream(info.stream) is None:
                 self._memory.refuse(info.stream)

@@ -23,6 +23,9 @@ class Reason(StrEnum):
     TOO_OLD = "unreadable.too_old"
     TAMPERED = "unreadable.tampered"
     MALFORMED = "unreadable.malformed"
+    EPOCH_LOST = "unreadable.epoch_lost"
+    EPOCH_OVER = "unreadable.epoch_over"
+    NOT_MEMBER = "unreadable.not_member"
     MISSING = "unreadable.missing"
     LOST = "unreadable.lost"
     REPEATED = "unreadable.repeated"
@@ -79,6 +82,15 @@ TREATMENTS: Final[dict[Reason, Treatment]] = {
     Reason.TAMPERED: Treatment(
         "It was changed on the way, or damaged.", Repair.RESEND, _RESEND_DEADLINE
     ),
+    Reason.EPOCH_LOST: Treatment(
+        "It was sent while this device had lost its way in the group.",
+        Repair.RESEND,
+        _RESEND_DEADLINE,
+    ),
+    Reason.EPOCH_OVER: Treatment(
+        "It came so late that its keys are no longer kept.", Repair.RESEND, _RESEND_DEADLINE
+    ),
+    Reason.NOT_MEMBER: Treatment("Its sender was not in the group any more.", Repair.NONE, 0),
     Reason.MALFORMED: Treatment("Its sender made it wrongly.", Repair.NONE, 0),
     Reason.MISSING: Treatment("It was sent, and never arrived here.", Repair.NONE, 0),
     Reason.REPEATED: Treatment(

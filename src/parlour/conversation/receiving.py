@@ -7,7 +7,7 @@ does not stop the next.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from parlour.conversation.controls import Controls
@@ -58,11 +58,14 @@ class Receiving:
         self._people = people
         self._delivery = delivery
         self._opening = Opening(memory)
-        self._controls = Controls(memory, directory, self._opening, repairing, people, delivery)
+        self.controls = Controls(memory, directory, self._opening, repairing, people, delivery)
         self.histories = Histories(memory)
         # Accounts of which entries are held until their device lists were read.
         self._awaited: set[bytes] = set()
         self.behind = False
+        # Entries of groups, and whether one has room for more.
+        self.on_group: Callable[[Entry, int], None] = lambda *_: None
+        self.groups_have_room: Callable[[bytes], bool] = lambda _: True
 
     # --- Order ---------------------------------------------------------------------------
 
@@ -78,6 +81,11 @@ class Receiving:
         conversation = self._memory.conversation_of_stream(entry.stream)
         if conversation is None:
             self._pass_over(entry)
+            return
+        group = conversation.peer in self._memory.groups.chats
+        if group and not self.groups_have_room(conversation.peer):
+            # What is before it waits for something; it is read again after that.
+            self.behind = not paged or self.behind
             return
         if not conversation.received and conversation.late and paged:
             # What was there before us was read by others, and trimmed.
@@ -108,7 +116,7 @@ class Receiving:
 
     def _receive_in_inbox(self, entry: Entry, now: int, *, paged: bool) -> None:
         if self._moves(self._memory.inbox, entry, self._memory.account_id, now, paged=paged):
-            self._controls.take(entry, now)
+            self.controls.take(entry, now)
             self._memory.put_inbox()
 
     def described(self, infos: Sequence[StreamInfo], named: Sequence[Position]) -> None:
@@ -144,6 +152,10 @@ class Receiving:
 
     def _take(self, entry: Entry, conversation: Conversation, now: int) -> None:
         digest = self.histories.note_hash(entry, conversation)
+        if conversation.peer in self._memory.groups.chats:
+            self.on_group(entry, now)
+            saw(conversation, entry.seq, digest)
+            return
         if entry.sender_device == self._memory.device_id:
             self._sending.mark_sent(entry.client_id, entry.seq, entry.stored_at, digest)
         elif held_key(entry) in self._memory.held:
@@ -240,7 +252,7 @@ class Receiving:
                 continue
             self._retry(held, now)
         if account_id is not None:
-            self._controls.retry(account_id, now)
+            self.controls.retry(account_id, now)
 
     def _retry(self, held: Held, now: int) -> None:
         obstacle = self._opening.obstacle(held.entry, self._memory.identity_of(held.entry))
@@ -249,6 +261,8 @@ class Receiving:
                 return
             # The list is current, and the device is not on it.
             obstacle = Reason.UNKNOWN_DEVICE
+        if held.conversation in self._memory.groups.chats:
+            return
         conversation = self._memory.conversations[held.conversation]
         if obstacle is Reason.UNKNOWN_DEVICE:
             self._not_read(held.entry, conversation, obstacle, now, held)

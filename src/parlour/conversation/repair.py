@@ -8,7 +8,7 @@ Both sides bound what the other can make them do.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from parlour.conversation.changes import Message, MessageState, PutMessage
@@ -55,6 +55,8 @@ class Repairing:
         self._sending = sending
         # Whether something that our devices told each other can't be had any more.
         self.lost_sync = False
+        # Who may have a message of a group once more: `groups` decides.
+        self.may_resend: Callable[[bytes, DeviceIdentity, Message], bool] = lambda *_: False
         self._reset_at: dict[bytes, int] = {}
         self._resent: OrderedDict[tuple[bytes, bytes], int] = OrderedDict()
         self._loading: dict[bytes, tuple[bytes, list[DeviceIdentity]]] = {}
@@ -169,12 +171,18 @@ class Repairing:
         if Reason(held.reason) in _BROKEN_SESSION:
             self._reset(identity, now)
         own = self._memory.account_id
-        # The sender knows the conversation by the other account's id.
-        known_as = held.conversation if entry.sender_account == own else own
+        # The sender knows a conversation of two by the other account's id.
+        shared = entry.sender_account == own or held.conversation in self._memory.groups.chats
+        known_as = held.conversation if shared else own
         request = ResendRequest(
             conversation=known_as, message_id=entry.client_id, reason=held.reason
         )
-        self._sending.send_to_inbox(held.conversation, entry.sender_device, request, now)
+        peer = self._inbox_peer(held.conversation, entry.sender_account)
+        self._sending.send_to_inbox(peer, entry.sender_device, request, now)
+
+    def _inbox_peer(self, conversation: bytes, account_id: bytes) -> bytes:
+        """With whom control messages about a conversation are exchanged: of a group, anybody."""
+        return account_id if conversation in self._memory.groups.chats else conversation
 
     def _reset(self, identity: DeviceIdentity, now: int) -> None:
         last = self._reset_at.get(identity.device_id)
@@ -258,7 +266,8 @@ class Repairing:
     def asked(self, requester: DeviceIdentity, request: ResendRequest) -> None:
         """Another device asks for a message of ours; look it up, within bounds."""
         own = self._memory.account_id
-        if requester.account_id not in (own, request.conversation):
+        group = request.conversation in self._memory.groups.chats
+        if not group and requester.account_id not in (own, request.conversation):
             return
         times = self._resent.get((requester.device_id, request.message_id), 0)
         if times >= MAX_RESENT or len(self._loading) >= _MAX_REMEMBERED:
@@ -284,12 +293,16 @@ class Repairing:
         if message.conversation != conversation:
             return
         content = Resent(message_id=message_id, sent_at=message.sent_at, content=message.content)
+        group = conversation in self._memory.groups.chats
         for device in devices:
+            if group and not self.may_resend(conversation, device, message):
+                continue
             key = (device.device_id, message_id)
             self._resent[key] = self._resent.pop(key, 0) + 1
             while len(self._resent) > _MAX_REMEMBERED:
                 self._resent.popitem(last=False)
-            self._sending.send_to_inbox(conversation, device.device_id, content, now)
+            peer = self._inbox_peer(conversation, device.account_id)
+            self._sending.send_to_inbox(peer, device.device_id, content, now)
 
 
 def _fits(entry: Entry, others: Sequence[Entry], shares: int) -> bool:

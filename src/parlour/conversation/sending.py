@@ -82,16 +82,20 @@ class Sending:
         self.check(peer, content)
         encoded = contents.encode(content)
         self._begin(peer)
-        outgoing = self._queue(peer, encoded, now)
-        self._memory.changes.append(PutMessage(unsent_message(outgoing, self._memory)))
+        outgoing = self.queue(peer, encoded, now)
+        self.show(outgoing)
         return outgoing.message_id
+
+    def show(self, outgoing: Outgoing) -> None:
+        """Let what is queued stand in its conversation."""
+        self._memory.changes.append(PutMessage(unsent_message(outgoing, self._memory)))
 
     def send_silently(self, peer: bytes, content: Notice | Sync, now: int) -> None:
         """Queue content for programs: a notice to a contact, a sync to our other devices."""
         if peer == self._memory.account_id and not self._has_other_devices():
             return
         self._begin(peer)
-        self._queue(peer, contents.encode(content), now, silent=True)
+        self.queue(peer, contents.encode(content), now, silent=True)
 
     def _has_other_devices(self) -> bool:
         return len(self._memory.contacts[self._memory.account_id].head.devices) > 1
@@ -102,12 +106,14 @@ class Sending:
             self._memory.put_conversation(Conversation(peer=peer, late=late))
 
     def send_to_inbox(self, peer: bytes, device_id: bytes, content: Content, now: int) -> None:
-        """Queue control content for one device of the conversation's accounts."""
-        self._queue(peer, contents.encode(content), now, inbox=device_id)
+        """Queue control content for one device: of `peer`, or of ours."""
+        self._begin(peer)
+        self.queue(peer, contents.encode(content), now, inbox=device_id)
 
-    def _queue(
+    def queue(
         self, peer: bytes, content: bytes, now: int, *, inbox: bytes = b"", silent: bool = False
     ) -> Outgoing:
+        """Keep encoded content until it has left."""
         outgoing = Outgoing(
             message_id=self._memory.random(ID_SIZE),
             conversation=peer,
@@ -126,6 +132,8 @@ class Sending:
         """Everything that has to be asked so that the outbox empties."""
         needs: list[ServerRequest] = []
         for peer in list(self._memory.queues):
+            if peer in self._memory.groups.chats:
+                continue
             contact = self._memory.contacts.get(peer)
             if contact is None:
                 # We ask a device of our own for what it said to somebody whom we don't know yet.
@@ -142,7 +150,8 @@ class Sending:
             # The last of them has left; there is nobody to tell.
             self._memory.drop_waiting(peer)
             return []
-        if not conversation.stream:
+        if not conversation.stream and b"" in self._memory.queues[peer]:
+            # To an inbox alone no stream of two is needed.
             return [self._create(conversation)]
         accounts = sorted({peer, self._memory.account_id})
         stale = [account for account in accounts if not self._directory.is_current(account)]

@@ -7,7 +7,7 @@ write and to show.
 from __future__ import annotations
 
 import functools
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
 from typing import Final
 
@@ -25,6 +25,7 @@ from parlour.conversation.changes import (
 )
 from parlour.conversation.contact import Contact
 from parlour.conversation.events import Event
+from parlour.conversation.groups.memory import GroupMemory
 from parlour.conversation.records import (
     ASKED_FOR_SYNC,
     INCARNATION,
@@ -50,6 +51,8 @@ from parlour.double_ratchet.prekey_store import PrekeyStore
 from parlour.double_ratchet.sessions import PeerSessions
 from parlour.errors import DecodeError
 from parlour.primitives.random import Random
+from parlour.primitives.signature import Ed25519PublicKey
+from parlour.roster.links import JoinLink
 from parlour.wire.streams import Entry
 
 # Numbers of messages that did not come, remembered per device to recognise them when they do.
@@ -108,6 +111,11 @@ class Memory:
         self.asked_for_sync = ASKED_FOR_SYNC in server
         self.leaf_key = all_of(records, Namespace.LEAF_KEY, LeafKey).get(RECORD)
         self.key_packages = all_of(records, Namespace.KEY_PACKAGE, OwnKeyPackage)
+        self.groups = GroupMemory(records, self, self._device_key)
+        # Links by which we are about to come into a group; asked again by a person if it fails.
+        self.linked: dict[bytes, JoinLink] = {}
+        # How often what happened: for an operator, without content. Since the machine was made.
+        self.counters: Counter[str] = Counter()
         self._stored_sessions = dict(records.get(Namespace.SESSIONS, {}))
         self._sessions: dict[bytes, PeerSessions] = {}
 
@@ -131,6 +139,7 @@ class Memory:
 
     def take_changes(self) -> list[Change]:
         """What changed since the last call. A record that changed often is encoded once."""
+        self.groups.flush()
         records: list[Change] = [
             DeleteRecord(namespace, key) if encode is None else PutRecord(namespace, key, encode())
             for (namespace, key), encode in self._records.items()
@@ -138,6 +147,23 @@ class Memory:
         self._records = {}
         changes, self.changes = self.changes, []
         return records + changes
+
+    def put(self, namespace: Namespace, key: bytes, encode: Callable[[], bytes]) -> None:
+        """Write a record, encoded when the step ends."""
+        self._put(namespace, key, encode)
+
+    def delete(self, namespace: Namespace, key: bytes) -> None:
+        """Delete a record."""
+        self._delete(namespace, key)
+
+    def count(self, what: str) -> None:
+        """Count something that happened."""
+        self.counters[what] += 1
+
+    def _device_key(self, account_id: bytes, device_id: bytes) -> Ed25519PublicKey | None:
+        """The key of a device that is, or once was, on its account's list."""
+        contact = self.contacts.get(account_id)
+        return None if contact is None else contact.device_key(device_id)
 
     def _put(self, namespace: Namespace, key: bytes, encode: Callable[[], bytes]) -> None:
         self._records[namespace, key] = encode
@@ -354,7 +380,9 @@ class Memory:
         return None if contact is None else contact.identity(entry.sender_device)
 
     def hears(self, account_id: bytes) -> bool:
-        """Whether an account was accepted, or is ours: others cause nothing but a request."""
+        """Whether an account or a group was accepted, or is ours: others cause but a request."""
+        if (group := self.groups.hears(account_id)) is not None:
+            return group
         contact = self.contacts.get(account_id)
         accepted = contact is not None and contact.standing is Standing.ACCEPTED
         return accepted or account_id == self.account_id

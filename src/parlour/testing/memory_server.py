@@ -14,6 +14,8 @@ from msgspec.structs import replace
 
 from parlour.errors import Code, error
 from parlour.identity.device_list import DeviceListEntry, DeviceListState
+from parlour.primitives.signature import Ed25519PublicKey
+from parlour.testing.memory_groups import MemoryGroups
 from parlour.wire import directory, groups, prekeys, profiles, server, streams
 from parlour.wire.kinds import Kind
 from parlour.wire.limits import MAX_DEVICE_LIST_PAGE
@@ -69,6 +71,9 @@ class MemoryServer:
         self.key_packages: dict[bytes, list[groups.KeyPackageUpload]] = {}
         # Last resorts that were given out.
         self.given_out: set[bytes] = set()
+        self.groups = MemoryGroups(self._find_key)
+        # From which entry on an account may read a group, and up to which.
+        self.windows: dict[tuple[bytes, bytes], tuple[int, int | None]] = {}
 
     def add_account(
         self, name: str, entry: DeviceListEntry, uploaded: list[prekeys.Prekey]
@@ -160,6 +165,14 @@ class MemoryServer:
                 return self._key_packages(body)
             case server.Nothing() if kind is Kind.COUNT_KEY_PACKAGES:
                 return self._count_key_packages(device_id)
+            case groups.CreateGroup():
+                return self._create_group(device_id, body)
+            case groups.Handshake():
+                return self._handshake(device_id, body)
+            case groups.ReadGroup():
+                return self.groups.read(body)
+            case groups.RestartGroup():
+                return self._restart(device_id, body)
             case _:
                 raise error(Code.USAGE_INVALID, kind.name)
 
@@ -303,6 +316,89 @@ class MemoryServer:
         self.streams[body.stream] = _Stream(info)
         return info
 
+    # --- Groups --------------------------------------------------------------------------
+
+    def _find_key(self, account_id: bytes, device_id: bytes) -> Ed25519PublicKey | None:
+        for data in self.accounts[account_id].entries:
+            for device in DeviceListEntry.decode(data).devices:
+                if device.device_id == device_id:
+                    return device.signature_key
+        return None
+
+    def _create_group(self, device_id: bytes, body: groups.CreateGroup) -> streams.StreamInfo:
+        if self.groups.create(body, self.now):
+            info = streams.StreamInfo(
+                body.stream, body.kind, [self.account_of(device_id)], body.genesis, 0
+            )
+            self.streams[body.stream] = _Stream(info)
+        return self.streams[body.stream].info
+
+    def _handled(
+        self, body: groups.Handshake | groups.RestartGroup, stored: _Stored | None, *, again: bool
+    ) -> groups.Handled:
+        group = self.groups.groups[body.stream]
+        seq = 0 if stored is None else stored.entry.seq
+        return groups.Handled(
+            stream=body.stream,
+            client_id=body.client_id,
+            seq=seq,
+            stored_at=self.now,
+            repeated=again,
+            generation=group.generation,
+            epoch=group.epoch,
+            winners=[],
+        )
+
+    def _handshake(self, device_id: bytes, body: groups.Handshake) -> groups.Handled:
+        stream = self.streams[body.stream]
+        known = stream.by_client_id.get((device_id, body.client_id))
+        if known is not None:
+            return self._handled(body, known, again=True)
+        if not self.groups.is_current(body):
+            return self._handled(body, None, again=False)
+        seq = len(stream.entries) + 1
+        before, after = self.groups.follow(body, seq, self.now)
+        for account_id in after - before:
+            self.windows[body.stream, account_id] = (seq, None)
+        for account_id in before - after:
+            first, _ = self.windows.get((body.stream, account_id), (1, None))
+            self.windows[body.stream, account_id] = (first, seq)
+        members = [*stream.info.members, *sorted(after - set(stream.info.members))]
+        stream.info = replace(stream.info, members=members)
+        return self._handled(body, self._store(device_id, body, body.parts), again=False)
+
+    def _restart(self, device_id: bytes, body: groups.RestartGroup) -> groups.Handled:
+        stream = self.streams[body.stream]
+        known = stream.by_client_id.get((device_id, body.client_id))
+        if known is not None:
+            return self._handled(body, known, again=True)
+        if not self.groups.restart(body, len(stream.entries) + 1, self.now):
+            return self._handled(body, None, again=False)
+        return self._handled(body, self._store(device_id, body, []), again=False)
+
+    def _store(
+        self,
+        device_id: bytes,
+        body: groups.Handshake | groups.RestartGroup | streams.Append,
+        parts: list[streams.Part],
+    ) -> _Stored:
+        stream = self.streams[body.stream]
+        entry = streams.Entry(
+            stream=body.stream,
+            seq=len(stream.entries) + 1,
+            sender_account=self.account_of(device_id),
+            sender_device=device_id,
+            client_id=body.client_id,
+            stored_at=self.now,
+            expires_at=None,
+            envelope=body.envelope,
+            part=None,
+        )
+        stored = _Stored(entry, {part.device_id: part.data for part in parts})
+        stream.entries.append(stored)
+        stream.by_client_id[(device_id, body.client_id)] = stored
+        return stored
+
     def _append(self, device_id: bytes, body: streams.Append) -> streams.Appended:
         stream = self.streams[body.stream]
         known = stream.by_client_id.get((device_id, body.client_id))
@@ -311,20 +407,7 @@ class MemoryServer:
             devices = {device for account in members for device in account.devices}
             if any(part.device_id not in devices for part in body.parts):
                 raise error(Code.STREAM_PARTS)
-            entry = streams.Entry(
-                stream=body.stream,
-                seq=len(stream.entries) + 1,
-                sender_account=self.account_of(device_id),
-                sender_device=device_id,
-                client_id=body.client_id,
-                stored_at=self.now,
-                expires_at=None,
-                envelope=body.envelope,
-                part=None,
-            )
-            stored = _Stored(entry, {part.device_id: part.data for part in body.parts})
-            stream.entries.append(stored)
-            stream.by_client_id[(device_id, body.client_id)] = stored
+            entry = self._store(device_id, body, body.parts).entry
             return streams.Appended(body.stream, body.client_id, entry.seq, self.now, False)
         seq, at = known.entry.seq, known.entry.stored_at
         return streams.Appended(body.stream, body.client_id, seq, at, True)
@@ -332,7 +415,11 @@ class MemoryServer:
     def entries_for(self, device_id: bytes, stream_id: bytes, after: int) -> list[streams.Entry]:
         """The entries of a stream after a number, as a device gets them."""
         found: list[streams.Entry] = []
-        for stored in self.streams[stream_id].entries[after:]:
+        account_id = self.account_of(device_id)
+        first, last = self.windows.get((stream_id, account_id), (1, None))
+        for stored in self.streams[stream_id].entries[after:last]:
+            if stored.entry.seq < first:
+                continue
             entry = replace(stored.entry, part=stored.parts.get(device_id))
             found += self.deliver(entry, device_id)
         return found

@@ -311,7 +311,7 @@ def test_claims_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_controls_of_unknown_devices_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(controls_module, "MAX_WAITING", 1)
     server, alice, bob = two()
-    controls = alice.machine._receiving._controls
+    controls = alice.machine._receiving.controls
     entry = replace(_entries(alice)[-1], stream=alice.machine.device_id, sender_device=bytes(16))
     for sender in (bob.machine.account_id, bob.machine.account_id, bytes(16)):
         controls.take(replace(entry, sender_account=sender), server.now)

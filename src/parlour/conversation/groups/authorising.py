@@ -1,0 +1,165 @@
+"""What a commit may do: MLS says whether it is well made, the roster whether it is allowed.
+
+Everybody decides alike from what the commit and the lists say. The server refuses the same before
+a commit wins an epoch (`server/groups`); a client checks it again, because it trusts no server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from parlour.conversation.groups.chat import Chat
+from parlour.conversation.groups.credentials import LeafOwner, owner_of
+from parlour.conversation.groups.lists import Lists
+from parlour.errors import Code, ParlourError, SecurityStop
+from parlour.mls.public.changes import Changes
+from parlour.mls.public.extensions import Extensions
+from parlour.mls.public.leaf_node import LeafNode
+from parlour.mls.public.staging import StagedPublic
+from parlour.mls.public.types import LeafIndex
+from parlour.roster.entry import RosterEntry
+from parlour.roster.extension import EXTENSION_TYPE, RosterBinding
+from parlour.roster.roster import Roster
+from parlour.wire.streams import Entry
+
+
+def _refuse(why: str) -> SecurityStop:
+    return SecurityStop(Code.GROUP_COMMIT_REFUSED, why)
+
+
+def binding_of(extensions: Extensions) -> RosterBinding:
+    """Which roster entry an epoch is bound to."""
+    data = extensions.find(EXTENSION_TYPE)
+    if data is None:
+        raise _refuse("an epoch without a roster")
+    return RosterBinding.decode(data)
+
+
+def check_binding(roster: Roster, extensions: Extensions) -> None:
+    """The epoch has to name exactly this roster."""
+    if binding_of(extensions) != roster.binding:
+        raise _refuse("another roster than the epoch names")
+
+
+class Authorising:
+    """Decides about commits of others."""
+
+    def __init__(self, lists: Lists) -> None:
+        self._lists = lists
+
+    def extended(self, chat: Chat, entries: Sequence[bytes]) -> Roster:
+        """The roster after the entries of a commit, each verified; raises `Wanting`."""
+        roster = chat.known_roster()
+        for data in entries:
+            entry = RosterEntry.decode(data)
+            roster = roster.extend(entry, self._lists.find_key)
+        return roster
+
+    def check(
+        self, chat: Chat, staged: StagedPublic, roster: Roster, entry: Entry, seconds: int
+    ) -> None:
+        """Allow a staged commit, or raise `SecurityStop` (or `Wanting`).
+
+        `roster` is the roster after it; `seconds` the time at which the server stored it.
+        """
+        changes, committer = staged.changes, self._committer(staged, entry)
+        if changes.committer is None:
+            # Such a commit can't change the extensions (RFC 9420 §12.2): the next one binds it.
+            self._check_rejoin(chat, changes, committer)
+        else:
+            check_binding(roster, changes.extensions)
+        self._check_extensions(chat, changes)
+        added = [self._check_leaf(package.leaf_node, roster) for _, package in changes.added]
+        for leaf in changes.new_leaves[len(changes.added) :]:
+            self._check_leaf(leaf, roster)
+        self._check_leaf(_leaf_at(staged, staged.committer), roster)
+        for index in changes.removed:
+            self._check_removal(chat, index, roster, committer, added, seconds)
+        self._check_gone(chat, roster, changes)
+
+    def _committer(self, staged: StagedPublic, entry: Entry) -> LeafOwner:
+        committer = owner_of(_leaf_at(staged, staged.committer))
+        if (committer.account_id, committer.device_id) != (
+            entry.sender_account,
+            entry.sender_device,
+        ):
+            raise _refuse("committed by another device than the server says")
+        return committer
+
+    def _check_extensions(self, chat: Chat, changes: Changes) -> None:
+        """Nothing of the context changes but the roster's place."""
+        before = {e.extension_type: e.extension_data for e in chat.live().extensions.items}
+        after = {e.extension_type: e.extension_data for e in changes.extensions.items}
+        before.pop(EXTENSION_TYPE, None)
+        after.pop(EXTENSION_TYPE, None)
+        if before != after:
+            raise _refuse("other extensions of the group")
+
+    def _check_rejoin(self, chat: Chat, changes: Changes, committer: LeafOwner) -> None:
+        """A commit from outside replaces a leaf of the same device, or adds one of a newcomer."""
+        for index in changes.removed:
+            former = chat.owners.get(index)
+            if former is None or former.device_id != committer.device_id:
+                raise _refuse("somebody came in the place of another device")
+        if changes.added:
+            raise _refuse("a newcomer brings others")
+
+    def _check_leaf(self, leaf: LeafNode, roster: Roster) -> LeafOwner:
+        """A leaf that is new, or renewed, is of a device on the list of an account that may read.
+
+        A device that has left its list since is taken: it is removed as soon as that is seen.
+        """
+        owner = owner_of(leaf)
+        if owner.account_id not in roster.state.members:
+            raise _refuse("a leaf of an account that is not on the roster")
+        if not self._lists.was_listed(owner):
+            raise _refuse("a leaf of a device that is on no list")
+        return owner
+
+    def _check_removal(
+        self,
+        chat: Chat,
+        index: LeafIndex,
+        roster: Roster,
+        committer: LeafOwner,
+        added: list[LeafOwner],
+        seconds: int,
+    ) -> None:
+        """A leaf goes with its account, with its device, when it is idle, or to come again."""
+        owner = chat.owners.get(index)
+        if owner is None:
+            raise _refuse("a leaf that nobody knows")
+        allowed = (
+            owner.account_id not in roster.state.members
+            or owner.account_id == committer.account_id
+            or owner.expires_at <= seconds
+            or any(owner.device_id == new.device_id for new in added)
+            or not self._lists.is_listed(owner)
+        )
+        if not allowed and self._lists.all_current([owner.account_id]):
+            raise _refuse("a device was removed without a reason")
+        if not allowed:
+            # It may have left its list a moment ago.
+            self._lists.require([owner.account_id])
+
+    def _check_gone(self, chat: Chat, roster: Roster, changes: Changes) -> None:
+        """No leaf stays of an account that was taken off the roster."""
+        before = chat.known_roster()
+        if roster.number == before.number:
+            return
+        gone = before.state.members.keys() - roster.state.members.keys()
+        for account in gone:
+            if not set(chat.leaves_of(account)) <= set(changes.removed):
+                raise _refuse("an account left the roster, and its devices stay")
+
+
+def _leaf_at(staged: StagedPublic, index: LeafIndex) -> LeafNode:
+    leaf = staged.state.tree.leaf(index)
+    if leaf is None:
+        raise _refuse("the committer has no leaf")
+    return leaf
+
+
+def is_refusal(problem: ParlourError) -> bool:
+    """Whether a commit was well made, and not allowed."""
+    return problem.code is Code.GROUP_COMMIT_REFUSED or problem.code.value.startswith("roster.")

@@ -1,0 +1,248 @@
+"""One group in memory: its record, its roster, its MLS state, and who stands at which leaf."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, Self
+
+import msgspec
+
+from parlour.conversation.groups import labels
+from parlour.conversation.groups.credentials import LeafOwner, owner_of
+from parlour.conversation.groups.records import (
+    EpochTag,
+    GroupRecord,
+    GroupState,
+    Intent,
+    RosterRecord,
+    Waiting,
+)
+from parlour.errors import Code, ParlourError, StorageError
+from parlour.mls.private.group import Group
+from parlour.mls.private.records import GroupRecords
+from parlour.mls.public.changes import Changes
+from parlour.mls.public.policy import Policy
+from parlour.mls.public.types import LeafIndex
+from parlour.primitives.hashes import sha256
+from parlour.roster.entry import RosterEntry
+from parlour.roster.genesis import Genesis
+from parlour.roster.roster import Roster
+from parlour.roster.state import RosterState
+from parlour.wire.streams import StreamKind
+
+# Epochs that are remembered for comparing with what others saw: a day of a busy group.
+MAX_TAGS: Final = 64
+TAG_SIZE: Final = 16
+EPOCH_TAG_SIZE: Final = 8
+
+
+class Chat:
+    """One group. `group` is its MLS state, if this device has one; read when first needed."""
+
+    def __init__(self, record: GroupRecord, policy: Policy) -> None:
+        self.record = record
+        self.policy = policy
+        self.genesis = Genesis.decode(record.genesis)
+        self.waiting: list[Waiting] = []
+        # In memory only: when our turn comes (ms) for what anybody could do, by its name; and when
+        # to do what only we can.
+        self.due: dict[str, int] = {}
+        self.timers: dict[str, int] = {}
+        self.details_at: int | None = None
+        self.losses = 0
+        self.joining_roster: Roster | None = None
+        self.restarting: Group | None = None
+        self.welcome_problem: ParlourError | None = None
+        self._roster: Roster | None = None
+        self._roster_record: RosterRecord | None = None
+        self.since: dict[bytes, int] = {}
+        self._records: GroupRecords | None = None
+        self._stored: dict[bytes, bytes] = {}
+        # Records of a former MLS group, still to be deleted.
+        self._gone: set[bytes] = set()
+        self._owners: dict[LeafIndex, LeafOwner] | None = None
+        self._leaves: dict[bytes, LeafIndex] = {}
+
+    @classmethod
+    def load(
+        cls,
+        record: GroupRecord,
+        policy: Policy,
+        roster: RosterRecord | None,
+        stored: dict[bytes, bytes],
+    ) -> Self:
+        """The group of its records."""
+        chat = cls(record, policy)
+        chat._roster_record = roster
+        chat.since = {} if roster is None else dict(roster.since)
+        chat._stored = stored
+        return chat
+
+    def __repr__(self) -> str:
+        return f"Chat({self.id.hex()}, {self.record.state.value})"
+
+    # --- What it is ----------------------------------------------------------------------
+
+    @property
+    def id(self) -> bytes:
+        """The group's id: that of its stream."""
+        return self.record.group
+
+    @property
+    def stream_kind(self) -> StreamKind:
+        """What the server calls it."""
+        return self.genesis.kind.name.lower()  # type: ignore[return-value]
+
+    @property
+    def mls_id(self) -> bytes:
+        """The id of the MLS group of the current generation."""
+        return mls_group_id(self.id, self.record.generation)
+
+    @property
+    def is_active(self) -> bool:
+        """Whether this device follows the group."""
+        return self.record.state is GroupState.ACTIVE and self.group is not None
+
+    @property
+    def group(self) -> Group | None:
+        """The MLS state."""
+        if self._records is None and self._stored:
+            self._records = GroupRecords.load(self._stored, self.policy)
+            self._stored = {}
+        return None if self._records is None else self._records.group
+
+    @group.setter
+    def group(self, group: Group | None) -> None:
+        self._gone |= set(self._stored) if self._records is None else self._records.keys
+        self._records = None if group is None else GroupRecords(group)
+        self._stored = {}
+        self._owners = None
+
+    def take_changes(self) -> dict[bytes, bytes | None]:
+        """What to write of the MLS state since the last call, by key; None deletes."""
+        changes: dict[bytes, bytes | None] = dict.fromkeys(self._gone)
+        self._gone = set()
+        if self._records is not None:
+            changes.update(self._records.take_changes())
+        return changes
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that this device is in; 0 without any."""
+        return 0 if self.group is None else self.group.epoch
+
+    def live(self) -> Group:
+        """The MLS state of a group that is followed."""
+        if self.group is None:
+            raise StorageError(Code.STORE_BROKEN, "a group without its state")
+        return self.group
+
+    # --- The roster ----------------------------------------------------------------------
+
+    @property
+    def roster(self) -> Roster | None:
+        """The roster of the current epoch."""
+        if self._roster is None and self._roster_record is not None:
+            kept, self._roster_record = self._roster_record, None
+            self._roster = Roster(
+                self.genesis, RosterState.decode(kept.state), RosterEntry.decode(kept.head)
+            )
+        return self._roster
+
+    @roster.setter
+    def roster(self, roster: Roster | None) -> None:
+        self._roster, self._roster_record = roster, None
+
+    def roster_record(self) -> bytes:
+        """What is kept of it."""
+        roster = self.known_roster()
+        return msgspec.msgpack.encode(
+            RosterRecord(roster.state.encode(), roster.head.encode(), self.since)
+        )
+
+    def known_roster(self) -> Roster:
+        """The roster of a group that is followed."""
+        if self.roster is None:
+            raise StorageError(Code.STORE_BROKEN, "a group without its roster")
+        return self.roster
+
+    @property
+    def accounts(self) -> list[bytes]:
+        """Everybody on the roster."""
+        return [] if self.roster is None else list(self.roster.state.members)
+
+    # --- The leaves ----------------------------------------------------------------------
+
+    @property
+    def owners(self) -> dict[LeafIndex, LeafOwner]:
+        """Whose each leaf is."""
+        if self._owners is None:
+            members = self.group.members if self.group is not None else []
+            self._owners = {index: owner_of(leaf) for index, leaf in members}
+            self._leaves = {owner.device_id: index for index, owner in self._owners.items()}
+        return self._owners
+
+    def leaf_of(self, device_id: bytes) -> LeafIndex | None:
+        """The leaf of a device."""
+        _ = self.owners
+        return self._leaves.get(device_id)
+
+    def leaves_of(self, account_id: bytes) -> list[LeafIndex]:
+        """The leaves of an account."""
+        return [i for i, owner in self.owners.items() if owner.account_id == account_id]
+
+    def devices(self) -> Iterator[LeafOwner]:
+        """Every device that has a leaf, from the left."""
+        return iter(self.owners.values())
+
+    def moved(self, changes: Changes, committer: LeafIndex) -> None:
+        """A commit was merged: look at the leaves that it changed."""
+        if self._owners is None:
+            return
+        tree = self.live().member.public.tree
+        changed = {*changes.updated, committer, *(index for index, _ in changes.added)}
+        for index in (*changes.removed, *changed):
+            former = self._owners.pop(index, None)
+            if former is not None and self._leaves.get(former.device_id) == index:
+                del self._leaves[former.device_id]
+        for index in changed:
+            leaf = tree.leaf(index)
+            if leaf is not None:
+                self._owners[index] = owner_of(leaf)
+                self._leaves[self._owners[index].device_id] = index
+
+    def rank(self, *, of: bytes, preferring: bytes = b"") -> int:
+        """The place of a device among those that may act: devices of one account go first."""
+        order = sorted(
+            self.owners.items(), key=lambda each: (each[1].account_id != preferring, each[0])
+        )
+        return next((n for n, (_, owner) in enumerate(order) if owner.device_id == of), len(order))
+
+    # --- Epochs --------------------------------------------------------------------------
+
+    def epoch_tag(self) -> bytes:
+        """What each message of this epoch carries in clear, 8 bytes."""
+        return self.live().export(labels.EPOCH_TAG, b"", EPOCH_TAG_SIZE)
+
+    def note_epoch(self) -> None:
+        """Remember which epoch of that number this is."""
+        group = self.live()
+        tag = sha256(group.epoch_authenticator.reveal())[:TAG_SIZE]
+        noted = EpochTag(self.record.generation, group.epoch, tag)
+        self.record.tags = [*self.record.tags, noted][-MAX_TAGS:]
+
+    def tag_of(self, generation: int, epoch: int) -> bytes | None:
+        """What tells that epoch apart, if it is remembered."""
+        for noted in self.record.tags:
+            if (noted.generation, noted.epoch) == (generation, epoch):
+                return noted.tag
+        return None
+
+    def is_wanted(self, intent: Intent) -> bool:
+        """Whether a wish is not fulfilled yet, and could be."""
+        return self.roster is not None and self.record.state is not GroupState.LEFT
+
+
+def mls_group_id(stream: bytes, generation: int) -> bytes:
+    """The MLS group id of a generation of a stream, 20 bytes."""
+    return stream + generation.to_bytes(4)

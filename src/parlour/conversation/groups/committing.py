@@ -1,0 +1,389 @@
+"""From a plan to a commit on its way.
+
+A commit is made when the group is followed to its end, the lists that it rests on are current, and
+there is a key package for each device that comes. What was made is on disk before it leaves, and
+exactly that is sent until the server says who won the epoch. A commit that lost is forgotten; what
+it was for is planned anew.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from parlour.conversation.events import GroupRefused
+from parlour.conversation.groups.chat import Chat
+from parlour.conversation.groups.lists import Lists
+from parlour.conversation.groups.memory import GroupMemory
+from parlour.conversation.groups.plan import Plan, Planning
+from parlour.conversation.groups.records import Pending, Sent, Want
+from parlour.conversation.groups.turns import retry_after, turn_after
+from parlour.conversation.key_package_targets import KeyPackageTargets
+from parlour.conversation.key_packages import KeyPackages
+from parlour.conversation.state import Memory
+from parlour.errors import Code, LimitError, ParlourError
+from parlour.mls.private.committing import CommitOptions
+from parlour.mls.public.extensions import Extension
+from parlour.mls.public.key_package import KeyPackage
+from parlour.mls.public.proposals import GroupContextExtensions, Proposal, Remove
+from parlour.mls.public.welcome_parts import split_welcome
+from parlour.roster.changes import Change, encode_change, leave_statement
+from parlour.roster.entry import RosterEntry
+from parlour.roster.extension import EXTENSION_TYPE
+from parlour.wire.envelope import ENVELOPE_FORMAT, Envelope, SuiteId
+from parlour.wire.frames import encode_body as encode_request
+from parlour.wire.groups import CommitBody, Handshake, ProposalBody, encode_body
+from parlour.wire.ids import ID_SIZE
+from parlour.wire.limits import MAX_HANDSHAKE_BODY
+from parlour.wire.streams import Part
+
+_DAY: Final = 24 * 3_600_000
+# Own keys are renewed after so long (ms), spread over as much again, or so many messages.
+REFRESH_AFTER: Final = 7 * _DAY
+REFRESH_SPREAD: Final = 3 * _DAY
+REFRESH_MESSAGES: Final = 1_000
+# Refusals of a commit in a row before what it was for is given up.
+MAX_ATTEMPTS: Final = 8
+# A leave that nobody has entered by then is asked for again, in milliseconds.
+LEAVE_AGAIN: Final = 60_000
+
+
+class Committing:
+    """Makes our commits, and proposals to leave."""
+
+    def __init__(
+        self,
+        memory: Memory,
+        lists: Lists,
+        key_packages: KeyPackages,
+        targets: KeyPackageTargets,
+        planning: Planning,
+    ) -> None:
+        self._memory = memory
+        self._groups: GroupMemory = memory.groups
+        self._lists = lists
+        self._key_packages = key_packages
+        self._targets = targets
+        self._planning = planning
+        # Devices that asked to be added again, by group.
+        self.readd: dict[bytes, set[bytes]] = {}
+        # Devices that have no key package for now, and until when they are left out (ms).
+        self._left_out: dict[tuple[int, bytes], int] = {}
+        # Refusals in a row, by group.
+        self._attempts: dict[bytes, int] = {}
+
+    # --- Whether and when ----------------------------------------------------------------
+
+    def begin(self, chat: Chat, now: int) -> bool:
+        """Make a commit if one is due; whether one waits to be sent now."""
+        for name in [name for name, at in chat.timers.items() if at <= now]:
+            del chat.timers[name]
+        if chat.record.pending is not None:
+            return True
+        if not chat.is_active or chat.waiting:
+            return False
+        self._leave(chat, now)
+        plan = self._plan(chat, now)
+        if chat.record.pending is not None:
+            return True
+        if plan.is_empty or not self._is_due(chat, plan, now):
+            return False
+        if not self._lists.all_current(self._touched(chat, plan)):
+            return False
+        packages = self._packages(chat, plan, now)
+        if packages is None:
+            return False
+        if plan.is_empty:
+            return False
+        self._commit(chat, plan, packages, now)
+        return chat.record.pending is not None
+
+    def next_timeout(self, chat: Chat) -> int | None:
+        """When a turn of ours comes."""
+        return min([*chat.due.values(), *chat.timers.values()], default=None)
+
+    def _plan(self, chat: Chat, now: int) -> Plan:
+        refresh = self._refreshes(chat, now)
+        plan = self._planning.make(chat, self.readd.get(chat.id, set()), now, refresh=refresh)
+        for intent in plan.fulfilled:
+            self._groups.fulfilled(intent.intent_id)
+        for intent, problem in plan.refused:
+            self._groups.fulfilled(intent.intent_id)
+            self._memory.events.append(GroupRefused(chat.id, intent.want.value, problem.code))
+        plan.add = [
+            each for each in plan.add if not self._is_left_out(chat.genesis.suite, each[1], now)
+        ]
+        return plan
+
+    def _is_left_out(self, suite: int, device_id: bytes, now: int) -> bool:
+        return now < self._left_out.get((suite, device_id), 0)
+
+    def _refreshes(self, chat: Chat, now: int) -> bool:
+        """Whether our own keys have served long enough."""
+        record = chat.record
+        spread = int.from_bytes(chat.id[:4]) % REFRESH_SPREAD
+        by_time = now >= record.refreshed_at + REFRESH_AFTER + spread
+        wished = [i for i in self._groups.intents_of(chat.id) if i.want is Want.UPDATE]
+        return by_time or record.sent_since >= REFRESH_MESSAGES or bool(wished)
+
+    def _is_due(self, chat: Chat, plan: Plan, now: int) -> bool:
+        """Whether it is our turn: at once for our own wishes, in turns for what anybody can do."""
+        urgent = plan.is_ours or plan.refresh
+        # Nothing is said while somebody could read who should not: who wants to speak acts.
+        urgent |= bool(plan.remove) and chat.id in self._memory.queues
+        if urgent:
+            return chat.timers.get("retry", 0) <= now
+        due = False
+        for need in plan.needs:
+            if need not in chat.due:
+                chat.due[need] = now + self._turn(chat, plan, need)
+            due |= chat.due[need] <= now
+        for name in list(chat.due):
+            if name not in plan.needs:
+                del chat.due[name]
+        return due
+
+    def _turn(self, chat: Chat, plan: Plan, need: str) -> int:
+        preferring = b""
+        if need == "add":
+            preferring = plan.add[0][0]
+        rank = chat.rank(of=self._memory.device_id, preferring=preferring)
+        return turn_after(rank, self._memory.random)
+
+    def _touched(self, chat: Chat, plan: Plan) -> list[bytes]:
+        """The accounts whose lists the plan rests on."""
+        touched = {account for account, _ in plan.add}
+        touched |= {owner.account_id for owner in plan.removed}
+        return sorted(touched)
+
+    # --- Key packages --------------------------------------------------------------------
+
+    def _packages(self, chat: Chat, plan: Plan, now: int) -> list[KeyPackage] | None:
+        """One key package for each device that comes; None while they are fetched."""
+        if not plan.add:
+            return []
+        suite = chat.genesis.suite
+        self._targets.want(suite, plan.add)
+        ready = self._targets.ready(suite, plan.add)
+        if ready is None:
+            return None
+        for device_id in ready.missing:
+            self._left_out[suite, device_id] = now + 3_600_000
+            self._memory.count("device.left_out")
+        plan.add = [each for each in plan.add if each[1] in ready.packages]
+        lost = plan.again - {device for _, device in plan.add}
+        if lost:
+            # Better a device that can't follow than one that is out.
+            keep = [
+                index
+                for index, owner in zip(plan.remove, plan.removed, strict=True)
+                if owner.device_id not in lost
+            ]
+            plan.removed = [owner for owner in plan.removed if owner.device_id not in lost]
+            plan.remove = keep
+            plan.again -= lost
+        return [ready.packages[device_id] for _, device_id in plan.add]
+
+    # --- The commit ----------------------------------------------------------------------
+
+    def _commit(self, chat: Chat, plan: Plan, packages: list[KeyPackage], now: int) -> None:
+        group = chat.live()
+        packages, plan.add = _fitting(packages, plan.add)
+        entry = self._entry(chat, plan, now)
+        proposals = self._proposals(chat, plan, entry)
+        identity = self._key_packages.identity(chat.genesis.suite, now // 1000)
+        options = CommitOptions(
+            ratchet_tree=False,
+            group_info=True,
+            identity=identity,
+            unwanted=frozenset(
+                sent.reference
+                for sent in group.proposals
+                if sent.reference is not None and isinstance(sent.proposal, Remove)
+            ),
+        )
+        pending = group.commit(
+            now // 1000,
+            adds=packages,
+            removes=plan.remove,
+            proposals=proposals,
+            options=options,
+            random=self._memory.random,
+        )
+        info, parts = b"", []
+        if pending.welcome is not None:
+            info, secrets = split_welcome(pending.welcome)
+            by_reference = {
+                package.reference(group.current.suite): device_id
+                for package, (_, device_id) in zip(packages, plan.add, strict=True)
+            }
+            parts = [Part(by_reference[ref], data) for ref, data in secrets.items()]
+        roster = [] if entry is None else [entry.encode()]
+        body = CommitBody(chat.record.generation, pending.commit, roster, info)
+        self._send(
+            chat,
+            SuiteId.MLS_COMMIT,
+            encode_body(body),
+            parts,
+            pending.group_info or b"",
+            plan.intents,
+            now,
+        )
+        self._targets.used([device_id for _, device_id in plan.add])
+
+    def _send(
+        self,
+        chat: Chat,
+        suite: SuiteId,
+        body: bytes,
+        parts: list[Part],
+        group_info: bytes,
+        intents: list[bytes],
+        now: int,
+    ) -> None:
+        client_id = self._memory.random(ID_SIZE)
+        handshake = Handshake(
+            stream=chat.id,
+            client_id=client_id,
+            generation=chat.record.generation,
+            epoch=chat.epoch,
+            envelope=Envelope(ENVELOPE_FORMAT, suite, b"", body),
+            parts=parts,
+            group_info=group_info,
+        )
+        chat.record.pending = Pending(
+            Sent.PROPOSAL if suite is SuiteId.MLS_PROPOSAL else Sent.COMMIT,
+            client_id,
+            encode_request(handshake),
+            chat.record.generation,
+            chat.epoch,
+            intents,
+        )
+        self._groups.put(chat)
+        self._groups.put_state(chat)
+
+    def _entry(self, chat: Chat, plan: Plan, now: int) -> RosterEntry | None:
+        """The roster entry of the changes; those that are refused are dropped, and told of."""
+        if not plan.changes:
+            return None
+        try:
+            return self._next_entry(chat, plan.changes, now)
+        except ParlourError:
+            return self._without_refused(chat, plan, now)
+
+    def _next_entry(self, chat: Chat, changes: list[Change], now: int) -> RosterEntry:
+        local = self._memory.local
+        return chat.known_roster().next_entry(
+            changes,
+            self._memory.account_id,
+            self._memory.device_id,
+            local.signature_key,
+            now,
+            self._lists.find_key,
+        )
+
+    def _without_refused(self, chat: Chat, plan: Plan, now: int) -> RosterEntry | None:
+        """One wish at a time, so that one that is not allowed does not stop the others."""
+        good: list[Change] = []
+        for change in plan.changes:
+            try:
+                self._next_entry(chat, [*good, change], now)
+            except ParlourError as problem:
+                self._memory.events.append(
+                    GroupRefused(chat.id, type(change).__name__.lower(), problem.code)
+                )
+            else:
+                good.append(change)
+        for intent_id in plan.intents:
+            self._groups.fulfilled(intent_id)
+        plan.changes, plan.intents = good, []
+        after = chat.known_roster().state.members.keys()
+        plan.add = [each for each in plan.add if each[0] in after]
+        return self._next_entry(chat, good, now) if good else None
+
+    def _proposals(self, chat: Chat, plan: Plan, entry: RosterEntry | None) -> list[Proposal]:
+        """The proposal that binds the epoch to the newest entry of the roster."""
+        roster = chat.known_roster()
+        if entry is not None:
+            roster = roster.extend(entry, self._lists.find_key)
+        elif not plan.bind:
+            return []
+        extensions = chat.live().extensions
+        bound = extensions.with_(Extension(EXTENSION_TYPE, roster.binding.encode()))
+        return [GroupContextExtensions(bound)]
+
+    # --- Leaving -------------------------------------------------------------------------
+
+    def _leave(self, chat: Chat, now: int) -> None:
+        """Ask to be taken out, with a statement that anybody may enter into the roster."""
+        intents = [i for i in self._groups.intents_of(chat.id) if i.want is Want.LEAVE]
+        own = self._memory.account_id
+        roster = chat.known_roster()
+        member = roster.state.members.get(own)
+        if not intents or member is None or len(roster.state.members) == 1:
+            return
+        if now < chat.timers.get("leave", 0):
+            return
+        group = chat.live()
+        statement = leave_statement(
+            roster.state.roster_id, own, member.since, self._memory.local.signature_key
+        )
+        proposal = group.propose(Remove(group.own_leaf), now // 1000, random=self._memory.random)
+        body = ProposalBody(chat.record.generation, proposal, encode_change(statement))
+        # It is covered by somebody else's commit; asked again if none comes.
+        chat.timers["leave"] = now + LEAVE_AGAIN
+        self._send(chat, SuiteId.MLS_PROPOSAL, encode_body(body), [], b"", [], now)
+
+    # --- Answers -------------------------------------------------------------------------
+
+    def lost(self, chat: Chat, now: int) -> None:
+        """Another commit won the epoch, or the server would not have ours."""
+        chat.record.pending = None
+        if chat.group is not None:
+            chat.group.clear_pending()
+            self._groups.put_state(chat)
+        chat.losses += 1
+        chat.timers["retry"] = now + retry_after(chat.losses, self._memory.random)
+        self._memory.count("commit.lost")
+        self._groups.put(chat)
+
+    def refused(self, chat: Chat, problem: ParlourError, now: int) -> None:
+        """The server says that ours is not valid: most likely we are behind; else give up."""
+        pending = chat.record.pending
+        attempts = self._attempts[chat.id] = self._attempts.get(chat.id, 0) + 1
+        if pending is not None and attempts >= MAX_ATTEMPTS:
+            for intent_id in pending.intents:
+                intent = self._groups.intents.get(intent_id)
+                if intent is not None:
+                    self._memory.events.append(
+                        GroupRefused(chat.id, intent.want.value, problem.code)
+                    )
+                    self._groups.fulfilled(intent_id)
+            self._attempts.pop(chat.id)
+        self.lost(chat, now)
+
+    def drop(self, chat: Chat) -> None:
+        """Give up what was made for an epoch that is not ours any more."""
+        pending = chat.record.pending
+        if pending is not None and pending.what in (Sent.COMMIT, Sent.PROPOSAL):
+            chat.record.pending = None
+            if chat.group is not None:
+                chat.group.clear_pending()
+                self._groups.put_state(chat)
+
+    def won(self, chat: Chat) -> None:
+        """A commit of ours was merged."""
+        self._attempts.pop(chat.id, None)
+
+
+def _fitting(
+    packages: list[KeyPackage], add: list[tuple[bytes, bytes]]
+) -> tuple[list[KeyPackage], list[tuple[bytes, bytes]]]:
+    """As many as a commit can carry; the others come with the next one."""
+    room = MAX_HANDSHAKE_BODY - (128 << 10)
+    for count, package in enumerate(packages):
+        room -= len(package.encoded) + 8
+        if room < 0:
+            if count == 0:
+                raise LimitError(Code.LIMIT_SIZE, "a key package")
+            return packages[:count], add[:count]
+    return packages, add

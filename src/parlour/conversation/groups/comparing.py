@@ -1,0 +1,90 @@
+"""Comparing epochs by another path than the group's: so that no server keeps two halves apart.
+
+Two epochs of one number differ in their authenticator (RFC 9420 §8.7). A short hash of it goes
+from device to device over pairwise sessions: to our own devices with each epoch in which nothing
+happens for a while, and to and from a device that came back by its own commit.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from parlour.conversation.content import EpochSeen
+from parlour.conversation.events import GroupForked, GroupRepaired
+from parlour.conversation.groups.chat import Chat
+from parlour.conversation.groups.memory import GroupMemory
+from parlour.conversation.sending import Sending
+from parlour.conversation.state import Memory
+from parlour.double_ratchet.identity import DeviceIdentity
+from parlour.primitives.hashes import equal
+
+# An epoch is told to a friend at most so often (ms), and to one of our own devices.
+TELL_EVERY: Final = 24 * 3_600_000
+TELL_OWN_EVERY: Final = 10 * 60_000
+# Answers that are remembered, so that nobody makes us answer again and again.
+MAX_ANSWERED: Final = 1000
+
+
+class Comparing:
+    """Tells which epochs we are in, and listens to others."""
+
+    def __init__(self, memory: Memory, sending: Sending) -> None:
+        self._memory = memory
+        self._groups: GroupMemory = memory.groups
+        self._sending = sending
+        self._told: dict[tuple[bytes, bytes], int] = {}
+        self._answered: dict[tuple[bytes, bytes, int], int] = {}
+
+    def tell(self, account_id: bytes, now: int) -> None:
+        """With something that we say to somebody, say in which epochs of common groups we are."""
+        contact = self._memory.contacts.get(account_id)
+        if contact is None:
+            return
+        pause = TELL_OWN_EVERY if account_id == self._memory.account_id else TELL_EVERY
+        for chat in self._groups.chats.values():
+            told = self._told.get((account_id, chat.id))
+            if not chat.is_active or (told is not None and told <= now < told + pause):
+                continue
+            if account_id not in chat.known_roster().state.members:
+                continue
+            self._told[account_id, chat.id] = now
+            for identity in contact.identities():
+                if identity.device_id != self._memory.device_id:
+                    self._send(chat, identity, now, answer=False)
+
+    def _send(self, chat: Chat, to: DeviceIdentity, now: int, *, answer: bool) -> None:
+        tag = chat.tag_of(chat.record.generation, chat.epoch)
+        if tag is not None:
+            seen = EpochSeen(chat.id, chat.record.generation, chat.epoch, tag, answer)
+            self._sending.send_to_inbox(to.account_id, to.device_id, seen, now)
+
+    def heard(self, by: DeviceIdentity, seen: EpochSeen, now: int) -> None:
+        """Another device says which epoch it is in."""
+        chat = self._groups.chats.get(seen.group)
+        if chat is None or chat.roster is None:
+            return
+        if by.account_id not in chat.known_roster().state.members:
+            return
+        known = chat.tag_of(seen.generation, seen.epoch)
+        if known is not None and not equal(known, seen.tag):
+            self._memory.count("group.forked")
+            self._memory.events.append(GroupForked(chat.id, seen.epoch, by.device_id))
+        elif known is not None:
+            self._confirmed(chat)
+        if seen.answer and chat.is_active:
+            self._answer(chat, by, now)
+
+    def _answer(self, chat: Chat, to: DeviceIdentity, now: int) -> None:
+        key = (to.device_id, chat.id, chat.epoch)
+        if key not in self._answered:
+            self._answered[key] = now
+            while len(self._answered) > MAX_ANSWERED:
+                self._answered.pop(next(iter(self._answered)))
+            self._send(chat, to, now, answer=False)
+
+    def _confirmed(self, chat: Chat) -> None:
+        """A member is in the same epoch."""
+        if chat.record.unconfirmed:
+            chat.record.unconfirmed = False
+            self._groups.put(chat)
+            self._memory.events.append(GroupRepaired(chat.id, confirmed=True))

@@ -1,0 +1,350 @@
+"""From an entry of a group's stream to the epoch after it.
+
+Entries are taken in the order of their numbers. One that needs something first (a device list, a
+tree) stops those behind it until that is here; it is never passed over. What can't be followed at
+all goes to `repairing`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from parlour.conversation.events import CommitRefused, GroupChange, GroupChanged, GroupLeft
+from parlour.conversation.groups.authorising import Authorising
+from parlour.conversation.groups.chat import Chat
+from parlour.conversation.groups.joining import Joining
+from parlour.conversation.groups.ladder import Ladder
+from parlour.conversation.groups.lists import Lists, Wanting
+from parlour.conversation.groups.memory import GroupMemory
+from parlour.conversation.groups.messages import Messages
+from parlour.conversation.groups.records import GroupState, Want
+from parlour.conversation.state import Memory
+from parlour.errors import Code, ParlourError, error
+from parlour.mls.private.events import PendingCommit, ReceivedProposal
+from parlour.mls.private.processing import StagedCommit
+from parlour.mls.public.commit import Commit
+from parlour.mls.public.framing.messages import PublicMessage, decode_message
+from parlour.mls.public.leaf_node import LeafNode
+from parlour.mls.public.proposals import Add, Remove
+from parlour.primitives.hashes import equal
+from parlour.roster.changes import (
+    Added,
+    Change,
+    JoinedByLink,
+    Left,
+    LinkClosed,
+    LinkOpened,
+    Named,
+    Removed,
+    RoleSet,
+    decode_change,
+)
+from parlour.roster.entry import RosterEntry
+from parlour.roster.roles import Right
+from parlour.roster.roster import Roster
+from parlour.wire.envelope import SuiteId
+from parlour.wire.groups import CommitBody, ProposalBody, RestartBody, decode_body
+from parlour.wire.streams import Entry
+
+
+class Following:
+    """Takes the entries of groups."""
+
+    def __init__(
+        self,
+        memory: Memory,
+        lists: Lists,
+        joining: Joining,
+        messages: Messages,
+        ladder: Ladder,
+    ) -> None:
+        self._memory = memory
+        self._groups: GroupMemory = memory.groups
+        self._lists = lists
+        self._authorising = Authorising(lists)
+        self._joining = joining
+        self._messages = messages
+        self._ladder = ladder
+
+    def handle(self, chat: Chat, entry: Entry, now: int) -> bool:
+        """Take an entry whose turn it is; False if it has to wait for something."""
+        if entry.seq <= chat.record.joined_seq or chat.record.state is GroupState.LEFT:
+            return True
+        try:
+            match entry.envelope.suite:
+                case SuiteId.MLS_MESSAGE:
+                    return self._messages.take(chat, entry, now)
+                case SuiteId.MLS_COMMIT:
+                    return self._commit(chat, entry, now)
+                case SuiteId.MLS_PROPOSAL:
+                    return self._proposal(chat, entry, now)
+                case SuiteId.MLS_RESTART:
+                    return self._restart(chat, entry, now)
+                case _:
+                    self._messages.unknown(chat, entry, now)
+                    return True
+        except Wanting as wanting:
+            self._lists.want(wanting.accounts)
+            return False
+
+    # --- Commits -------------------------------------------------------------------------
+
+    def _commit(self, chat: Chat, entry: Entry, now: int) -> bool:
+        record = chat.record
+        try:
+            body = decode_body(entry.envelope.body, CommitBody)
+        except ParlourError as problem:
+            self._refuse(chat, entry, problem, now)
+            return True
+        if body.generation < record.generation:
+            return True
+        if body.generation > record.generation:
+            self._ladder.lost(chat, entry, now)
+            return True
+        if not chat.is_active:
+            if self._joins_by_commit(chat, entry, body, now):
+                return True
+            return self._joining.offer(chat, entry, body, now)
+        group = chat.live()
+        try:
+            message = decode_message(body.commit)
+            if not isinstance(message, PublicMessage):
+                raise error(Code.GROUP_COMMIT_REFUSED, "a commit that is no public message")
+            epoch = message.content.epoch
+        except ParlourError as problem:
+            self._refuse(chat, entry, problem, now)
+            return True
+        if epoch < group.epoch:
+            # Won long ago, and comes again after the server's data was restored.
+            return True
+        if epoch > group.epoch:
+            self._ladder.lost(chat, entry, now)
+            return self._joining.offer(chat, entry, body, now)
+        if self._is_ours(chat, entry, body):
+            self._merge(
+                chat, entry, body, self._authorising.extended(chat, body.roster), group.pending, now
+            )
+            return True
+        return self._others(chat, entry, body, message, now)
+
+    def _others(
+        self, chat: Chat, entry: Entry, body: CommitBody, message: PublicMessage, now: int
+    ) -> bool:
+        group = chat.live()
+        try:
+            roster = self._authorising.extended(chat, body.roster)
+            self._lists.find_leaf_keys(_leaves_in(message))
+            staged = group.receive(message, now // 1000)
+            if not isinstance(staged, StagedCommit):
+                raise error(Code.GROUP_COMMIT_REFUSED, "not a commit")
+            seconds = entry.stored_at // 1000
+            self._authorising.check(chat, staged.public, roster, entry, seconds)
+        except ParlourError as problem:
+            self._refuse(chat, entry, problem, now)
+            return True
+        return self._merge(chat, entry, body, roster, staged, now)
+
+    def _is_ours(self, chat: Chat, entry: Entry, body: CommitBody) -> bool:
+        pending, group = chat.record.pending, chat.live()
+        if pending is None or group.pending is None:
+            return False
+        return (
+            entry.client_id == pending.client_id
+            and entry.sender_device == self._memory.device_id
+            and equal(body.commit, group.pending.commit)
+        )
+
+    def _merge(
+        self,
+        chat: Chat,
+        entry: Entry,
+        body: CommitBody,
+        roster: Roster,
+        staged: StagedCommit | PendingCommit | None,
+        now: int,
+    ) -> bool:
+        if staged is None:
+            raise error(Code.INTERNAL_BUG, "nothing to merge")
+        group, record = chat.live(), chat.record
+        ours = isinstance(staged, PendingCommit)
+        changes = staged.changes if isinstance(staged, PendingCommit) else staged.public.changes
+        committer = group.own_leaf if ours else staged.public.committer  # type: ignore[union-attr]
+        group.merge(staged, now // 1000)
+        renamed = False
+        if ours:
+            renamed = self._fulfil(chat)
+            chat.losses = 0
+            record.refreshed_at, record.sent_since = now, 0
+        elif record.pending is not None:
+            chat.losses += 1
+        record.pending = None
+        chat.due.clear()
+        record.followed_seq = entry.seq
+        self._take_roster(chat, roster, entry.seq)
+        self._tell(chat, entry, body)
+        record.reports = {}
+        if not group.is_active:
+            return self._removed(chat, entry, body, now)
+        chat.moved(changes, committer)
+        chat.note_epoch()
+        self._groups.put_epoch(chat)
+        self._groups.put_roster(chat)
+        self._messages.reseal(chat)
+        self._ladder.followed(chat, now)
+        if ours and (changes.added or renamed):
+            self._messages.describe(chat, now)
+        return True
+
+    def _fulfil(self, chat: Chat) -> bool:
+        """What our commit was for has come true; whether that is another name."""
+        pending, renamed = chat.record.pending, False
+        for intent_id in pending.intents if pending is not None else []:
+            intent = self._groups.intents.get(intent_id)
+            if intent is not None and intent.want is Want.RENAME:
+                chat.record.name, chat.record.salt = intent.name, intent.salt
+                renamed = True
+            self._groups.fulfilled(intent_id)
+        for intent in self._groups.intents_of(chat.id):
+            if intent.want is Want.UPDATE:
+                self._groups.fulfilled(intent.intent_id)
+        return renamed
+
+    def _take_roster(self, chat: Chat, roster: Roster, seq: int) -> None:
+        members = roster.state.members
+        chat.since = {account: chat.since.get(account, seq) for account in members}
+        chat.roster = roster
+        chat.record.leaving = [
+            data
+            for data in chat.record.leaving
+            if decode_change(data).account in members  # type: ignore[union-attr]
+        ]
+
+    def _removed(self, chat: Chat, entry: Entry, body: CommitBody, now: int) -> bool:
+        """We have no leaf any more: for good, or to come again."""
+        chat.group = None
+        own = self._memory.account_id
+        if chat.known_roster().state.members.get(own) is None:
+            self.leave(chat, entry.sender_account)
+            return True
+        chat.record.state = GroupState.JOINING
+        self._groups.put_epoch(chat)
+        self._groups.put_roster(chat)
+        self._messages.reseal(chat)
+        return self._joining.offer(chat, entry, body, now)
+
+    def leave(self, chat: Chat, by: bytes) -> None:
+        """We are out of the group; what was said in it stays."""
+        self._memory.drop_waiting(chat.id)
+        self._groups.forget(chat)
+        chat.record.state = GroupState.LEFT
+        chat.record.pending = chat.record.trouble = None
+        self._groups.put(chat)
+        self._memory.events.append(GroupLeft(chat.id, chat.record.name, by))
+
+    def _refuse(self, chat: Chat, entry: Entry, problem: ParlourError, now: int) -> None:
+        """A commit won that we can't follow."""
+        culprit = entry.sender_account
+        self._memory.events.append(
+            CommitRefused(chat.id, entry.seq, culprit, problem.code, problem.detail or "")
+        )
+        self._memory.count("commit.refused")
+        if chat.is_active:
+            self._ladder.broken(chat, entry, problem, now)
+
+    def _tell(self, chat: Chat, entry: Entry, body: CommitBody) -> None:
+        for data in body.roster:
+            roster_entry = RosterEntry.decode(data)
+            by = roster_entry.signer_account
+            for change in roster_entry.changes:
+                told = _as_event(chat.id, by, change)
+                if told is not None:
+                    self._memory.events.append(told)
+
+    # --- Proposals -----------------------------------------------------------------------
+
+    def _proposal(self, chat: Chat, entry: Entry, now: int) -> bool:
+        if not chat.is_active or entry.sender_device == self._memory.device_id:
+            return True
+        try:
+            body = decode_body(entry.envelope.body, ProposalBody)
+            if body.generation != chat.record.generation:
+                return True
+            message = decode_message(body.proposal)
+            if not isinstance(message, PublicMessage) or message.content.epoch != chat.epoch:
+                return True
+            received = chat.live().receive(message, now // 1000)
+            if isinstance(received, ReceivedProposal) and isinstance(received.proposal, Remove):
+                self._leaves(chat, entry, body.evidence)
+        except ParlourError:
+            # Nothing has changed by it; who made it sees that nothing comes of it.
+            return True
+        self._groups.put_state(chat)
+        self._groups.put(chat)
+        return True
+
+    def _leaves(self, chat: Chat, entry: Entry, evidence: bytes) -> None:
+        """Somebody wants out, and has signed for it."""
+        statement = decode_change(evidence)
+        if isinstance(statement, Left) and statement.account == entry.sender_account:
+            chat.record.leaving = [*chat.record.leaving, evidence]
+
+    # --- Beginning again -----------------------------------------------------------------
+
+    def _restart(self, chat: Chat, entry: Entry, now: int) -> bool:
+        """Somebody began the group again; the first one of a generation counts for all."""
+        try:
+            body = decode_body(entry.envelope.body, RestartBody)
+        except ParlourError as problem:
+            self._refuse(chat, entry, problem, now)
+            return True
+        if body.generation != chat.record.generation + 1 or chat.roster is None:
+            return True
+        try:
+            roster = self._authorising.extended(chat, body.roster)
+            if not chat.known_roster().state.may(entry.sender_account, Right.RESTART):
+                raise error(Code.GROUP_COMMIT_REFUSED, "a restart by somebody who may not")
+        except ParlourError as problem:
+            self._refuse(chat, entry, problem, now)
+            return True
+        self._ladder.restarted(chat, entry, roster, now)
+        if chat.known_roster().state.members.get(self._memory.account_id) is None:
+            self.leave(chat, entry.sender_account)
+        return True
+
+    def _joins_by_commit(self, chat: Chat, entry: Entry, body: CommitBody, now: int) -> bool:
+        """Whether this is our own commit by which we come in, and it has won."""
+        return self._joining.confirm(chat, entry, body, now)
+
+
+def _as_event(group: bytes, by: bytes, change: Change) -> GroupChanged | None:
+    match change:
+        case Added(account=account):
+            return GroupChanged(group, by, GroupChange.ADDED, account)
+        case Removed(account=account):
+            return GroupChanged(group, by, GroupChange.REMOVED, account)
+        case Left(account=account):
+            return GroupChanged(group, account, GroupChange.LEFT, account)
+        case JoinedByLink(account=account):
+            return GroupChanged(group, by, GroupChange.JOINED_BY_LINK, account)
+        case RoleSet(account=account, role=role):
+            return GroupChanged(group, by, GroupChange.ROLE, account, role=int(role))
+        case Named():
+            return GroupChanged(group, by, GroupChange.RENAMED, b"")
+        case LinkOpened():
+            return GroupChanged(group, by, GroupChange.LINK_OPENED, b"")
+        case LinkClosed():
+            return GroupChanged(group, by, GroupChange.LINK_CLOSED, b"")
+        case _:
+            return None
+
+
+def _leaves_in(message: PublicMessage) -> Iterator[LeafNode]:
+    """The leaves that a commit brings."""
+    commit = message.content.body
+    if not isinstance(commit, Commit):
+        return
+    if commit.path is not None:
+        yield commit.path.leaf_node
+    for proposal in commit.proposals:
+        if isinstance(proposal, Add):
+            yield proposal.key_package.leaf_node

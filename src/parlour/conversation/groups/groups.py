@@ -1,0 +1,609 @@
+"""All groups of this device: what people want of them, what comes in, what has to go out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from msgspec import Struct
+
+from parlour.conversation import content as contents
+from parlour.conversation.changes import DeleteMessages, Message, ReleaseMessages
+from parlour.conversation.content import (
+    CommitBroken,
+    Content,
+    DetailsWanted,
+    EpochSeen,
+    ReaddWanted,
+    Shown,
+)
+from parlour.conversation.directory import Directory
+from parlour.conversation.events import GroupLeft, GroupRefused
+from parlour.conversation.groups.authorising import Authorising
+from parlour.conversation.groups.chat import Chat
+from parlour.conversation.groups.committing import Committing
+from parlour.conversation.groups.comparing import Comparing
+from parlour.conversation.groups.following import Following
+from parlour.conversation.groups.founding import Founding, check_name
+from parlour.conversation.groups.joining import READ_GROUP, Joining
+from parlour.conversation.groups.ladder import REREAD, Ladder
+from parlour.conversation.groups.lists import Lists, Wanting
+from parlour.conversation.groups.memory import GroupMemory
+from parlour.conversation.groups.messages import ASK_FOR_DETAILS, Messages
+from parlour.conversation.groups.plan import Planning
+from parlour.conversation.groups.records import (
+    Acceptance,
+    GroupRecord,
+    GroupState,
+    Pending,
+    Sent,
+    Want,
+)
+from parlour.conversation.groups.view import GroupView, view_of
+from parlour.conversation.histories import Histories
+from parlour.conversation.key_package_targets import KeyPackageTargets
+from parlour.conversation.key_packages import KeyPackages
+from parlour.conversation.pending import Key
+from parlour.conversation.records import Conversation, Held
+from parlour.conversation.repair import Repairing
+from parlour.conversation.requests import ServerRequest
+from parlour.conversation.sending import Sending
+from parlour.conversation.standing import Standing
+from parlour.conversation.state import Memory
+from parlour.double_ratchet.identity import DeviceIdentity
+from parlour.errors import Code, NotFoundError, ParlourError, TransportError, error
+from parlour.roster.genesis import Genesis
+from parlour.roster.genesis import Kind as GroupKind
+from parlour.roster.links import JoinLink
+from parlour.roster.naming import NAME_SALT_SIZE
+from parlour.roster.roles import Right, Role
+from parlour.wire.frames import decode_body as decode_request
+from parlour.wire.groups import CreateGroup, Handled, Handshake, LinkPass, RestartGroup
+from parlour.wire.groups import GroupState as PublicState
+from parlour.wire.kinds import Kind
+from parlour.wire.streams import Entry, Page, Read, StreamInfo
+
+GROUP: Final = "group"
+GROUP_KINDS: Final = frozenset({"group", "family", "channel"})
+# Entries that wait for their turn in one group; what comes beyond is left with the server.
+MAX_WAITING: Final = 200
+# A link is asked for again after so long (ms) when the server could not be asked.
+_AGAIN: Final = 5_000
+_REQUESTS: Final[dict[Sent, tuple[Kind, type[Struct]]]] = {
+    Sent.FOUND: (Kind.CREATE_GROUP, CreateGroup),
+    Sent.COMMIT: (Kind.HANDSHAKE, Handshake),
+    Sent.PROPOSAL: (Kind.HANDSHAKE, Handshake),
+    Sent.JOIN: (Kind.HANDSHAKE, Handshake),
+    Sent.RESTART: (Kind.RESTART_GROUP, RestartGroup),
+}
+
+
+class Groups:
+    """The groups of one machine."""
+
+    def __init__(
+        self,
+        memory: Memory,
+        directory: Directory,
+        sending: Sending,
+        repairing: Repairing,
+        histories: Histories,
+        key_packages: KeyPackages,
+        targets: KeyPackageTargets,
+    ) -> None:
+        self._memory = memory
+        self._groups: GroupMemory = memory.groups
+        self._sending = sending
+        self._targets = targets
+        self._directory = directory
+        lists = self._lists = Lists(memory, directory)
+        self._messages = Messages(memory, lists, sending, repairing, histories)
+        self._founding = Founding(memory, key_packages, targets)
+        self._joining = Joining(memory, lists, key_packages, Authorising(lists))
+        self._committing = Committing(memory, lists, key_packages, targets, Planning(memory, lists))
+        self._ladder = Ladder(
+            memory,
+            lists,
+            sending,
+            key_packages,
+            self._joining,
+            self._committing,
+            self._messages,
+        )
+        self._following = Following(memory, lists, self._joining, self._messages, self._ladder)
+        self._comparing = Comparing(memory, sending)
+        # Whether something has to be caught up with, because an answer told of it first.
+        self.behind = False
+
+    # --- What people want ----------------------------------------------------------------
+
+    def create(
+        self,
+        kind: GroupKind,
+        name: str,
+        members: Sequence[bytes],
+        now: int,
+        *,
+        suite: int | None,
+    ) -> bytes:
+        """Found a group; see `Machine.create_group`."""
+        check_name(name)
+        for account in members:
+            self._check_contact(account)
+        everybody = sorted({self._memory.account_id, *members})
+        chosen = suite or self._founding.choose_suite(everybody)
+        chat = self._founding.begin(kind, name, everybody, chosen, now)
+        self._memory.put_conversation(
+            Conversation(peer=chat.id, stream=chat.id, genesis=chat.record.genesis)
+        )
+        return chat.id
+
+    def _check_contact(self, account: bytes) -> None:
+        contact = self._memory.contacts.get(account)
+        if contact is None:
+            raise NotFoundError(Code.ACCOUNT_UNKNOWN)
+        if contact.standing is Standing.BLOCKED:
+            raise error(Code.CONTACT_BLOCKED, contact.name)
+        if contact.stopped:
+            raise error(Code.ACCOUNT_KEY_CHANGED, contact.name)
+
+    def add(self, group: bytes, accounts: Sequence[bytes], role: Role, now: int) -> None:
+        """Bring accounts in."""
+        chat = self._may(group, Right.ADD)
+        for account in accounts:
+            self._check_contact(account)
+        self._founding.want(chat, Want.ADD, now, accounts=list(accounts), role=int(role))
+
+    def remove(self, group: bytes, accounts: Sequence[bytes], now: int) -> None:
+        """Put accounts out."""
+        chat = self._may(group, Right.REMOVE)
+        state, own = chat.known_roster().state, self._memory.account_id
+        for account in accounts:
+            if account == own:
+                raise error(Code.USAGE_INVALID, "to go yourself, leave the group")
+            if account not in state.members:
+                raise error(Code.GROUP_NOT_MEMBER)
+            if not state.may_remove(own, account):
+                raise error(Code.ROSTER_FORBIDDEN)
+        self._founding.want(chat, Want.REMOVE, now, accounts=list(accounts))
+
+    def set_role(self, group: bytes, account: bytes, role: Role, now: int) -> None:
+        """Give an account another role."""
+        chat = self._may(group, Right.SET_ROLE)
+        state = chat.known_roster().state
+        if account not in state.members:
+            raise error(Code.GROUP_NOT_MEMBER)
+        if not state.may_set_role(self._memory.account_id, account, role):
+            raise error(Code.ROSTER_FORBIDDEN)
+        self._founding.want(chat, Want.ROLE, now, accounts=[account], role=int(role))
+
+    def rename(self, group: bytes, name: str, now: int) -> None:
+        """Give a group another name."""
+        check_name(name)
+        chat = self._may(group, Right.RENAME)
+        salt = self._memory.random(NAME_SALT_SIZE)
+        self._founding.want(chat, Want.RENAME, now, name=name, salt=salt)
+
+    def refresh(self, group: bytes, now: int) -> None:
+        """Renew our own keys in a group now."""
+        self._founding.want(self._joined(group), Want.UPDATE, now)
+
+    def leave(self, group: bytes, now: int) -> None:
+        """Go. Somebody who stays has to enter it; nothing is said from now on."""
+        chat = self._known(group)
+        record = chat.record
+        if record.state is GroupState.LEFT:
+            return
+        roster = chat.roster
+        alone = roster is None or len(roster.state.members) == 1
+        self._memory.drop_waiting(group)
+        if alone:
+            self._following.leave(chat, self._memory.account_id)
+            return
+        if chat.genesis.kind in (GroupKind.DIRECT, GroupKind.SELF):
+            raise error(Code.USAGE_INVALID, "a conversation of two can't be left")
+        record.acceptance = Acceptance.DECLINED
+        self._groups.put(chat)
+        self._founding.want(chat, Want.LEAVE, now)
+
+    def accept(self, group: bytes) -> None:
+        """Say yes to being in a group, and show what was said there."""
+        chat = self._known(group)
+        if chat.record.acceptance is not Acceptance.INVITED:
+            return
+        chat.record.acceptance = Acceptance.ACCEPTED
+        self._groups.put(chat)
+        conversation = self._memory.conversations[group]
+        if conversation.requested:
+            self._memory.changes.append(ReleaseMessages(group))
+        conversation.requested = conversation.unkept = 0
+        self._memory.put_conversation(conversation)
+
+    def decline(self, group: bytes, now: int) -> None:
+        """Say no to it: what was said is deleted, and we go."""
+        chat = self._known(group)
+        if chat.record.acceptance is Acceptance.INVITED:
+            self._memory.changes.append(DeleteMessages(group))
+        self.leave(group, now)
+
+    def open_link(
+        self, link: JoinLink, now: int, *, role: Role, uses: int, expires_at: int
+    ) -> None:
+        """Let whoever holds `link` come into its group, in that role, so many times."""
+        chat = self._may(link.stream, Right.LINK)
+        opened = link.opened(role=role, uses=uses, expires_at=expires_at)
+        self._founding.want(
+            chat,
+            Want.OPEN_LINK,
+            now,
+            link_id=opened.link_id,
+            public_key=opened.public_key,
+            role=int(role),
+            uses=uses,
+            expires_at=expires_at,
+        )
+
+    def close_link(self, group: bytes, link_id: bytes, now: int) -> None:
+        """Make a link void."""
+        chat = self._may(group, Right.LINK)
+        self._founding.want(chat, Want.CLOSE_LINK, now, link_id=link_id)
+
+    def join_by_link(self, link: JoinLink, now: int) -> bytes:
+        """Come in by a link; return the group's id. `GroupJoined` or `GroupRefused` follows."""
+        known = self._groups.chats.get(link.stream)
+        if known is not None and known.record.state is not GroupState.LEFT:
+            return link.stream
+        self._memory.linked[link.stream] = link
+        self._joining.ask(link.stream, self._pass(link))
+        return link.stream
+
+    def _pass(self, link: JoinLink) -> LinkPass:
+        signature = link.sign_pass(self._memory.account_id, self._memory.device_id)
+        return LinkPass(link.link_id, signature)
+
+    def check_send(self, group: bytes, content: Content) -> None:
+        """Raise what stands in the way of saying `content`."""
+        chat = self._known(group)
+        if chat.record.state is GroupState.LEFT or chat.record.acceptance is Acceptance.DECLINED:
+            raise error(Code.GROUP_NOT_MEMBER)
+        if not isinstance(content, Shown):
+            raise error(Code.USAGE_INVALID, "only what is shown")
+        contents.encode(content)
+
+    def send(self, group: bytes, content: Content, now: int) -> bytes:
+        """Say something in a group, which is a yes to being in it."""
+        self.check_send(group, content)
+        self.accept(group)
+        outgoing = self._sending.queue(group, contents.encode(content), now)
+        self._sending.show(outgoing)
+        return outgoing.message_id
+
+    def _known(self, group: bytes) -> Chat:
+        chat = self._groups.chats.get(group)
+        if chat is None:
+            raise error(Code.GROUP_UNKNOWN)
+        return chat
+
+    def _joined(self, group: bytes) -> Chat:
+        chat = self._known(group)
+        if chat.roster is None or chat.record.state is GroupState.LEFT:
+            raise error(Code.GROUP_NOT_MEMBER)
+        return chat
+
+    def _may(self, group: bytes, right: Right) -> Chat:
+        chat = self._joined(group)
+        if not chat.known_roster().state.may(self._memory.account_id, right):
+            raise error(Code.ROSTER_FORBIDDEN, right.value)
+        return chat
+
+    # --- What is known -------------------------------------------------------------------
+
+    def views(self) -> dict[bytes, GroupView]:
+        """All groups."""
+        own = self._memory.account_id
+        return {
+            group: view_of(
+                chat, own, tuple(intent.want for intent in self._groups.intents_of(group))
+            )
+            for group, chat in self._groups.chats.items()
+        }
+
+    def is_group(self, conversation: bytes) -> bool:
+        """Whether a conversation is one of ours on MLS."""
+        return conversation in self._groups.chats
+
+    @property
+    def waits(self) -> bool:
+        """Whether something that came has not had its turn yet."""
+        return any(chat.waiting for chat in self._groups.chats.values())
+
+    def may_resend(self, group: bytes, requester: DeviceIdentity, message: Message) -> bool:
+        """Whether a member may have a message of ours again: if it was there when it was said."""
+        chat = self._groups.chats.get(group)
+        if chat is None or chat.roster is None:
+            return False
+        since = chat.since.get(requester.account_id)
+        listed = self._memory.contacts[requester.account_id].identity(requester.device_id)
+        return since is not None and listed is not None and (message.seq or 0) >= since
+
+    # --- Streams and entries -------------------------------------------------------------
+
+    def connected(self) -> None:
+        """What the server said before this connection may be out of date."""
+        accounts: set[bytes] = set()
+        for chat in self._groups.chats.values():
+            if chat.record.state is not GroupState.LEFT:
+                accounts.update(chat.accounts)
+        self._directory.want_aside(sorted(accounts))
+
+    def learn_stream(self, info: StreamInfo, now: int) -> None:
+        """A stream of a group that we may read."""
+        chat = self._groups.chats.get(info.stream)
+        if chat is not None:
+            if chat.record.genesis != info.genesis:
+                raise error(Code.CONVERSATION_GENESIS, "another one than before")
+            if chat.record.state is GroupState.LEFT:
+                self._come_back(chat)
+            return
+        genesis = Genesis.decode(info.genesis)
+        if genesis.stream != info.stream or genesis.kind.name.lower() != info.kind:
+            raise error(Code.CONVERSATION_GENESIS, "of another stream")
+        if genesis.suite not in (0x0001, 0xF001, 0xF002):
+            raise error(Code.CONVERSATION_GENESIS, "a suite that is not spoken here")
+        self._meet(info.stream, info.genesis)
+
+    def _meet(self, stream: bytes, genesis: bytes) -> Chat:
+        record = GroupRecord(group=stream, genesis=genesis, state=GroupState.JOINING)
+        if stream in self._memory.linked:
+            record.link = self._memory.linked[stream].link_id
+        chat = Chat(record, self._groups.policy)
+        self._groups.put(chat)
+        if stream not in self._memory.conversations:
+            self._memory.put_conversation(
+                Conversation(peer=stream, stream=stream, genesis=genesis, late=True)
+            )
+        return chat
+
+    def _come_back(self, chat: Chat) -> None:
+        """We were in it, left, and are brought in again."""
+        record = chat.record
+        chat.group = chat.roster = None
+        record.state = GroupState.JOINING
+        record.acceptance = Acceptance.INVITED
+        record.joined_seq = 0
+        record.pending = record.trouble = None
+        chat.since = {}
+        self._groups.put(chat)
+
+    def has_room(self, group: bytes) -> bool:
+        """Whether one more entry of a group can be taken."""
+        chat = self._groups.chats.get(group)
+        return chat is None or len(chat.waiting) < MAX_WAITING
+
+    def take(self, entry: Entry, now: int) -> None:
+        """Take an entry of a group, now or when its turn comes."""
+        chat = self._groups.chats[entry.stream]
+        if chat.waiting or not self._handle(chat, entry, now):
+            self._groups.wait(chat, entry, now)
+
+    def _handle(self, chat: Chat, entry: Entry, now: int) -> bool:
+        trouble = chat.record.trouble
+        joined = chat.record.joined_seq
+        done = self._following.handle(chat, entry, now)
+        if chat.record.joined_seq != joined:
+            self._ladder.entered(chat, trouble, now)
+            self._committing.won(chat)
+            if not chat.record.name:
+                chat.details_at = now + ASK_FOR_DETAILS
+        elif chat.welcome_problem is not None:
+            chat.welcome_problem = None
+            self._ladder.unwelcome(chat, now)
+        return done
+
+    def retry(self, now: int) -> None:
+        """Something came that entries may wait for."""
+        for chat in list(self._groups.chats.values()):
+            while chat.waiting and self._handle(chat, chat.waiting[0].entry, now):
+                self._groups.taken(chat)
+
+    # --- Controls ------------------------------------------------------------------------
+
+    def controlled(self, by: DeviceIdentity, control: Content, now: int) -> bool:
+        """Take a control message of another device, if it is about groups."""
+        if isinstance(control, ReaddWanted):
+            self._ladder.asked(by, control)
+        elif isinstance(control, EpochSeen):
+            self._comparing.heard(by, control, now)
+        else:
+            return False
+        return True
+
+    def resent(self, held: Held, sent_at: int, encoded: bytes, now: int) -> bool:
+        """A message of a group that came once more."""
+        chat = self._groups.chats.get(held.conversation)
+        return chat is not None and self._messages.resent(chat, held.entry, sent_at, encoded, now)
+
+    def spoke(self, account_id: bytes, now: int) -> None:
+        """Something goes to an account anyway: compare epochs with it."""
+        self._comparing.tell(account_id, now)
+
+    # --- Needs ---------------------------------------------------------------------------
+
+    def requests(
+        self, now: int, is_paused: Callable[[Key, int], bool], *, behind: bool
+    ) -> list[ServerRequest]:
+        """Everything that has to be asked for the groups."""
+        needs: list[ServerRequest] = []
+        for chat in list(self._groups.chats.values()):
+            self._ladder.climb(chat, now)
+            if not behind:
+                self._act(chat, now)
+            pending = chat.record.pending
+            if pending is not None and self._is_whole(chat, pending):
+                kind, body = _REQUESTS[pending.what]
+                request = decode_request(pending.request, body)
+                needs.append(ServerRequest((GROUP, chat.id), kind, request))
+            needs += self._messages.requests(chat, now, is_paused)
+        self._join_by_links(now)
+        return [*needs, *self._joining.requests(), *self._ladder.requests()]
+
+    def _act(self, chat: Chat, now: int) -> None:
+        try:
+            self._committing.begin(chat, now)
+        except Wanting as wanting:
+            self._lists.want(wanting.accounts)
+        due = chat.details_at
+        if due is not None and due <= now and chat.is_active:
+            chat.details_at = None
+            if not chat.record.name:
+                self._messages.send(chat, DetailsWanted(), now, silent=True)
+
+    def _is_whole(self, chat: Chat, pending: Pending) -> bool:
+        """Whether we still hold what a request leads to; after a restart, some are made anew."""
+        lost = (pending.what is Sent.JOIN and not self._joining.is_under_way(chat)) or (
+            pending.what is Sent.RESTART and chat.restarting is None
+        )
+        if lost:
+            chat.record.pending = None
+            self._groups.put(chat)
+        return not lost
+
+    def _join_by_links(self, now: int) -> None:
+        """Come in where a link let us read the group."""
+        for stream, link in list(self._memory.linked.items()):
+            state, failure = self._joining.answer(stream), self._joining.failure(stream)
+            chat = self._groups.chats.get(stream)
+            if chat is not None and chat.record.joined_seq:
+                del self._memory.linked[stream]
+            elif failure is not None and not isinstance(failure, TransportError):
+                del self._memory.linked[stream]
+                self._joining.done(stream)
+                self._memory.events.append(GroupRefused(stream, "join", failure.code))
+            elif failure is not None:
+                self._joining.ask(stream, self._pass(link))
+            elif state is not None and (chat is None or chat.record.pending is None):
+                self._join_by_link(link, state, now)
+
+    def _join_by_link(self, link: JoinLink, state: PublicState, now: int) -> None:
+        chat = self._groups.chats.get(link.stream) or self._meet(link.stream, state.genesis)
+        chat.record.generation = state.generation
+        try:
+            self._joining.commit_by_link(chat, state, link, now)
+        except Wanting as wanting:
+            self._lists.want(wanting.accounts)
+        except ParlourError as problem:
+            del self._memory.linked[link.stream]
+            self._joining.done(link.stream)
+            self._memory.events.append(GroupRefused(link.stream, "join", problem.code))
+
+    # --- Answers -------------------------------------------------------------------------
+
+    def answered(self, what: str, about: bytes, body: Struct, answer: Struct, now: int) -> bool:
+        """Take an answer, if it is one for groups."""
+        chat = self._groups.chats.get(about)
+        match answer:
+            case StreamInfo() if what == GROUP and chat is not None:
+                if answer.stream != about or answer.genesis != chat.record.genesis:
+                    raise error(Code.SERVER_MISBEHAVED, "another group than was founded")
+                self._founding.founded(chat)
+            case Handled() if what == GROUP and chat is not None:
+                self._handled(chat, answer, now)
+            case PublicState() if what == READ_GROUP:
+                self._joining.answered(about, answer)
+                self.retry(now)
+            case Page() if what == REREAD and isinstance(body, Read) and chat is not None:
+                for entry in self._ladder.reread(chat, body, answer):
+                    if entry.seq > chat.record.followed_seq:
+                        self._handle(chat, entry, now)
+            case _:
+                return False
+        return True
+
+    def _handled(self, chat: Chat, answer: Handled, now: int) -> None:
+        pending = chat.record.pending
+        if pending is None or answer.client_id != pending.client_id:
+            return
+        self.behind = True
+        if answer.seq:
+            # The entry itself comes in its stream, after what was said before it.
+            if pending.what is Sent.PROPOSAL:
+                chat.record.pending = None
+                self._groups.put(chat)
+            return
+        if pending.what is Sent.JOIN:
+            self._joining.lost(chat)
+        elif pending.what is Sent.RESTART:
+            chat.record.pending = None
+            chat.restarting = None
+            self._groups.put(chat)
+        else:
+            self._committing.lost(chat, now)
+
+    def failed(self, what: str, about: bytes, problem: ParlourError, now: int) -> None:
+        """A request failed."""
+        chat = self._groups.chats.get(about)
+        if isinstance(problem, TransportError) or problem.code is Code.LIMIT_RATE:
+            return
+        if what == READ_GROUP:
+            self._joining.failed((what, about), problem)
+            self.retry(now)
+        elif what == REREAD:
+            self._ladder.reread_failed(about)
+        elif what == GROUP and chat is not None:
+            self._refused(chat, problem, now)
+
+    def _refused(self, chat: Chat, problem: ParlourError, now: int) -> None:
+        pending = chat.record.pending
+        if pending is None:
+            return
+        self._memory.count(f"handshake.{problem.code.value}")
+        self._directory.want_aside(chat.accounts)
+        if pending.what is Sent.FOUND:
+            self._memory.events.append(GroupRefused(chat.id, "create", problem.code))
+            self._memory.events.append(
+                GroupLeft(chat.id, chat.record.name, self._memory.account_id)
+            )
+            self._following.leave(chat, self._memory.account_id)
+        elif pending.what is Sent.JOIN:
+            self._joining.lost(chat)
+        elif problem.code in (Code.STREAM_UNKNOWN, Code.GROUP_NOT_MEMBER):
+            chat.record.pending = None
+            self.behind = True
+            self._ladder.expelled(chat, now)
+        else:
+            self.behind = True
+            self._committing.refused(chat, problem, now)
+
+    def not_taken(self, group: bytes, problem: ParlourError, now: int) -> None:
+        """The server did not take a message."""
+        chat = self._groups.chats.get(group)
+        gone = (Code.GROUP_NOT_MEMBER, Code.STREAM_UNKNOWN)
+        if chat is not None and problem.code in gone and chat.is_active:
+            self.behind = True
+            self._ladder.expelled(chat, now)
+        elif chat is not None:
+            self._messages.reseal(chat)
+
+    def take_behind(self) -> bool:
+        """Whether there is something to catch up with; told once."""
+        behind, self.behind = self.behind, False
+        return behind
+
+    # --- Time ----------------------------------------------------------------------------
+
+    def next_timeout(self) -> int | None:
+        """When something is due (ms)."""
+        times = [
+            time
+            for chat in self._groups.chats.values()
+            for time in (
+                self._ladder.next_timeout(chat),
+                self._committing.next_timeout(chat),
+                chat.details_at,
+            )
+            if time is not None
+        ]
+        return min(times, default=None)
+
+
+__all__ = ["GROUP", "GROUP_KINDS", "CommitBroken", "Groups"]

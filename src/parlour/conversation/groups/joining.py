@@ -1,0 +1,346 @@
+"""Coming into a group: by a Welcome, or by a commit of our own.
+
+A Welcome comes in the entry of the commit that added us. The tree that goes with it is asked for,
+and everything is checked before a key is used: tree, roster and device lists. A commit of our own
+is for a link, and the last rung of the ladder (`repairing`).
+"""
+
+from __future__ import annotations
+
+from parlour.codec import decode
+from parlour.conversation.events import GroupJoined
+from parlour.conversation.groups.authorising import Authorising, check_binding
+from parlour.conversation.groups.chat import Chat
+from parlour.conversation.groups.credentials import owner_of
+from parlour.conversation.groups.lists import Lists
+from parlour.conversation.groups.memory import GroupMemory
+from parlour.conversation.groups.records import Acceptance, GroupState, Pending, Sent
+from parlour.conversation.key_packages import KeyPackages
+from parlour.conversation.pending import Key
+from parlour.conversation.requests import ServerRequest
+from parlour.conversation.standing import Standing
+from parlour.conversation.state import Memory
+from parlour.errors import Code, ParlourError, SecurityStop, error
+from parlour.mls.private.external import ExternalJoin
+from parlour.mls.private.group import Group, PendingJoin
+from parlour.mls.private.joining import WelcomeJoin
+from parlour.mls.public.framing.messages import PublicMessage, decode_message
+from parlour.mls.public.suites import find_suite
+from parlour.mls.public.tree.extension import read_tree
+from parlour.mls.public.types import LeafIndex
+from parlour.mls.public.welcome import EncryptedGroupSecrets
+from parlour.mls.public.welcome_parts import join_welcome_parts
+from parlour.roster.entry import RosterEntry
+from parlour.roster.links import JoinLink
+from parlour.roster.roster import Roster
+from parlour.wire.envelope import ENVELOPE_FORMAT, Envelope, SuiteId
+from parlour.wire.frames import encode_body as encode_request
+from parlour.wire.groups import (
+    CommitBody,
+    Handshake,
+    LinkPass,
+    ReadGroup,
+    encode_body,
+)
+from parlour.wire.groups import (
+    GroupState as PublicState,
+)
+from parlour.wire.ids import ID_SIZE
+from parlour.wire.kinds import Kind
+from parlour.wire.streams import Entry
+
+READ_GROUP = "read-group"
+
+
+class Joining:
+    """Takes Welcomes, and makes commits from outside."""
+
+    def __init__(
+        self, memory: Memory, lists: Lists, key_packages: KeyPackages, authorising: Authorising
+    ) -> None:
+        self._memory = memory
+        self._groups: GroupMemory = memory.groups
+        self._lists = lists
+        self._key_packages = key_packages
+        self._authorising = authorising
+        # What is asked of the server, and what it answered; by group.
+        self._asked: dict[bytes, ReadGroup] = {}
+        self._answers: dict[bytes, PublicState] = {}
+        self._failures: dict[bytes, ParlourError] = {}
+        # Commits by which we join, until they have won. A restart makes another one.
+        self._under_way: dict[bytes, PendingJoin] = {}
+
+    # --- The public state ----------------------------------------------------------------
+
+    def requests(self) -> list[ServerRequest]:
+        """Public states that are wanted."""
+        return [
+            ServerRequest((READ_GROUP, group), Kind.READ_GROUP, asked)
+            for group, asked in self._asked.items()
+        ]
+
+    def ask(self, group: bytes, link: LinkPass | None = None) -> None:
+        """Ask for the group as it is now."""
+        self._failures.pop(group, None)
+        self._answers.pop(group, None)
+        self._asked[group] = ReadGroup(group, link=link)
+
+    def answered(self, group: bytes, state: PublicState) -> None:
+        """What the server says of a group."""
+        if state.stream != group:
+            raise error(Code.SERVER_MISBEHAVED, "another group")
+        self._asked.pop(group, None)
+        self._answers[group] = state
+
+    def failed(self, key: Key, problem: ParlourError) -> None:
+        """The server does not give it."""
+        self._asked.pop(key[1], None)
+        self._failures[key[1]] = problem
+
+    def answer(self, group: bytes) -> PublicState | None:
+        """What was answered, if it was."""
+        return self._answers.get(group)
+
+    def failure(self, group: bytes) -> ParlourError | None:
+        """Why it was not."""
+        return self._failures.get(group)
+
+    def done(self, group: bytes) -> None:
+        """Nobody needs the state any more."""
+        for kept in (self._asked, self._answers, self._failures, self._under_way):
+            kept.pop(group, None)
+
+    def _state_of(self, chat: Chat, epoch: int) -> PublicState | None:
+        """The public state of an epoch; asked for if it is not here. Raises why it can't be had."""
+        wanted = ReadGroup(chat.id, chat.record.generation, epoch)
+        found = self._answers.get(chat.id)
+        if found is not None and (found.generation, found.epoch) == (wanted.generation, epoch):
+            return found
+        if self._asked.get(chat.id) != wanted:
+            failure = self._failures.pop(chat.id, None)
+            if failure is not None and failure.code is not Code.NETWORK_CLOSED:
+                raise failure
+            self._asked[chat.id] = wanted
+        return None
+
+    # --- By a Welcome --------------------------------------------------------------------
+
+    def offer(self, chat: Chat, entry: Entry, body: CommitBody, now: int) -> bool:
+        """Join by the commit of an entry, if it is for us; False if something is to come first.
+
+        Raises `Wanting`.
+        """
+        if entry.part is None:
+            return True
+        try:
+            secrets = decode(entry.part, EncryptedGroupSecrets.read)
+            message = decode_message(body.commit)
+            if not isinstance(message, PublicMessage):
+                raise error(Code.GROUP_WELCOME_REFUSED, "with no public commit")
+            if self._key_packages.find(secrets.new_member) is None:
+                raise error(Code.GROUP_WELCOME_REFUSED, "for a key package that is not here")
+            state = self._state_of(chat, message.content.epoch + 1)
+            if state is None:
+                return False
+            self._join(chat, entry, body, secrets, state, now)
+        except ParlourError as problem:
+            self._memory.count("welcome.refused")
+            chat.welcome_problem = problem
+            self._asked.pop(chat.id, None)
+            return True
+        return True
+
+    def _join(
+        self,
+        chat: Chat,
+        entry: Entry,
+        body: CommitBody,
+        secrets: EncryptedGroupSecrets,
+        state: PublicState,
+        now: int,
+    ) -> None:
+        roster = self._roster_of(chat, state)
+        bundle = self._key_packages.find(secrets.new_member)
+        if bundle is None:
+            raise error(Code.GROUP_WELCOME_REFUSED, "for a key package that is not here")
+        welcome = join_welcome_parts(chat.genesis.suite, body.welcome, secrets.encode())
+        join = WelcomeJoin(self._groups.policy, ratchet_tree=state.tree)
+        group, used = Group.join(welcome, [bundle], now // 1000, join)
+        self._check_joined(chat, group, roster, state)
+        committer = message_sender(body)
+        leaf = group.member.public.tree.leaf(committer)
+        if leaf is None or owner_of(leaf).device_id != entry.sender_device:
+            raise error(Code.GROUP_WELCOME_REFUSED, "by another device than the server says")
+        self._key_packages.used(used.reference, now)
+        self._enter(chat, group, roster, entry, now)
+        self.done(chat.id)
+
+    def _roster_of(self, chat: Chat, state: PublicState) -> Roster:
+        """The roster of a public state, with all device lists that it takes."""
+        genesis = chat.genesis
+        if state.genesis != chat.record.genesis:
+            raise SecurityStop(Code.CONVERSATION_GENESIS, "another genesis than before")
+        roster = Roster.of_state(
+            genesis, state.roster_state, state.roster_head, self._lists.find_key
+        )
+        genesis.verify(self._lists.find_key(genesis.creator_account, genesis.creator_device))
+        if self._memory.account_id not in roster.state.members:
+            raise error(Code.GROUP_WELCOME_REFUSED, "we are not on the roster")
+        self._lists.all_known(list(roster.state.members))
+        return roster
+
+    def _check_joined(self, chat: Chat, group: Group, roster: Roster, state: PublicState) -> None:
+        context = group.member.public.group_context
+        if context.group_id != chat.mls_id or context.cipher_suite != chat.genesis.suite:
+            raise error(Code.GROUP_WELCOME_REFUSED, "another MLS group")
+        check_binding(roster, group.extensions)
+        for _, leaf in group.members:
+            if owner_of(leaf).account_id not in roster.state.members:
+                raise error(Code.GROUP_WELCOME_REFUSED, "a leaf that is not on the roster")
+
+    def _enter(self, chat: Chat, group: Group, roster: Roster, entry: Entry, now: int) -> None:
+        """We are a member from now on."""
+        record = chat.record
+        fresh = not record.joined_seq
+        chat.group = group
+        chat.roster = roster
+        chat.since = {
+            account: chat.since.get(account, 0 if fresh else entry.seq)
+            for account in roster.state.members
+        }
+        own = self._memory.account_id
+        if fresh:
+            chat.since[own] = entry.seq
+            record.inviter = entry.sender_account
+            record.acceptance = self._acceptance(chat, entry)
+        record.joined_seq = entry.seq
+        record.state = GroupState.ACTIVE
+        record.pending = record.trouble = None
+        record.refreshed_at, record.sent_since = now, 0
+        chat.note_epoch()
+        self._groups.put_epoch(chat)
+        self._groups.put_roster(chat)
+        if fresh:
+            self._memory.events.append(
+                GroupJoined(
+                    chat.id,
+                    record.name,
+                    record.inviter,
+                    invited=record.acceptance is Acceptance.INVITED,
+                )
+            )
+
+    def _acceptance(self, chat: Chat, entry: Entry) -> Acceptance:
+        """Whether being here needs the person's yes: not among friends, nor by one's own doing."""
+        if entry.sender_account == self._memory.account_id or chat.record.link:
+            return Acceptance.ACCEPTED
+        contact = self._memory.contacts.get(entry.sender_account)
+        accepted = contact is not None and contact.standing is Standing.ACCEPTED
+        return Acceptance.ACCEPTED if accepted else Acceptance.INVITED
+
+    # --- By a commit of our own ----------------------------------------------------------
+
+    def commit(
+        self, chat: Chat, state: PublicState, now: int, entry: RosterEntry | None = None
+    ) -> None:
+        """Make the commit that brings us in, in place of a former leaf of this device if any.
+
+        `entry` is the roster's for who comes by a link. Raises `Wanting`.
+        """
+        base = self._base_roster(chat, state)
+        roster = base
+        if entry is not None:
+            roster = base.extend(entry, self._lists.find_key)
+        self._lists.all_known(list(roster.state.members))
+        identity = self._key_packages.identity(chat.genesis.suite, now // 1000)
+        tree_leaf = self._former_leaf(chat, state)
+        join = ExternalJoin(
+            self._groups.policy, resync=tree_leaf, ratchet_tree=state.tree, group_info=True
+        )
+        pending = Group.join_external(
+            state.group_info, identity, now // 1000, join, random=self._memory.random
+        )
+        body = CommitBody(
+            chat.record.generation,
+            pending.commit,
+            [] if entry is None else [entry.encode()],
+            b"",
+        )
+        client_id = self._memory.random(ID_SIZE)
+        handshake = Handshake(
+            stream=chat.id,
+            client_id=client_id,
+            generation=chat.record.generation,
+            epoch=state.epoch,
+            envelope=Envelope(ENVELOPE_FORMAT, SuiteId.MLS_COMMIT, b"", encode_body(body)),
+            parts=[],
+            group_info=pending.group_info or b"",
+        )
+        chat.record.pending = Pending(
+            Sent.JOIN, client_id, encode_request(handshake), chat.record.generation, state.epoch
+        )
+        self._under_way[chat.id] = pending
+        chat.joining_roster = roster
+        self._groups.put(chat)
+
+    def commit_by_link(self, chat: Chat, state: PublicState, link: JoinLink, now: int) -> None:
+        """Come in by a link: with the roster's entry that says so. Raises `Wanting`."""
+        roster = self._base_roster(chat, state)
+        own, device = self._memory.account_id, self._memory.device_id
+        if own in roster.state.members:
+            self.commit(chat, state, now)
+            return
+        change = link.sign_join(roster.state.roster_id, own, device)
+        entry = roster.next_entry(
+            [change], own, device, self._memory.local.signature_key, now, self._lists.find_key
+        )
+        self.commit(chat, state, now, entry)
+
+    def _base_roster(self, chat: Chat, state: PublicState) -> Roster:
+        genesis = chat.genesis
+        genesis.verify(self._lists.find_key(genesis.creator_account, genesis.creator_device))
+        return Roster.of_state(genesis, state.roster_state, state.roster_head, self._lists.find_key)
+
+    def _former_leaf(self, chat: Chat, state: PublicState) -> LeafIndex | None:
+        """Our leaf in the tree as the server has it."""
+        tree = read_tree(find_suite(chat.genesis.suite), state.tree)
+        for index, leaf in tree.members():
+            if owner_of(leaf).device_id == self._memory.device_id:
+                return index
+        return None
+
+    def is_under_way(self, chat: Chat) -> bool:
+        """Whether a commit of ours by which we join waits for its answer."""
+        pending = chat.record.pending
+        return pending is not None and pending.what is Sent.JOIN and chat.id in self._under_way
+
+    def confirm(self, chat: Chat, entry: Entry, body: CommitBody, now: int) -> bool:
+        """Whether an entry is the commit by which we join: then we are in."""
+        pending, under_way = chat.record.pending, self._under_way.get(chat.id)
+        if pending is None or under_way is None or chat.joining_roster is None:
+            return False
+        ours = entry.client_id == pending.client_id
+        if not ours or entry.sender_device != self._memory.device_id:
+            return False
+        group = under_way.confirm(body.commit)
+        chat.record.unconfirmed = bool(chat.record.joined_seq)
+        self._enter(chat, group, chat.joining_roster, entry, now)
+        chat.joining_roster = None
+        self.done(chat.id)
+        return True
+
+    def lost(self, chat: Chat) -> None:
+        """Another commit won: begin again with a newer state."""
+        self._under_way.pop(chat.id, None)
+        self._answers.pop(chat.id, None)
+        chat.record.pending = None
+        self._groups.put(chat)
+
+
+def message_sender(body: CommitBody) -> LeafIndex:
+    """The leaf that committed; raises for a commit from outside, which welcomes nobody."""
+    message = decode_message(body.commit)
+    sender = message.content.sender.leaf_index if isinstance(message, PublicMessage) else None
+    if sender is None:
+        raise error(Code.GROUP_WELCOME_REFUSED, "a Welcome of a newcomer")
+    return sender

@@ -1,0 +1,73 @@
+"""What device lists say about the leaves of a group."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from parlour.conversation.directory import Directory
+from parlour.conversation.groups.credentials import LeafOwner, owner_of
+from parlour.conversation.state import Memory
+from parlour.mls.public.leaf_node import LeafNode
+from parlour.primitives.signature import Ed25519PublicKey
+
+
+class Wanting(Exception):
+    """The device lists of these accounts have to be read first."""
+
+    def __init__(self, accounts: set[bytes]) -> None:
+        super().__init__(f"{len(accounts)} device lists")
+        self.accounts = accounts
+
+
+class Lists:
+    """Looks devices up, and asks for lists that are missing or too old."""
+
+    def __init__(self, memory: Memory, directory: Directory) -> None:
+        self._memory = memory
+        self._directory = directory
+
+    def find_key(self, account_id: bytes, device_id: bytes) -> Ed25519PublicKey | None:
+        """The key of a device that is, or once was, on its account's list.
+
+        Once was: what it signed while it was there is read by whoever comes back later. Raises
+        `Wanting` if the list may have grown since we read it.
+        """
+        contact = self._memory.contacts.get(account_id)
+        key = None if contact is None else contact.device_key(device_id)
+        if key is None and not self._directory.is_current(account_id):
+            raise Wanting({account_id})
+        return key
+
+    def find_leaf_keys(self, leaves: Iterable[LeafNode]) -> None:
+        """Raise `Wanting` unless the lists that name the devices of these leaves are here."""
+        for leaf in leaves:
+            owner = owner_of(leaf)
+            self.find_key(owner.account_id, owner.device_id)
+
+    def is_listed(self, owner: LeafOwner) -> bool:
+        """Whether a device is on the list as we know it now."""
+        contact = self._memory.contacts.get(owner.account_id)
+        return contact is not None and contact.identity(owner.device_id) is not None
+
+    def was_listed(self, owner: LeafOwner) -> bool:
+        """Whether it is or once was; raises `Wanting` as `find_key`."""
+        return self.find_key(owner.account_id, owner.device_id) is not None
+
+    def all_known(self, accounts: list[bytes]) -> None:
+        """Raise `Wanting` for those whose lists were never read."""
+        missing = {account for account in accounts if account not in self._memory.contacts}
+        if missing:
+            raise Wanting(missing)
+
+    def all_current(self, accounts: list[bytes]) -> bool:
+        """Whether all these lists were compared with the server's on this connection."""
+        return self._directory.all_current(accounts)
+
+    def require(self, accounts: list[bytes]) -> None:
+        """Raise `Wanting` unless they were."""
+        if not self.all_current(accounts):
+            raise Wanting(set(accounts))
+
+    def want(self, accounts: set[bytes]) -> None:
+        """Read these lists."""
+        self._directory.want_aside(accounts)

@@ -1,0 +1,144 @@
+"""The part of the machine's memory that holds groups."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Protocol
+
+import msgspec
+from msgspec import Struct
+
+from parlour.conversation.changes import Namespace
+from parlour.conversation.groups.chat import Chat
+from parlour.conversation.groups.credentials import policy_of
+from parlour.conversation.groups.records import (
+    Acceptance,
+    GroupRecord,
+    Intent,
+    RosterRecord,
+    Waiting,
+)
+from parlour.conversation.records import Records, all_of
+from parlour.roster.device_signature import FindKey
+from parlour.wire.ids import ID_SIZE
+from parlour.wire.streams import Entry
+
+
+class Writes(Protocol):
+    """The memory that this is a part of: it collects what is to be written."""
+
+    def put(self, namespace: Namespace, key: bytes, encode: Callable[[], bytes]) -> None:
+        """Write a record, encoded when the step ends."""
+
+    def delete(self, namespace: Namespace, key: bytes) -> None:
+        """Delete a record."""
+
+
+class GroupMemory:
+    """All groups of this device, and what is wanted of them."""
+
+    def __init__(self, records: Records, writes: Writes, find_key: FindKey) -> None:
+        self._writes = writes
+        self.policy = policy_of(find_key)
+        rosters = all_of(records, Namespace.ROSTER, RosterRecord)
+        stored: dict[bytes, dict[bytes, bytes]] = {}
+        for key, value in records.get(Namespace.GROUP_STATE, {}).items():
+            stored.setdefault(key[:ID_SIZE], {})[key[ID_SIZE:]] = value
+        self._moved: dict[bytes, Chat] = {}
+        self.chats = {
+            key: Chat.load(record, self.policy, rosters.get(key), stored.get(key, {}))
+            for key, record in all_of(records, Namespace.GROUP, GroupRecord).items()
+        }
+        for waiting in dict(sorted(all_of(records, Namespace.TURN, Waiting).items())).values():
+            chat = self.chats.get(waiting.entry.stream)
+            if chat is not None:
+                chat.waiting.append(waiting)
+        intents = all_of(records, Namespace.INTENT, Intent).values()
+        self.intents = {item.intent_id: item for item in sorted(intents, key=lambda x: x.order)}
+
+    def hears(self, group: bytes) -> bool | None:
+        """Whether the person has said yes to a group; None if there is none of that id."""
+        chat = self.chats.get(group)
+        return None if chat is None else chat.record.acceptance is Acceptance.ACCEPTED
+
+    # --- Writing -------------------------------------------------------------------------
+
+    def put(self, chat: Chat) -> None:
+        """Keep the small record of a group."""
+        self.chats[chat.id] = chat
+        self._writes.put(Namespace.GROUP, chat.id, _encoder(chat.record))
+
+    def put_roster(self, chat: Chat) -> None:
+        """Keep the roster of the current epoch."""
+        self._writes.put(Namespace.ROSTER, chat.id, chat.roster_record)
+
+    def put_state(self, chat: Chat) -> None:
+        """Keep what has changed of the MLS state: with each message something has."""
+        self._moved[chat.id] = chat
+
+    def put_epoch(self, chat: Chat) -> None:
+        """Keep a group that moved: another epoch, or another place in it."""
+        self.put(chat)
+        self.put_state(chat)
+
+    def flush(self) -> None:
+        """Hand over what is to be written; called when the step ends."""
+        for chat in self._moved.values():
+            for key, value in chat.take_changes().items():
+                if value is None:
+                    self._writes.delete(Namespace.GROUP_STATE, chat.id + key)
+                else:
+                    self._writes.put(Namespace.GROUP_STATE, chat.id + key, partial(_same, value))
+        self._moved.clear()
+
+    def wait(self, chat: Chat, entry: Entry, now: int) -> None:
+        """Keep an entry until its turn comes."""
+        waiting = Waiting(entry, now)
+        chat.waiting.append(waiting)
+        self._writes.put(Namespace.TURN, _turn(entry), _encoder(waiting))
+
+    def taken(self, chat: Chat) -> None:
+        """The first entry that waits has had its turn."""
+        self._writes.delete(Namespace.TURN, _turn(chat.waiting.pop(0).entry))
+
+    def put_intent(self, intent: Intent) -> None:
+        """Keep a wish."""
+        self.intents[intent.intent_id] = intent
+        self._writes.put(Namespace.INTENT, intent.intent_id, _encoder(intent))
+
+    def fulfilled(self, intent_id: bytes) -> None:
+        """A wish has come true, or can't any more."""
+        if self.intents.pop(intent_id, None) is not None:
+            self._writes.delete(Namespace.INTENT, intent_id)
+
+    def intents_of(self, group: bytes) -> list[Intent]:
+        """What is wanted of a group, in order."""
+        return [intent for intent in self.intents.values() if intent.group == group]
+
+    def next_order(self) -> int:
+        """The place of the next wish."""
+        return max((intent.order for intent in self.intents.values()), default=0) + 1
+
+    def forget(self, chat: Chat) -> None:
+        """Drop everything about a group but that we were in it."""
+        chat.group = None
+        chat.roster = None
+        self._writes.delete(Namespace.ROSTER, chat.id)
+        self.put_state(chat)
+        while chat.waiting:
+            self.taken(chat)
+        for intent in self.intents_of(chat.id):
+            self.fulfilled(intent.intent_id)
+
+
+def _same(value: bytes) -> bytes:
+    return value
+
+
+def _turn(entry: Entry) -> bytes:
+    return entry.stream + entry.seq.to_bytes(8)
+
+
+def _encoder(record: Struct) -> Callable[[], bytes]:
+    return partial(msgspec.msgpack.encode, record)

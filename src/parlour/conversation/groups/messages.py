@@ -1,0 +1,359 @@
+"""What is said in a group: encrypting what waits, opening what comes.
+
+Each message carries in the clear, authenticated, a tag of its epoch and its id; inside, what a
+message between two carries (`inner`). A message that can't be opened is asked for again, from the
+device that made it, over the pairwise session with it (`conversation.repair`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import islice
+from typing import Final
+
+from msgspec import structs
+
+from parlour.codec import Reader, Writer, decode
+from parlour.conversation import content as contents
+from parlour.conversation.changes import DeleteMessage, Message, MessageState, PutMessage
+from parlour.conversation.content import (
+    CommitBroken,
+    Content,
+    Control,
+    DetailsWanted,
+    GroupDetails,
+    GroupNotice,
+    Notice,
+    Unknown,
+)
+from parlour.conversation.events import GroupChange, GroupChanged, MessageReceived
+from parlour.conversation.groups.chat import EPOCH_TAG_SIZE, Chat
+from parlour.conversation.groups.credentials import owner_of
+from parlour.conversation.groups.lists import Lists
+from parlour.conversation.groups.memory import GroupMemory
+from parlour.conversation.groups.records import Acceptance, GroupState
+from parlour.conversation.histories import Histories, hash_of
+from parlour.conversation.inner import Inner
+from parlour.conversation.pending import Key
+from parlour.conversation.people import MAX_REQUESTED
+from parlour.conversation.reasons import Reason
+from parlour.conversation.records import Conversation, Outgoing
+from parlour.conversation.repair import Repairing
+from parlour.conversation.requests import ServerRequest
+from parlour.conversation.sending import APPEND, WINDOW, Sending
+from parlour.conversation.standing import Standing
+from parlour.conversation.state import Memory, received_message
+from parlour.conversation.sync import Sync
+from parlour.errors import Code, DecodeError, ParlourError, SecurityStop
+from parlour.mls.private.events import ApplicationMessage
+from parlour.mls.public.framing.messages import PrivateMessage, decode_message
+from parlour.roster.naming import name_commitment
+from parlour.wire.envelope import ENVELOPE_FORMAT, Envelope, SuiteId
+from parlour.wire.frames import decode_body, encode_body
+from parlour.wire.ids import ID_SIZE
+from parlour.wire.kinds import Kind
+from parlour.wire.streams import Append, Entry
+
+FORMAT: Final = 1
+# Content with a number from here on is for programs (`content`).
+_FOR_PROGRAMS: Final = 0x40
+# A device that does not know the group's name asks for it after so long, in milliseconds.
+ASK_FOR_DETAILS: Final = 30_000
+
+
+def encode_clear(epoch_tag: bytes, message_id: bytes) -> bytes:
+    """The authenticated data of a message.
+
+    ::
+
+        struct { uint8 format = 1; opaque epoch_tag[8]; opaque message_id[16]; } Clear;
+    """
+    writer = Writer().uint8(FORMAT).fixed(epoch_tag, EPOCH_TAG_SIZE)
+    return writer.fixed(message_id, ID_SIZE).data()
+
+
+def _read_clear(reader: Reader) -> tuple[bytes, bytes]:
+    if reader.uint8() != FORMAT:
+        raise DecodeError(Code.DECODE_VERSION, "the clear of a message")
+    return reader.fixed(EPOCH_TAG_SIZE), reader.fixed(ID_SIZE)
+
+
+class Messages:
+    """Sends and reads the messages of groups."""
+
+    def __init__(
+        self,
+        memory: Memory,
+        lists: Lists,
+        sending: Sending,
+        repairing: Repairing,
+        histories: Histories,
+    ) -> None:
+        self._memory = memory
+        self._groups: GroupMemory = memory.groups
+        self._lists = lists
+        self._sending = sending
+        self._repairing = repairing
+        self._histories = histories
+        # Who says of which epoch that it can't be followed; set by the ladder.
+        self.on_broken: Callable[[Chat, Entry, CommitBroken, int], None] = lambda *_: None
+        self._appends: dict[bytes, Append] = {}
+
+    def _conversation(self, chat: Chat) -> Conversation:
+        return self._memory.conversations[chat.id]
+
+    # --- Sending -------------------------------------------------------------------------
+
+    def send(self, chat: Chat, content: Content, now: int, *, silent: bool = False) -> bytes:
+        """Queue content; return the message's id."""
+        outgoing = self._sending.queue(chat.id, contents.encode(content), now, silent=silent)
+        return outgoing.message_id
+
+    def describe(self, chat: Chat, now: int) -> None:
+        """Tell those who came the group's name."""
+        if chat.record.name:
+            self.send(chat, GroupDetails(chat.record.name, chat.record.salt), now, silent=True)
+
+    def may_send(self, chat: Chat) -> bool:
+        """Whether something may be encrypted now.
+
+        Not while a leaf is there that may not read, nor while a change that was asked for waits for
+        its commit: what is said would still reach whom it should not.
+        """
+        if not chat.is_active or chat.record.trouble is not None or chat.waiting:
+            return False
+        group, members = chat.live(), chat.known_roster().state.members
+        if len(group.proposals):
+            return False
+        if not self._lists.all_current(chat.accounts):
+            return False
+        return all(
+            owner.account_id in members and self._lists.is_listed(owner) for owner in chat.devices()
+        )
+
+    def requests(
+        self, chat: Chat, now: int, is_paused: Callable[[Key, int], bool]
+    ) -> list[ServerRequest]:
+        """What is sealed, in order; what is not is sealed first, if that may be."""
+        queue = self._memory.queues.get(chat.id, {}).get(b"", {})
+        if not queue:
+            return []
+        waiting = list(islice(queue.values(), WINDOW))
+        new = [outgoing for outgoing in waiting if not outgoing.sealed]
+        if new and self.may_send(chat):
+            self._seal(chat, new, now)
+            new = []
+        kept = {outgoing.message_id for outgoing in new}
+        needs = []
+        for message_id in [each.message_id for each in waiting if each.message_id not in kept]:
+            outgoing = self._memory.outbox[message_id]
+            key = (APPEND, message_id)
+            needs.append(ServerRequest(key, Kind.APPEND, decode_body(outgoing.sealed, Append)))
+            if is_paused(key, now):
+                break
+        return needs
+
+    def _seal(self, chat: Chat, ready: list[Outgoing], now: int) -> None:
+        group, conversation = chat.live(), self._conversation(chat)
+        tag = chat.epoch_tag()
+        for outgoing in ready:
+            numbered = outgoing
+            if not outgoing.counter:
+                conversation.sent_counter += 1
+                chat.record.sent_since += 1
+                numbered = structs.replace(outgoing, counter=conversation.sent_counter)
+            inner = Inner(
+                counter=numbered.counter,
+                sent_at=numbered.sent_at,
+                last_seq=conversation.last_seq,
+                last_hash=conversation.last_hash,
+                content=numbered.content,
+            )
+            body = group.encrypt(
+                inner.encode(),
+                encode_clear(tag, numbered.message_id),
+                random=self._memory.random,
+            )
+            append = Append(
+                stream=chat.id,
+                client_id=numbered.message_id,
+                envelope=Envelope(ENVELOPE_FORMAT, SuiteId.MLS_MESSAGE, b"", body),
+                parts=[],
+            )
+            self._memory.put_outgoing(structs.replace(numbered, sealed=encode_body(append)))
+        self._memory.put_conversation(conversation)
+        self._groups.put(chat)
+        self._groups.put_state(chat)
+
+    def seal_at_once(self, chat: Chat, content: Content, now: int) -> None:
+        """Queue content for programs that is encrypted in the epoch we are in, whatever comes."""
+        outgoing = self._sending.queue(chat.id, contents.encode(content), now, silent=True)
+        self._seal(chat, [outgoing], now)
+
+    def reseal(self, chat: Chat) -> None:
+        """What has no number yet is encrypted anew: for the members of the epoch that began."""
+        for outgoing in list(self._memory.queues.get(chat.id, {}).get(b"", {}).values()):
+            if outgoing.sealed:
+                unsealed = structs.replace(outgoing, sealed=b"", resealed=True)
+                self._memory.put_outgoing(unsealed)
+
+    # --- Reading -------------------------------------------------------------------------
+
+    def take(self, chat: Chat, entry: Entry, now: int) -> bool:
+        """Take an entry with a message: it is read, or it has a reason why not."""
+        if entry.sender_device == self._memory.device_id:
+            self._sending.mark_sent(entry.client_id, entry.seq, entry.stored_at, hash_of(entry))
+            return True
+        conversation = self._conversation(chat)
+        if not chat.is_active:
+            if chat.record.joined_seq and chat.record.state is not GroupState.LEFT:
+                self._repairing.unreadable(entry, conversation, Reason.EPOCH_LOST, now)
+            return True
+        contact = self._memory.contacts.get(entry.sender_account)
+        if contact is not None and contact.standing is Standing.BLOCKED:
+            return True
+        group = chat.live()
+        try:
+            message = decode_message(entry.envelope.body)
+            if not isinstance(message, PrivateMessage) or message.group_id != chat.mls_id:
+                raise DecodeError(Code.DECODE_MALFORMED, "not a message of this group")
+            received = group.receive(message, now // 1000)
+            if not isinstance(received, ApplicationMessage):
+                raise DecodeError(Code.DECODE_MALFORMED, "not something that was said")
+            inner = self._opened(chat, entry, received)
+            content = contents.decode(inner.content)
+            self._check(content)
+        except ParlourError as problem:
+            reason = self._reason(chat, entry, problem)
+            if reason is Reason.REPEATED:
+                self._repairing.repeated(entry, conversation)
+            else:
+                self._repairing.unreadable(entry, conversation, reason, now)
+            self._memory.count(reason.value)
+            return True
+        finally:
+            self._groups.put_state(chat)
+        self._histories.count(entry, conversation, inner.counter)
+        self._histories.claim(conversation, entry, inner)
+        self._deliver(chat, entry, inner.sent_at, inner.content, content, now)
+        self._memory.put_conversation(conversation)
+        return True
+
+    def _opened(self, chat: Chat, entry: Entry, received: ApplicationMessage) -> Inner:
+        """What is inside, if all that stands around it says the same."""
+        owner = owner_of(received.leaf_node)
+        if (owner.account_id, owner.device_id) != (entry.sender_account, entry.sender_device):
+            raise SecurityStop(Code.GROUP_NOT_MEMBER, "sent by another device than it says")
+        if chat.leaf_of(owner.device_id) is None:
+            raise SecurityStop(Code.GROUP_NOT_MEMBER, "sent by somebody who was removed")
+        tag, message_id = decode(received.authenticated_data, _read_clear)
+        if message_id != entry.client_id:
+            raise DecodeError(Code.DECODE_MALFORMED, "a message under another id")
+        if received.epoch == chat.epoch and tag != chat.epoch_tag():
+            # A hint and no more: whoever is in another epoch could not have been read.
+            self._memory.count("epoch.tag_differs")
+        return Inner.decode(received.data)
+
+    def _check(self, content: Content) -> None:
+        if isinstance(content, Control | Notice | Sync):
+            raise DecodeError(Code.DECODE_MALFORMED, f"{type(content).__name__} in a group")
+
+    def _reason(self, chat: Chat, entry: Entry, problem: ParlourError) -> Reason:
+        if problem.code is Code.GROUP_NOT_MEMBER:
+            return Reason.NOT_MEMBER
+        if problem.code is Code.DECODE_VERSION:
+            return Reason.NEWER_FORMAT
+        try:
+            message = decode_message(entry.envelope.body)
+        except ParlourError:
+            return Reason.MALFORMED
+        if not isinstance(message, PrivateMessage):
+            return Reason.MALFORMED
+        if message.epoch > chat.epoch:
+            return Reason.EPOCH_LOST
+        past = {each.context.epoch for each in chat.live().member.past}
+        if message.epoch < chat.epoch and message.epoch not in past:
+            return Reason.EPOCH_OVER
+        return REASONS.get(problem.code, Reason.TAMPERED)
+
+    def unknown(self, chat: Chat, entry: Entry, now: int) -> None:
+        """An entry of a kind that a newer program makes."""
+        self._repairing.unreadable(entry, self._conversation(chat), Reason.NEWER_FORMAT, now)
+
+    # --- What was said -------------------------------------------------------------------
+
+    def resent(self, chat: Chat, entry: Entry, sent_at: int, encoded: bytes, now: int) -> bool:
+        """A message that came once more, over the pairwise session; whether it belongs here."""
+        try:
+            content = contents.decode(encoded)
+            self._check(content)
+        except ParlourError:
+            return False
+        self._deliver(chat, entry, sent_at, encoded, content, now)
+        return True
+
+    def _deliver(
+        self, chat: Chat, entry: Entry, sent_at: int, encoded: bytes, content: Content, now: int
+    ) -> None:
+        message = received_message(entry, chat.id, sent_at, encoded)
+        if isinstance(content, GroupNotice):
+            self._changes_nothing_shown(message)
+            self._notice(chat, entry, content, now)
+        elif isinstance(content, Unknown) and content.tag >= _FOR_PROGRAMS:
+            self._changes_nothing_shown(message)
+        else:
+            self._show(chat, message, content)
+
+    def _changes_nothing_shown(self, message: Message) -> None:
+        # It may stand there as unreadable.
+        self._memory.changes.append(DeleteMessage(message.key))
+
+    def _show(self, chat: Chat, message: Message, content: Content) -> None:
+        match chat.record.acceptance:
+            case Acceptance.DECLINED:
+                return
+            case Acceptance.INVITED:
+                conversation = self._conversation(chat)
+                if conversation.requested < MAX_REQUESTED:
+                    conversation.requested += 1
+                    requested = replace(message, state=MessageState.REQUESTED)
+                    self._memory.changes.append(PutMessage(requested))
+                else:
+                    conversation.unkept += 1
+            case Acceptance.ACCEPTED:
+                self._memory.changes.append(PutMessage(message, undelivered=True))
+                self._memory.events.append(MessageReceived(message, content))
+
+    def _notice(self, chat: Chat, entry: Entry, notice: GroupNotice, now: int) -> None:
+        match notice:
+            case GroupDetails():
+                self._described(chat, entry, notice)
+            case DetailsWanted():
+                if chat.rank(of=self._memory.device_id) == 0 or entry.seq % 8 == 0:
+                    self.describe(chat, now)
+            case CommitBroken():
+                self.on_broken(chat, entry, notice, now)
+
+    def _described(self, chat: Chat, entry: Entry, details: GroupDetails) -> None:
+        """Take a name that is the one in the roster."""
+        commitment = name_commitment(details.salt, details.name)
+        if chat.known_roster().state.name_commitment != commitment:
+            return
+        if (chat.record.name, chat.record.salt) == (details.name, details.salt):
+            return
+        chat.record.name, chat.record.salt = details.name, details.salt
+        self._groups.put(chat)
+        self._memory.events.append(
+            GroupChanged(chat.id, entry.sender_account, GroupChange.RENAMED, b"", name=details.name)
+        )
+
+
+REASONS: Final[dict[Code, Reason]] = {
+    Code.SESSION_REPLAYED: Reason.REPEATED,
+    Code.DECODE_MALFORMED: Reason.MALFORMED,
+    Code.DECODE_TRUNCATED: Reason.MALFORMED,
+    Code.DECODE_TRAILING: Reason.MALFORMED,
+    Code.DECODE_OVERSIZED: Reason.MALFORMED,
+}
+"""Why a message of an epoch that we have could not be opened."""

@@ -1,0 +1,196 @@
+"""What a commit of ours should do now: what people want, and what the lists ask for.
+
+A group is as it should be when each device on the list of an account on the roster has a leaf, and
+nobody else. Whatever differs is put right by the next commit, whoever makes it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from parlour.conversation.groups.authorising import binding_of
+from parlour.conversation.groups.chat import Chat
+from parlour.conversation.groups.credentials import LeafOwner
+from parlour.conversation.groups.lists import Lists
+from parlour.conversation.groups.records import Intent, Want
+from parlour.conversation.state import Memory
+from parlour.errors import Code, ParlourError, error
+from parlour.mls.public.types import LeafIndex
+from parlour.roster.changes import (
+    Added,
+    Change,
+    LinkClosed,
+    LinkOpened,
+    Named,
+    Removed,
+    RoleSet,
+    decode_change,
+)
+from parlour.roster.naming import name_commitment
+from parlour.roster.roles import Role
+from parlour.roster.roster import Roster
+
+
+@dataclass(slots=True)
+class Plan:
+    """The content of a commit, before any key package is at hand."""
+
+    changes: list[Change] = field(default_factory=list)
+    intents: list[bytes] = field(default_factory=list)
+    refused: list[tuple[Intent, ParlourError]] = field(default_factory=list)
+    fulfilled: list[Intent] = field(default_factory=list)
+    # Devices that should have a leaf, and those among them that have one to be replaced.
+    add: list[tuple[bytes, bytes]] = field(default_factory=list)
+    again: set[bytes] = field(default_factory=set)
+    remove: list[LeafIndex] = field(default_factory=list)
+    removed: list[LeafOwner] = field(default_factory=list)
+    bind: bool = False
+    proposals: bool = False
+    refresh: bool = False
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether a person on this device waits for it."""
+        return bool(self.intents)
+
+    @property
+    def needs(self) -> set[str]:
+        """What is to be done that anybody could do, by name."""
+        every = {
+            "add": bool(self.add),
+            "remove": bool(self.remove),
+            "bind": self.bind,
+            "proposals": self.proposals,
+        }
+        return {name for name, needed in every.items() if needed}
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to commit."""
+        return not (self.needs or self.changes or self.refresh)
+
+
+class Planning:
+    """Compares what a group is with what it should be."""
+
+    def __init__(self, memory: Memory, lists: Lists) -> None:
+        self._memory = memory
+        self._lists = lists
+
+    def make(self, chat: Chat, readd: set[bytes], now: int, *, refresh: bool) -> Plan:
+        """The plan for a group that is followed. Device lists count as far as they are known."""
+        plan = Plan(refresh=refresh)
+        roster = chat.known_roster()
+        draft = self._wishes(chat, roster, plan)
+        members = draft.keys()
+        self._devices(chat, members, readd, plan, now)
+        binding = binding_of(chat.live().extensions)
+        plan.bind = binding.number != roster.number or bool(plan.changes)
+        leaving = any(i.want is Want.LEAVE for i in self._memory.groups.intents_of(chat.id))
+        plan.proposals = bool(chat.live().proposals) and not leaving
+        return plan
+
+    # --- What people want ----------------------------------------------------------------
+
+    def _wishes(self, chat: Chat, roster: Roster, plan: Plan) -> dict[bytes, Role]:
+        """Collect the changes of the roster; the accounts and roles after them."""
+        after = {account: member.role for account, member in roster.state.members.items()}
+        own = self._memory.account_id
+        for data in chat.record.leaving:
+            change = decode_change(data)
+            account = change.account  # type: ignore[union-attr]
+            if account in after and account != own:
+                plan.changes.append(change)
+                del after[account]
+        for intent in self._memory.groups.intents_of(chat.id):
+            if intent.want in (Want.LEAVE, Want.UPDATE):
+                continue
+            try:
+                changes = self._changes(chat, roster, after, intent)
+            except ParlourError as problem:
+                plan.refused.append((intent, problem))
+                continue
+            if not changes:
+                plan.fulfilled.append(intent)
+                continue
+            plan.changes += changes
+            plan.intents.append(intent.intent_id)
+        return after
+
+    def _changes(
+        self, chat: Chat, roster: Roster, after: dict[bytes, Role], intent: Intent
+    ) -> list[Change]:
+        """What an intent still asks of the roster; raises if it may not."""
+        match intent.want:
+            case Want.ADD:
+                new = [account for account in intent.accounts if account not in after]
+                for account in new:
+                    self._check_known(account)
+                    after[account] = Role(intent.role)
+                return [Added(account, Role(intent.role)) for account in new]
+            case Want.REMOVE:
+                gone = [account for account in intent.accounts if account in after]
+                for account in gone:
+                    del after[account]
+                return [Removed(account) for account in gone]
+            case Want.ROLE:
+                role = Role(intent.role)
+                changed = [a for a in intent.accounts if after.get(a, role) != role]
+                for account in changed:
+                    after[account] = role
+                return [RoleSet(account, role) for account in changed]
+            case Want.RENAME:
+                commitment = name_commitment(intent.salt, intent.name)
+                return [] if roster.state.name_commitment == commitment else [Named(commitment)]
+            case Want.OPEN_LINK:
+                if intent.link_id in roster.state.links:
+                    return []
+                role = Role(intent.role)
+                return [
+                    LinkOpened(
+                        intent.link_id, intent.public_key, role, intent.uses, intent.expires_at
+                    )
+                ]
+            case Want.CLOSE_LINK:
+                known = intent.link_id in roster.state.links
+                return [LinkClosed(intent.link_id)] if known else []
+            case _:
+                return []
+
+    def _check_known(self, account: bytes) -> None:
+        contact = self._memory.contacts.get(account)
+        if contact is None:
+            raise error(Code.ACCOUNT_UNKNOWN)
+        if contact.stopped:
+            raise error(Code.ACCOUNT_KEY_CHANGED, contact.name)
+
+    # --- What the lists ask for ----------------------------------------------------------
+
+    def _devices(
+        self, chat: Chat, members: object, readd: set[bytes], plan: Plan, now: int
+    ) -> None:
+        accounts: set[bytes] = set(members)  # type: ignore[call-overload]
+        seconds = now // 1000
+        own = self._memory.device_id
+        for index, owner in chat.owners.items():
+            if owner.device_id == own:
+                continue
+            idle = owner.expires_at <= seconds
+            if owner.account_id not in accounts or idle or not self._lists.is_listed(owner):
+                plan.remove.append(index)
+                plan.removed.append(owner)
+            elif owner.device_id in readd:
+                plan.remove.append(index)
+                plan.removed.append(owner)
+                plan.again.add(owner.device_id)
+                plan.add.append((owner.account_id, owner.device_id))
+        idle_ones = {o.device_id for o in plan.removed} - plan.again
+        for account in accounts:
+            contact = self._memory.contacts.get(account)
+            if contact is None or contact.stopped:
+                continue
+            plan.add += [
+                (account, identity.device_id)
+                for identity in contact.identities()
+                if chat.leaf_of(identity.device_id) is None and identity.device_id not in idle_ones
+            ]

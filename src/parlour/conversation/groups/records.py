@@ -1,0 +1,194 @@
+"""What is kept of a group, as it stands in the local store.
+
+Small records that change often stand apart from large ones that change with the epoch: the group
+(`GroupRecord`), its roster (`RosterRecord`), the public and the secret half of its MLS state, what
+a person wants (`Intent`), and entries that wait for their turn (`Entry` itself).
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from parlour.wire.streams import Entry
+
+_Id = Annotated[bytes, Meta(min_length=16, max_length=16)]
+
+
+class GroupState(StrEnum):
+    """Where this device stands in a group."""
+
+    FOUNDING = "founding"
+    """We make it; the server may not know of it yet."""
+    JOINING = "joining"
+    """On its roster, without its keys: the Welcome, or a commit of our own, is to come."""
+    ACTIVE = "active"
+    """A member that follows."""
+    REPAIRING = "repairing"
+    """A member that lost its way; the ladder is being climbed (`repairing`)."""
+    LEFT = "left"
+    """We left, or were removed."""
+
+
+class Acceptance(StrEnum):
+    """Whether the person has said yes to being in a group."""
+
+    ACCEPTED = "accepted"
+    INVITED = "invited"
+    """Somebody whom they have not accepted put them in; messages wait."""
+    DECLINED = "declined"
+    """They said no; the leave is on its way."""
+
+
+class Want(StrEnum):
+    """What somebody wants of a group, bound to no epoch."""
+
+    ADD = "add"
+    REMOVE = "remove"
+    ROLE = "role"
+    RENAME = "rename"
+    LEAVE = "leave"
+    OPEN_LINK = "open_link"
+    CLOSE_LINK = "close_link"
+    UPDATE = "update"
+    """Fresh keys of our own leaf."""
+
+
+class Intent(Struct, frozen=True):
+    """One wish of the person on this device, until a commit of ours, or the roster, fulfils it."""
+
+    intent_id: _Id
+    group: _Id
+    order: int
+    want: Want
+    since: int
+    accounts: list[bytes] = []
+    role: int = 1
+    name: str = ""
+    salt: bytes = b""
+    link_id: bytes = b""
+    public_key: bytes = b""
+    uses: int = 0
+    expires_at: int = 0
+
+    def __repr__(self) -> str:
+        return f"Intent({self.want.value}, {len(self.accounts)} accounts)"
+
+
+class EpochTag(Struct, array_like=True, frozen=True):
+    """What tells one epoch from another one of the same number, for comparing with others."""
+
+    generation: int
+    epoch: int
+    tag: bytes
+
+
+class Sent(StrEnum):
+    """What a pending request does."""
+
+    FOUND = "found"
+    COMMIT = "commit"
+    PROPOSAL = "proposal"
+    JOIN = "join"
+    RESTART = "restart"
+
+
+class Pending(Struct, frozen=True):
+    """A request of ours that was sent, or is about to be: exactly these bytes go out again."""
+
+    what: Sent
+    client_id: bytes
+    request: bytes
+    generation: int
+    epoch: int
+    intents: list[bytes] = []
+
+    def __repr__(self) -> str:
+        return f"Pending({self.what.value}, epoch={self.epoch}, [{len(self.request)} bytes])"
+
+
+class Step(StrEnum):
+    """The rungs of the ladder (`ladder`)."""
+
+    FETCH = "fetch"
+    """Read again what the server may have left out."""
+    ASK = "ask"
+    """Ask members to take this device out and in again, by one commit."""
+    REJOIN = "rejoin"
+    """Come in by a commit of our own, in the place of our former leaf."""
+    WAIT = "wait"
+    """Nothing helped for now; it is tried again after a pause."""
+
+
+class Trouble(Struct, frozen=True):
+    """Why a group can't be followed: the entry at which we stopped, since when, and what was done.
+
+    `step` is the rung of the ladder (`ladder`), `since` when it was reached (ms), `asked` how often
+    others were asked. `culprit` is the account whose commit it was, if it was a commit.
+    """
+
+    seq: int
+    epoch: int
+    reason: str
+    began: int
+    step: Step
+    since: int
+    culprit: bytes = b""
+    asked: int = 0
+
+
+class GroupRecord(Struct):
+    """One group. Its id is its stream's.
+
+    `joined_seq` is the number of the entry with which we came in: what is before it is not ours.
+    `followed_seq` is that of the last commit that was merged.
+    `founding` are the accounts that we are about to bring in, `leaving` statements of those who
+    want out, `reports` who could not follow the commit that we stand at, and since when (ms).
+    `unconfirmed` after we joined by a commit of our own, until a member has answered.
+    """
+
+    group: _Id
+    genesis: bytes
+    state: GroupState
+    acceptance: Acceptance = Acceptance.ACCEPTED
+    generation: int = 0
+    name: str = ""
+    salt: bytes = b""
+    inviter: bytes = b""
+    joined_seq: int = 0
+    followed_seq: int = 0
+    unconfirmed: bool = False
+    refreshed_at: int = 0
+    sent_since: int = 0
+    pending: Pending | None = None
+    trouble: Trouble | None = None
+    rejoined: list[int] = []
+    tags: list[EpochTag] = []
+    founding: list[bytes] = []
+    leaving: list[bytes] = []
+    reports: dict[bytes, int] = {}
+    link: bytes = b""
+    base: bytes = b""
+
+    def __repr__(self) -> str:
+        return f"GroupRecord({self.group.hex()}, {self.state.value})"
+
+
+class RosterRecord(Struct, frozen=True):
+    """The roster as of the current epoch, encoded, and since which entry each account is in it."""
+
+    state: bytes
+    head: bytes
+    since: dict[bytes, int]
+
+    def __repr__(self) -> str:
+        return f"RosterRecord({len(self.since)} accounts)"
+
+
+class Waiting(Struct, frozen=True):
+    """An entry whose turn has not come: what is before it waits for something."""
+
+    entry: Entry
+    since: int

@@ -1,0 +1,93 @@
+"""A group as programs see it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from parlour.conversation.groups.chat import Chat
+from parlour.conversation.groups.records import Acceptance, GroupState, Want
+from parlour.roster.genesis import Genesis
+from parlour.roster.roles import Role
+
+
+@dataclass(frozen=True, slots=True)
+class MemberView:
+    """Somebody in a group: `devices` is how many have a leaf, `since` the entry that added them."""
+
+    account_id: bytes
+    role: Role
+    devices: int
+    since: int
+
+
+@dataclass(frozen=True, slots=True)
+class LinkView:
+    """A link by which somebody may come in."""
+
+    link_id: bytes
+    role: Role
+    uses: int
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class GroupView:
+    """A group: what it is, who is in it, and where this device stands."""
+
+    id: bytes
+    name: str
+    genesis: Genesis
+    state: GroupState
+    acceptance: Acceptance
+    generation: int
+    epoch: int
+    members: tuple[MemberView, ...]
+    links: tuple[LinkView, ...]
+    role: Role | None
+    leaves: int
+    unconfirmed: bool
+    wanted: tuple[Want, ...]
+    trouble: str = ""
+
+
+def view_of(chat: Chat, own: bytes, wanted: tuple[Want, ...]) -> GroupView:
+    """What a program is told of a group."""
+    record, roster = chat.record, chat.roster
+    devices: dict[bytes, int] = {}
+    for owner in chat.devices():
+        devices[owner.account_id] = devices.get(owner.account_id, 0) + 1
+    members: tuple[MemberView, ...] = ()
+    links: tuple[LinkView, ...] = ()
+    role = None
+    if roster is not None:
+        state = roster.state
+        role = state.effective_role(own)
+        members = tuple(
+            MemberView(
+                account,
+                state.effective_role(account) or Role.MEMBER,
+                devices.get(account, 0),
+                chat.since.get(account, 0),
+            )
+            for account in state.ordered()
+        )
+        links = tuple(
+            LinkView(link_id, link.role, link.uses, link.expires_at)
+            for link_id, link in state.links.items()
+        )
+    return GroupView(
+        id=chat.id,
+        name=record.name,
+        genesis=chat.genesis,
+        state=record.state,
+        acceptance=record.acceptance,
+        generation=record.generation,
+        epoch=chat.epoch,
+        members=members,
+        links=links,
+        role=role,
+        leaves=sum(devices.values()),
+        unconfirmed=record.unconfirmed,
+        wanted=wanted,
+        trouble="" if record.trouble is None else record.trouble.reason,
+    )
