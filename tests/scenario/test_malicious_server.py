@@ -11,6 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from parlour.conversation.contact import Verification
+from parlour.conversation.content import Text
 from parlour.conversation.events import (
     ContactAdded,
     DeviceLeftOut,
@@ -25,6 +26,7 @@ from parlour.conversation.events import (
     ServerMisbehaved,
     ServerRestored,
 )
+from parlour.conversation.genesis import between
 from parlour.conversation.reasons import Reason
 from parlour.errors import Code, ParlourError, error
 from parlour.testing.device import MemoryDevice
@@ -34,7 +36,7 @@ from parlour.wire.kinds import Kind
 from parlour.wire.prekeys import Bundles
 from parlour.wire.push import PushEntry
 from parlour.wire.server import Nothing
-from parlour.wire.streams import Appended, CaughtUp, Entry, StreamInfo
+from parlour.wire.streams import Appended, CaughtUp, CreateConversation, Entry, StreamInfo
 from tests.scenario.people import blocks, heard, meet_again, strangers, two
 
 Change = Callable[[Any], Struct]
@@ -742,6 +744,29 @@ def test_a_restored_backup_repeats_numbers_and_loses_nothing_that_it_has() -> No
     assert heard(bob, MessageUnreadable) == []
     assert heard(bob, MessageMissing) == []
     assert len(heard(bob, MessageReceived)) == 4
+
+
+@pytest.mark.parametrize("other", [False, True], ids=["the same stream", "another stream"])
+def test_a_conversation_that_is_younger_than_the_backup_is_made_again(other: bool) -> None:
+    server, alice, bob = two()
+    alice.disconnect()
+    waiting = alice.machine.send(bob.machine.account_id, Text("waits"), server.now)
+    stream = alice.machine.positions()[-1].stream
+    del server.streams[stream]
+    server.incarnation = b"i" * 16
+    if other:
+        # Somebody who did not know of it was first.
+        genesis = between(alice.machine.account_id, bob.machine.account_id)
+        body = CreateConversation(b"o" * 16, "direct", list(genesis.members), genesis.encode())
+        server.request(bob.machine.device_id, Kind.CREATE_CONVERSATION, body)
+    alice.connect()
+    bob.connect()
+    bob.say("alice", "once more")
+    alice.pull()
+    assert server.streams.keys() >= {b"o" * 16 if other else stream}
+    assert [m.seq for m in alice.store.messages.values() if m.message_id == waiting] == [1]
+    assert bob.texts()[-1] == "waits"
+    assert alice.texts()[-1] == "once more"
 
 
 def test_what_is_held_is_not_asked_for_again_after_a_restore() -> None:

@@ -32,6 +32,7 @@ from parlour.errors import (
     AccessError,
     Code,
     InternalError,
+    NotFoundError,
     ParlourError,
     SecurityStop,
     error,
@@ -190,7 +191,14 @@ class Link:
             next_ticket=following,
             positions=machine.positions(),
         )
-        started = await connection.ask(Kind.LIVE_START, start, LiveStarted)
+        try:
+            started = await connection.ask(Kind.LIVE_START, start, LiveStarted)
+        except NotFoundError as unknown:
+            if unknown.code is not Code.STREAM_UNKNOWN:
+                raise
+            # Its data is from a backup that is older than one of our conversations.
+            start = replace(start, positions=[])
+            started = await connection.ask(Kind.LIVE_START, start, LiveStarted)
         await self._keep(Tickets(following, b""))
         return started
 

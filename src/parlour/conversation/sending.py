@@ -190,8 +190,13 @@ class Sending:
         return needs
 
     def _checked(self, conversation: Conversation, outgoing: Outgoing) -> Outgoing:
-        """Open up what was sealed for a device that has left since: it gets nothing any more."""
+        """Open up what was sealed for a device that has left since: it gets nothing any more.
+
+        So is what was sealed for a stream that the server lost, and that is another one by now.
+        """
         if outgoing.sealed:
+            if self._sealing.append(outgoing).stream not in (conversation.stream, outgoing.inbox):
+                return self._sealing.unsealed(outgoing)
             targets = self._memory.targets(conversation, outgoing.inbox)
             allowed = {target.device_id for target in targets}
             if any(part.device_id not in allowed for part in self._sealing.append(outgoing).parts):
@@ -202,7 +207,7 @@ class Sending:
         own = self._memory.account_id
         genesis = founding.between(own, conversation.peer)
         body = CreateConversation(
-            stream=self._memory.random(ID_SIZE),
+            stream=conversation.former or self._memory.random(ID_SIZE),
             kind="self" if conversation.peer == own else "direct",
             members=list(genesis.members),
             genesis=genesis.encode(),
@@ -223,6 +228,7 @@ class Sending:
             raise error(Code.SERVER_MISBEHAVED, "a second stream for one conversation")
         if not conversation.stream:
             conversation.stream = info.stream
+            conversation.former = b""
             conversation.genesis = info.genesis
             self._memory.put_conversation(conversation)
 

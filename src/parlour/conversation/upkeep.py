@@ -151,9 +151,12 @@ class Upkeep:
     def restored(self) -> None:
         """The server's data is from a backup: its numbers may come again, so read all of it.
 
-        What was read already is recognised by its id, and by the ratchet.
+        What was read already is recognised by its id, and by the ratchet. Conversations that are
+        younger than the backup are unknown there: each is asked for again, and made again.
         """
         for conversation in self._memory.conversations.values():
+            conversation.former = conversation.stream or conversation.former
+            conversation.stream = b""
             conversation.seen_before = max(conversation.seen_before, settled(conversation))
             conversation.received = 0
             conversation.gaps = []

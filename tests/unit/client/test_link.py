@@ -11,7 +11,7 @@ from parlour.errors import Code, ParlourError, error
 from parlour.wire.kinds import Kind
 from parlour.wire.push import PushDrain
 from parlour.wire.server import ServerInfo
-from parlour.wire.streams import LiveStarted
+from parlour.wire.streams import LiveStarted, Position
 from tests.unit.client.test_engine import Bench
 
 ACCOUNT = Account("home.test", "127.0.0.1", 1, (b"p" * 32,), "plt_" + "A" * 43, b"s" * 16)
@@ -26,6 +26,7 @@ class FakeConnection:
         self.closed = asyncio.Event()
         self.starts: list[tuple[bytes | None, bytes, list[list[bytes]]]] = []
         self.start_failure: ParlourError | None = None
+        self.unknown: ParlourError | None = None
         self.pushes: asyncio.Queue[list[Any]] = asyncio.Queue()
         self._bench = bench
         values: dict[str, Any] = {
@@ -46,6 +47,8 @@ class FakeConnection:
         self.starts.append((body.ticket, body.next_ticket, list(self._bench.store.batches)))
         if self.start_failure is not None:
             raise self.start_failure
+        if body.positions and self.unknown is not None:
+            raise self.unknown
         return STARTED
 
     async def next_pushes(self) -> list[Any]:
@@ -92,6 +95,22 @@ class Line:
 
     async def _sleep(self, seconds: float) -> None:
         self.sleeps.append(seconds)
+
+
+async def test_a_server_that_lost_one_of_our_streams_is_read_from_its_beginning() -> None:
+    line = Line(None, error(Code.SERVER_PIN))
+    cast(Any, line.bench.machine).positions = lambda: [Position(b"s" * 16, 7)]
+    line.connection.unknown = error(Code.STREAM_UNKNOWN)
+    line.connection.pushes.put_nowait([PushDrain(0)])
+    await line.link.run()
+    assert len(line.connection.starts) == 2
+    assert line.bench.machine.heard[0] == STARTED
+    # Nothing else that a server does not find is asked for in another way.
+    line = Line(None, error(Code.SERVER_PIN))
+    cast(Any, line.bench.machine).positions = lambda: [Position(b"s" * 16, 7)]
+    line.connection.unknown = error(Code.ACCOUNT_UNKNOWN)
+    await line.link.run()
+    assert len(line.connection.starts) == 1
 
 
 async def test_what_waiting_mends_is_tried_again_with_growing_pauses() -> None:
