@@ -18,6 +18,7 @@ from parlour.mls import (
     KeyPackageBundle,
     PendingCommit,
     PublicGroup,
+    SharedStages,
 )
 from parlour.mls.private.storage import dump_group
 from parlour.mls.public.proposals import Add, PreSharedKey, Proposal, Remove
@@ -34,7 +35,10 @@ MAX_PEOPLE = 12
 class Walk:
     """A town of people, a delivery service, and a source of decisions."""
 
-    def __init__(self, seed: int, suite: CipherSuite = DEFAULT_SUITE) -> None:
+    def __init__(
+        self, seed: int, suite: CipherSuite = DEFAULT_SUITE, shared: SharedStages | None = None
+    ) -> None:
+        self.shared = shared
         self.choose = seeds.Random(seed)
         self.suite = suite
         self.people = group_of("p0", "p1", "p2", suite=suite)
@@ -220,12 +224,21 @@ class Walk:
                 assert not person.group.is_active
             for person in (*self.people, *self.gone):
                 self.store(person)
+                # Some share what is public, and some do not.
+                if self.shared is not None and self.restarts.random() < 0.5:
+                    person.group.share(self.shared)
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.integers(0, 2**32))
 def test_everybody_agrees(seed: int) -> None:
     Walk(seed).run(12)
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.integers(0, 2**32))
+def test_everybody_agrees_also_with_whom_they_share(seed: int) -> None:
+    Walk(seed, shared=SharedStages()).run(12)
 
 
 @pytest.mark.parametrize("suite", ALL_SUITES, ids=lambda suite: suite.id.name)

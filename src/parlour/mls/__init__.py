@@ -61,6 +61,7 @@ _PLACES = {
     "RuleBroken": "public.rules",
     "Sender": "public.framing.content",
     "SentProposal": "public.state",
+    "SharedStages": "public.sharing",
     "StagedCommit": "private.processing",
     "StagedPublic": "public.staging",
     "Update": "public.proposals",

@@ -61,6 +61,7 @@ from parlour.mls.public.psk_id import PreSharedKeyId as PreSharedKeyId
 from parlour.mls.public.psk_id import ResumptionPskId as ResumptionPskId
 from parlour.mls.public.rules import Rule as Rule
 from parlour.mls.public.rules import RuleBroken as RuleBroken
+from parlour.mls.public.sharing import SharedStages as SharedStages
 from parlour.mls.public.staging import StagedPublic as StagedPublic
 from parlour.mls.public.state import SentProposal as SentProposal
 from parlour.mls.public.suites import CipherSuite as CipherSuite
@@ -125,6 +126,7 @@ __all__ = [
     "RuleBroken",
     "Sender",
     "SentProposal",
+    "SharedStages",
     "StagedCommit",
     "StagedPublic",
     "Update",

@@ -29,6 +29,7 @@ from parlour.mls.public.policy import Policy
 from parlour.mls.public.proposals import Add, ExternalInit, PreSharedKey, Proposal, Remove
 from parlour.mls.public.psk_id import PreSharedKeyId
 from parlour.mls.public.rules import Rule, RuleBroken, require
+from parlour.mls.public.sharing import SharedStages
 from parlour.mls.public.state import SentProposal
 from parlour.mls.public.suites import CipherSuite, find_suite
 from parlour.mls.public.types import LeafIndex, SenderType, WireFormat
@@ -41,7 +42,8 @@ class ExternalJoin:
     """How somebody joins: `resync` is the former leaf that the commit removes.
 
     `groups` are the ids of those that the client is in; of one that it comes back to, it is not.
-    `group_info` makes one of the epoch that the commit begins, for who joins after us.
+    `group_info` makes one of the epoch that the commit begins, for who joins after us. `shared` is
+    what members in one process share, if they do.
     """
 
     policy: Policy
@@ -52,6 +54,7 @@ class ExternalJoin:
     authenticated_data: bytes = b""
     groups: Collection[bytes] = ()
     group_info: bool = False
+    shared: SharedStages | None = None
 
 
 def join_by_commit(
@@ -63,7 +66,9 @@ def join_by_commit(
     # currently participating in."
     require(group_info.group_context.group_id not in join.groups, Rule.GROUP_ID_UNIQUE)
     check_supported(group_info.group_context, identity.capabilities)
-    state = open_group_info(group_info, setting.now, policy, join.ratchet_tree, setting.run)
+    state = open_group_info(
+        group_info, setting.now, policy, join.ratchet_tree, setting.run, join.shared
+    )
     key = external_pub(group_info.extensions)
     # V1267 §12.4.3.2: "to join a group via an external Commit, a new member needs a GroupInfo with
     # an `external_pub` extension present in its `extensions` field"

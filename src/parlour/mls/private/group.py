@@ -45,6 +45,7 @@ from parlour.mls.public.leaf_node import LeafNode
 from parlour.mls.public.limits import MAX_GROUP_ID
 from parlour.mls.public.policy import Policy
 from parlour.mls.public.proposals import Add, Proposal, Remove
+from parlour.mls.public.sharing import SharedStages
 from parlour.mls.public.state import SentProposal
 from parlour.mls.public.tree.extension import encode_tree
 from parlour.mls.public.types import ContentType, LeafIndex, WireFormat
@@ -127,7 +128,9 @@ class Group:
             raise DecodeError(Code.DECODE_MALFORMED, "not a Welcome")
         opened = open_welcome(message, tuple(bundles), join.psks)
         epoch, tree = join_by_welcome(opened, join, now, run)
-        return cls(Member(epoch, tree, join.policy, join.psks)), opened.bundle
+        group = cls(Member(epoch, tree, join.policy, join.psks))
+        group.share(join.shared)
+        return group, opened.bundle
 
     @classmethod
     def join_external(
@@ -258,8 +261,10 @@ class Group:
 
     def receive(self, message: bytes | MessageBody, now: int, run: Run = map) -> Received:
         """Verify a message to this group. A commit is staged: look at it, then `merge` it."""
-        body = decode_message(message) if isinstance(message, bytes) else message
-        return receive_message(self._member, body, now, run)
+        if isinstance(message, bytes):
+            shared = self._member.shared
+            message = decode_message(message) if shared is None else shared.decode(message)
+        return receive_message(self._member, message, now, run)
 
     def process(self, message: bytes | MessageBody, now: int, run: Run = map) -> Received:
         """`receive`, and `merge` if it is a commit: for who has no say in what others commit."""
@@ -366,6 +371,10 @@ class Group:
         """Give up our own commit: another one won."""
         self._member.clear_pending()
 
+    def share(self, shared: SharedStages | None) -> None:
+        """Share what is public with other members in this process; see `SharedStages`."""
+        self._member.share(shared)
+
     def expire(self, now: int) -> None:
         """Drop what is kept for late messages and has become too old."""
         self._member.expire(now)
@@ -405,7 +414,9 @@ class PendingJoin:
         """
         if winner != self.commit:
             raise UsageError(Code.USAGE_STATE, "another commit won; join again")
-        return Group(Member(*self._next.take(), self._join.policy, self._join.psks))
+        group = Group(Member(*self._next.take(), self._join.policy, self._join.psks))
+        group.share(self._join.shared)
+        return group
 
     def __repr__(self) -> str:
         return f"PendingJoin({self._context.group_id.hex()}, epoch={self._context.epoch})"

@@ -21,6 +21,7 @@ from parlour.mls.public.policy import Policy
 from parlour.mls.public.proposals import ReInit
 from parlour.mls.public.psk_id import ResumptionPskId
 from parlour.mls.public.rules import Rule, RuleBroken, require
+from parlour.mls.public.sharing import SharedStages
 from parlour.mls.public.state import PublicState
 from parlour.mls.public.tree import math
 from parlour.mls.public.tree.ratchet_tree import RatchetTree
@@ -42,13 +43,15 @@ class WelcomeJoin:
     """How a Welcome is taken.
 
     `ratchet_tree` is the tree if it does not travel in the Welcome. `groups` are the groups that
-    the client is in, by id; of those that the new one may continue, their origins.
+    the client is in, by id; of those that the new one may continue, their origins. `shared` is what
+    members in one process share, if they do.
     """
 
     policy: Policy
     psks: PskStore = field(default_factory=PskStore)
     ratchet_tree: bytes | RatchetTree | None = None
     groups: Mapping[bytes, Origin | None] = field(default_factory=dict)
+    shared: SharedStages | None = None
 
 
 def join_by_welcome(
@@ -61,7 +64,7 @@ def join_by_welcome(
     # currently participating in."
     require(context.group_id not in join.groups, Rule.GROUP_ID_UNIQUE)
     check_supported(context, bundle.identity.capabilities)
-    state = open_group_info(group_info, now, join.policy, join.ratchet_tree, run)
+    state = open_group_info(group_info, now, join.policy, join.ratchet_tree, run, join.shared)
     leaf_index = _find_leaf(state.tree, opened)
     keys = {NodeIndex(2 * leaf_index): bundle.leaf_key}
     if opened.secrets.path_secret is not None:

@@ -20,6 +20,7 @@ from parlour.mls.public.changes import Changes
 from parlour.mls.public.policy import Policy
 from parlour.mls.public.proposals import ReInit
 from parlour.mls.public.rules import Rule, require
+from parlour.mls.public.sharing import SharedStages
 from parlour.mls.public.state import ProposalStore, PublicState
 from parlour.mls.public.types import LeafIndex
 
@@ -29,7 +30,8 @@ class Member:
     """The current epoch with its message keys, late ones, and what waits for a commit.
 
     `state` is the epoch, or what is left of it when the group has ended for us. `psks` belongs to
-    the application; the resumption keys of this group are put into it.
+    the application; the resumption keys of this group are put into it. `shared` is what members in
+    one process share, if they do.
     """
 
     state: Epoch | LastEpoch
@@ -42,6 +44,7 @@ class Member:
     pending: PendingCommit | None = None
     reinit: ReInit | None = None
     removed: bool = False
+    shared: SharedStages | None = None
 
     def __post_init__(self) -> None:
         self._remember_resumption()
@@ -50,6 +53,13 @@ class Member:
         context, psk = self.public.group_context, self.state.resumption_psk
         if psk is not None:
             self.psks.add_resumption(context.group_id, context.epoch, psk)
+
+    def share(self, shared: SharedStages | None) -> None:
+        """Share what is public with other members, from now on."""
+        self.shared = shared
+        if shared is not None:
+            public = shared.keep_state(self.public, self.policy)
+            self.state = replace(self.state, public=public)
 
     @property
     def public(self) -> PublicState:
@@ -96,6 +106,7 @@ class Member:
             self._end(LastEpoch(current.public, current.leaf_index))
             return
         self.state, self.secret_tree = entered
+        self.share(self.shared)
         self.reinit = changes.reinit
         self._remember_resumption()
         if self.reinit is not None:

@@ -21,6 +21,7 @@ from parlour.mls.private.ratchets import MessageKey
 from parlour.mls.private.secret_tree import SecretTree
 from parlour.mls.private.secrets import SenderDataSecret
 from parlour.mls.public.framing.authentication import VerifiedContent, check_epoch
+from parlour.mls.public.framing.content import FramedContent, Sender
 from parlour.mls.public.framing.messages import (
     MessageBody,
     PrivateMessage,
@@ -31,6 +32,7 @@ from parlour.mls.public.group import verify_proposal
 from parlour.mls.public.group_context import GroupContext
 from parlour.mls.public.leaf_node import LeafNode
 from parlour.mls.public.rules import Rule, RuleBroken, require
+from parlour.mls.public.sharing import SharedStages
 from parlour.mls.public.staging import stage_commit
 from parlour.mls.public.tree.ratchet_tree import RatchetTree
 from parlour.mls.public.types import ContentType
@@ -59,8 +61,17 @@ def _receive_public(member: Member, message: PublicMessage, now: int, run: Run) 
     # Which group and epoch it is for comes first: the tag of another epoch would never verify.
     check_epoch(epoch.context, message.content.group_id, message.content.epoch)
     check_membership(epoch.suite, epoch.secrets.membership_key, epoch.context, message)
+    _refuse_own_commit(epoch, message.content)
+    shared, base, sent = member.shared, epoch.public, member.proposals
+    if shared is not None:
+        known = shared.find_commit(message, base, sent, member.policy)
+        if known is not None:
+            return process_commit(epoch, known, member.psks, member.updates)
     verified = VerifiedContent.verify(epoch.suite, epoch.context, epoch.tree, message.authenticated)
-    return _handshake(member, verified, now, run, None)
+    if shared is None or verified.content.content_type is not ContentType.COMMIT:
+        return _handshake(member, verified, now, run, None)
+    staged = shared.stage_commit(message, base, verified, sent, now, member.policy, run)
+    return process_commit(epoch, staged, member.psks, member.updates)
 
 
 def _receive_private(member: Member, message: PrivateMessage, now: int, run: Run) -> Received:
@@ -72,15 +83,28 @@ def _receive_private(member: Member, message: PrivateMessage, now: int, run: Run
     epoch = member.epoch
     check_epoch(epoch.context, message.group_id, message.epoch)
     unprotected, verified = _open(
-        epoch.secrets.sender_data_secret, member.secret_tree, epoch.context, epoch.tree, message
+        epoch.secrets.sender_data_secret,
+        member.secret_tree,
+        epoch.context,
+        epoch.tree,
+        message,
+        member.shared,
     )
+    _refuse_own_commit(epoch, verified.content)
     return _handshake(member, verified, now, run, unprotected.key)
+
+
+def _refuse_own_commit(epoch: Epoch, content: FramedContent) -> None:
+    if content.content_type is ContentType.COMMIT and content.sender == Sender.member(
+        epoch.leaf_index
+    ):
+        raise PeerError(Code.MLS_EPOCH, "a commit of our own that is not pending")
 
 
 def receive_application(member: Member, message: PrivateMessage, now: int) -> ApplicationMessage:
     """What a member said, in this epoch or in one that is still kept."""
     context, tree, secret, keys = _epoch_of(member, message, now)
-    unprotected, verified = _open(secret, keys, context, tree, message)
+    unprotected, verified = _open(secret, keys, context, tree, message, member.shared)
     keys.accept(unprotected.key)
     member.expire(now)
     content = verified.content
@@ -117,9 +141,16 @@ def _open(
     context: GroupContext,
     tree: RatchetTree,
     message: PrivateMessage,
+    shared: SharedStages | None,
 ) -> tuple[Unprotected, VerifiedContent]:
     unprotected = unprotect_private(tree.suite, secret, keys, tree, message)
-    verified = VerifiedContent.verify(tree.suite, context, tree, unprotected.authenticated)
+    verified = VerifiedContent.verify(
+        tree.suite,
+        context,
+        tree,
+        unprotected.authenticated,
+        None if shared is None else shared.signatures,
+    )
     return unprotected, verified
 
 
@@ -128,8 +159,6 @@ def _handshake(
 ) -> Received:
     epoch = member.epoch
     if verified.content.content_type is ContentType.COMMIT:
-        if verified.sender.leaf_index == epoch.leaf_index:
-            raise PeerError(Code.MLS_EPOCH, "a commit of our own that is not pending")
         staged = stage_commit(epoch.public, verified, member.proposals, now, member.policy, run)
         used = None if key is None else key.leaf_index
         return process_commit(epoch, staged, member.psks, member.updates, used)

@@ -105,15 +105,17 @@ def open_path(
     """
     own = NodeIndex(2 * leaf_index)
     at = next(i for i, step in enumerate(steps) if math.is_ancestor(step.copath_child, own))
-    recipients = steps[at].recipients(added)
-    place = next((i for i, entry in enumerate(recipients) if entry in keys), None)
+    # Of our keys, one at most stands where something was encrypted to.
+    below = [position for position in keys if math.is_ancestor(steps[at].copath_child, position)]
+    places = ((p, steps[at].place(p, added)) for p in below)
+    position, place = next((entry for entry in places if entry[1] is not None), (own, None))
     info = suite.encryption_info(_LABEL, context.encoded)
     try:
         if place is None:
             raise RuleBroken(Rule.PATH_DERIVED_KEYS, "no key of ours was encrypted to")
         sealed = path.nodes[at].encrypted_path_secret[place]
         opened = suite.decrypt_with_label(
-            keys[recipients[place]], info, sealed.kem_output, sealed.ciphertext
+            keys[position], info, sealed.kem_output, sealed.ciphertext
         )
     except AuthenticationError as error:
         raise RuleBroken(Rule.PATH_DERIVED_KEYS, "does not open") from error

@@ -12,6 +12,7 @@ from parlour.mls.public.group_context import GroupContext
 from parlour.mls.public.group_info import GroupInfo
 from parlour.mls.public.policy import Policy
 from parlour.mls.public.rules import Rule, RuleBroken, require
+from parlour.mls.public.sharing import SharedStages
 from parlour.mls.public.state import PublicState
 from parlour.mls.public.suites import CipherSuite, find_suite
 from parlour.mls.public.transcript import interim_transcript_hash
@@ -29,23 +30,38 @@ def open_group_info(
     policy: Policy,
     ratchet_tree: bytes | RatchetTree | None = None,
     run: Run = map,
+    shared: SharedStages | None = None,
 ) -> PublicState:
-    """Verify a GroupInfo and its tree, which it carries or somebody else keeps."""
+    """Verify a GroupInfo and its tree: in it, beside it, or verified by another member here."""
     suite = find_suite(group_info.group_context.cipher_suite)
-    tree = _tree_of(suite, group_info, ratchet_tree)
     context = group_info.group_context
+    interim = interim_transcript_hash(
+        suite, context.confirmed_transcript_hash, group_info.confirmation_tag
+    )
+    known = None if shared is None else shared.find_state(context, interim, policy)
+    if known is not None:
+        _verify_signature(suite, group_info, known.tree)
+        decide_tree(known, policy, now)
+        return known
+    tree = _tree_of(suite, group_info, ratchet_tree)
     # V1259 §12.4.3.1: "Verify that the tree hash of the ratchet tree matches the `tree_hash` field
     # in GroupInfo."
     require(tree.tree_hash() == context.tree_hash, Rule.TREE_HASH)
     _verify_signature(suite, group_info, tree)
-    interim = interim_transcript_hash(
-        suite, context.confirmed_transcript_hash, group_info.confirmation_tag
-    )
     state = PublicState(suite, context, tree, interim)
     validator = make_validator(state, policy, now)
     check_group_extensions(validator, context.extensions)
     check_tree(tree, validator, run)
-    return state
+    return state if shared is None else shared.keep_state(state, policy)
+
+
+def decide_tree(state: PublicState, policy: Policy, now: int) -> None:
+    """What one application has to say of a tree that another member in its process has verified."""
+    validator = make_validator(state, policy, now)
+    check_group_extensions(validator, state.group_context.extensions)
+    for _, leaf in state.tree.members():
+        validator.check_new(leaf)
+    validator.finish()
 
 
 def _tree_of(

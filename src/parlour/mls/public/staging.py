@@ -71,6 +71,15 @@ def stage_commit(
     run: Run = map,
 ) -> StagedPublic:
     """Validate a commit of the epoch `state`, and make the public state after it."""
+    staged, validator = examine_commit(state, verified, store, now, policy)
+    validator.finish(run)
+    return staged
+
+
+def examine_commit(
+    state: PublicState, verified: VerifiedContent, store: ProposalStore, now: int, policy: Policy
+) -> tuple[StagedPublic, LeafValidator]:
+    """The same up to the validator's last word: signatures, and what the application decides."""
     commit, tag = verified.content.body, verified.authenticated.auth.confirmation_tag
     if not isinstance(commit, Commit) or tag is None:
         raise DecodeError(Code.DECODE_MALFORMED, "not a commit")
@@ -94,7 +103,6 @@ def stage_commit(
         steps = merge_path(draft, changes, commit.path, leaf_index)
     tree = draft.freeze()
     check_support(tree.index.support, changes, validator)
-    validator.finish(run)
     provisional = state.group_context.next(tree.tree_hash(), changes.extensions)
     confirmed = confirmed_transcript_hash(
         state.suite,
@@ -105,7 +113,7 @@ def stage_commit(
     )
     interim = interim_transcript_hash(state.suite, confirmed, tag)
     after = PublicState(state.suite, provisional.confirmed(confirmed), tree, interim)
-    return StagedPublic(
+    staged = StagedPublic(
         state.group_context,
         changes,
         verified.sender,
@@ -116,6 +124,7 @@ def stage_commit(
         after,
         tag,
     )
+    return staged, validator
 
 
 def check_path_leaf(
@@ -159,7 +168,7 @@ def merge_path(
     require(len(steps) == len(path.nodes), Rule.PATH_LENGTH)
     added = changes.added_positions
     for step, node in zip(steps, path.nodes, strict=True):
-        expected = len(step.recipients(added))
+        expected = step.count(added)
         # V0717 §7.6: "The length of the `encrypted_path_secret` vector MUST be equal to the length
         # of the resolution of the copath node (excluding new leaf nodes)"
         require(len(node.encrypted_path_secret) == expected, Rule.PATH_CIPHERTEXTS)

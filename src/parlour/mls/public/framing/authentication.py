@@ -6,6 +6,7 @@ Spec: RFC 9420 §6.1.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Self, assert_never
 
 from parlour.errors import AuthenticationError
@@ -17,6 +18,7 @@ from parlour.mls.public.rules import Rule, RuleBroken, require
 from parlour.mls.public.suites import CipherSuite
 from parlour.mls.public.tree.ratchet_tree import RatchetTree
 from parlour.mls.public.types import MLS10, ContentType, SenderType, WireFormat
+from parlour.mls.public.validation.signatures import SignatureMemo
 from parlour.primitives.signature import SignaturePrivateKey, SignaturePublicKey
 
 _LABEL: Final = b"FramedContentTBS"
@@ -77,6 +79,7 @@ class VerifiedContent:
         context: GroupContext,
         tree: RatchetTree,
         authenticated: AuthenticatedContent,
+        memo: SignatureMemo | None = None,
     ) -> Self:
         """Verify content of the epoch that `context` and `tree` describe."""
         content = authenticated.content
@@ -90,7 +93,8 @@ class VerifiedContent:
         # on the `sender_type` of the sender as described above."
         tbs = content_tbs(authenticated.wire_format, content, context)
         signature = authenticated.auth.signature
-        verified = suite.verify_with_label(key, _LABEL, signature, *tbs)
+        verify = suite.verify_with_label if memo is None else partial(memo.verify_with_label, suite)
+        verified = verify(key, _LABEL, signature, *tbs)
         require(verified, Rule.CONTENT_SIGNATURE)
         return cls(authenticated)
 

@@ -42,6 +42,17 @@ class PathStep:
             return self.resolution
         return tuple(entry for entry in self.resolution if entry not in added)
 
+    def count(self, added: frozenset[int]) -> int:
+        """How many recipients there are."""
+        return len(self.resolution) - len(added.intersection(self.resolution))
+
+    def place(self, position: int, added: frozenset[int]) -> int | None:
+        """Which recipient the node at `position` is, if it is one, and no new member."""
+        if position not in self.resolution:
+            return None
+        before = self.resolution[: self.resolution.index(NodeIndex(position))]
+        return len(before) - len(added.intersection(before))
+
 
 class TreeView:
     """What can be asked of a tree, whether it is whole (`RatchetTree`) or a `TreeDraft`."""

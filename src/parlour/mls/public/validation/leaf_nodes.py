@@ -5,13 +5,13 @@ Spec: RFC 9420 §7.3.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from functools import partial
+from typing import TypeAlias
 
 from parlour.errors import AuthenticationError
 from parlour.mls.public.capabilities import RequiredCapabilities, Support
-from parlour.mls.public.credentials import check_credential
+from parlour.mls.public.credentials import CredentialValidator, check_credential
 from parlour.mls.public.extensions import Extensions
 from parlour.mls.public.leaf_node import LeafNode
 from parlour.mls.public.policy import LifetimeCheck, Policy
@@ -19,6 +19,15 @@ from parlour.mls.public.rules import Rule, RuleBroken, require
 from parlour.mls.public.suites import CipherSuite
 from parlour.mls.public.types import MLS10, LeafIndex
 from parlour.mls.public.validation.signatures import Run, SignatureCheck, verify_signatures
+
+Decision: TypeAlias = tuple[Callable[..., None], tuple[object, ...]]
+"""Something to ask an application, and of what."""
+
+
+def make_decisions(decisions: Iterable[Decision], credentials: CredentialValidator) -> None:
+    """Ask an application; what it does not accept raises."""
+    for check, values in decisions:
+        check(credentials, *values)
 
 
 @dataclass(slots=True)
@@ -36,7 +45,7 @@ class LeafValidator:
     group_extensions: Extensions = field(default_factory=Extensions)
     signatures: list[SignatureCheck] = field(default_factory=list)
     sending: bool = False
-    decisions: list[Callable[[], None]] = field(default_factory=list)
+    decisions: list[Decision] = field(default_factory=list)
     required: RequiredCapabilities | None = field(init=False)
     _group_types: tuple[int, ...] = field(init=False)
 
@@ -78,13 +87,12 @@ class LeafValidator:
 
         Not before: an application that remembers whom it has seen would learn from forged leaves.
         """
-        self.decisions.append(partial(check, self.policy.credentials, *values))
+        self.decisions.append((check, values))
 
     def finish(self, run: Run = map) -> None:
         """Verify all signatures; then let the application decide."""
         verify_signatures(self.signatures, run)
-        for decision in self.decisions:
-            decision()
+        make_decisions(self.decisions, self.policy.credentials)
 
     def check_lifetime(self, leaf: LeafNode, where: LifetimeCheck) -> None:
         """That a leaf is within its lifetime, if we send it or the policy asks for it here.

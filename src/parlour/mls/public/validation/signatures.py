@@ -6,17 +6,23 @@ an executor; this package starts none.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
+from parlour.codec import encode_opaque
 from parlour.errors import AuthenticationError
 from parlour.mls.public.rules import Rule, RuleBroken
+from parlour.mls.public.suites import CipherSuite
+from parlour.primitives.hashes import sha256
 from parlour.primitives.signature import SignaturePublicKey
 
 T = TypeVar("T")
 R = TypeVar("R")
 
+# Messages of the last minutes, at 32 bytes each.
+_MAX_REMEMBERED: Final = 4_096
 # Of a batch, what one thread takes at a time: 4 ms of Ed25519, far more than a switch costs.
 _CHUNK: Final = 64
 
@@ -27,6 +33,35 @@ class Run(Protocol):
     def __call__(self, function: Callable[[T], R], items: Iterable[T], /) -> Iterable[R]:
         """Apply `function` to each item, in order."""
         ...
+
+
+class SignatureMemo:
+    """Signatures that have verified, by hash: for members in one process that read the same."""
+
+    __slots__ = ("_verified",)
+
+    def __init__(self) -> None:
+        self._verified: OrderedDict[bytes, None] = OrderedDict()
+
+    def verify_with_label(
+        self,
+        suite: CipherSuite,
+        key: SignaturePublicKey,
+        label: bytes,
+        signature: bytes,
+        *content: bytes,
+    ) -> bool:
+        """As the suite's, unless the same was verified before."""
+        data = suite.sign_content(label, *content)
+        digest = sha256(encode_opaque(key.to_bytes()) + encode_opaque(signature) + data)
+        if digest in self._verified:
+            return True
+        verified = suite.verify_with_label(key, label, signature, *content)
+        if verified:
+            self._verified[digest] = None
+            if len(self._verified) > _MAX_REMEMBERED:
+                self._verified.popitem(last=False)
+        return verified
 
 
 @dataclass(frozen=True, slots=True)
