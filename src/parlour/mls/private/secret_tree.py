@@ -369,12 +369,9 @@ class SecretTree:
         if known is None:
             raise error(Code.SESSION_REPLAYED, f"leaf {leaf_index}")
         found: dict[int, bytes] = {path[known]: self._nodes[path[known]]}
-        size = self.suite.hash_size
         for node in reversed(path[1 : known + 1]):
-            secret = found.pop(node)
-            expand = self.suite.expand_with_label
-            found[math.left(node)] = expand(secret, b"tree", b"left", size)
-            found[math.right(node)] = expand(secret, b"tree", b"right", size)
+            children = self.suite.derive_children(found.pop(node))
+            found[math.left(node)], found[math.right(node)] = children
         return found
 
     def _apply(self, expansion: dict[int, bytes], leaf_index: LeafIndex) -> None:

@@ -79,6 +79,7 @@ class CipherSuite:
     """One suite. `hash_size` is KDF.Nh, `key_size` AEAD.Nk, in bytes; nonces have 12."""
 
     __slots__ = (
+        "_blocks",
         "_cipher",
         "_hash",
         "_hash_name",
@@ -108,6 +109,7 @@ class CipherSuite:
         self.signing_key_type = signing
         self.verifying_key_type = verifying
         self._infos: dict[tuple[bytes, int], bytes] = {}
+        self._blocks: dict[tuple[bytes, bytes], bytes] = {}
 
     # --- Hash, MAC, KDF (§5.2, §8) ---
 
@@ -156,7 +158,25 @@ class CipherSuite:
 
     def derive_secret(self, secret: bytes, label: bytes) -> bytes:
         """DeriveSecret: of the hash's size, without context."""
-        return self.expand_with_label(secret, label, b"", self.hash_size)
+        return hmac.digest(secret, self._block_info(label, b""), self._hash_name)
+
+    def derive_children(self, secret: bytes) -> tuple[bytes, bytes]:
+        """The secrets of the left and the right child of a node of the secret tree (§9)."""
+        name = self._hash_name
+        return (
+            hmac.digest(secret, self._block_info(b"tree", b"left"), name),
+            hmac.digest(secret, self._block_info(b"tree", b"right"), name),
+        )
+
+    def _block_info(self, label: bytes, context: bytes) -> bytes:
+        """What HKDF-Expand hashes for one block of the hash's size."""
+        info = self._blocks.get((label, context))
+        if info is None:
+            prefix = self.hash_size.to_bytes(2) + encode_opaque(_LABEL_PREFIX + label)
+            info = prefix + encode_opaque(context) + b"\x01"
+            if len(self._blocks) < _MAX_CACHED_LABELS:
+                self._blocks[label, context] = info
+        return info
 
     def derive_tree_secret(
         self, secret: bytes, label: bytes, generation: int, length: int
