@@ -51,7 +51,6 @@ class Row:
     target: str
     foreign: str
     member: str
-    owner: str = YES
 
     @property
     def name(self) -> str:
@@ -69,7 +68,7 @@ class Row:
             return _BY_TOKEN[who].value
         match who:
             case Who.OWNER:
-                return self.owner
+                return YES
             case Who.MEMBER:
                 return self.member
             case _:
@@ -82,6 +81,7 @@ def _row(kind: Kind, target: str, foreign: str | Code, member: str | Code | None
 
 DIRECT: Final = "a conversation"
 INBOX: Final = "an inbox"
+GROUP: Final = "a group of hers"
 SELF: Final = "her own devices' stream"
 
 TABLE: Final = (
@@ -110,17 +110,19 @@ TABLE: Final = (
     _row(Kind.PUBLISH_KEY_PACKAGES, "", OWN),
     _row(Kind.COUNT_KEY_PACKAGES, "", OWN),
     _row(Kind.FETCH_KEY_PACKAGES, "her device", YES),
-    Row(Kind.CREATE_GROUP, "", Code.GROUP_UNKNOWN, Code.GROUP_UNKNOWN, Code.GROUP_UNKNOWN),
-    Row(Kind.HANDSHAKE, "", Code.GROUP_UNKNOWN, Code.GROUP_UNKNOWN, Code.GROUP_UNKNOWN),
-    Row(Kind.READ_GROUP, "", Code.GROUP_UNKNOWN, Code.GROUP_UNKNOWN, Code.GROUP_UNKNOWN),
-    Row(Kind.RESTART_GROUP, "", Code.GROUP_UNKNOWN, Code.GROUP_UNKNOWN, Code.GROUP_UNKNOWN),
+    _row(Kind.CREATE_GROUP, "in her name", Code.GROUP_INVALID),
+    _row(Kind.HANDSHAKE, GROUP, Code.STREAM_UNKNOWN, Code.GROUP_INVALID),
+    _row(Kind.READ_GROUP, GROUP, Code.STREAM_UNKNOWN, YES),
+    _row(Kind.RESTART_GROUP, GROUP, Code.STREAM_UNKNOWN, Code.ROSTER_FORBIDDEN),
     _row(Kind.CREATE_CONVERSATION, "with her", YES),
     _row(Kind.CONVERSATIONS, "", OWN),
     _row(Kind.APPEND, DIRECT, Code.STREAM_UNKNOWN, YES),
     _row(Kind.APPEND, INBOX, Code.STREAM_FORBIDDEN, YES),
+    _row(Kind.APPEND, GROUP, Code.STREAM_UNKNOWN, YES),
     _row(Kind.APPEND, SELF, Code.STREAM_UNKNOWN),
     _row(Kind.READ, DIRECT, Code.STREAM_UNKNOWN, YES),
     _row(Kind.READ, INBOX, Code.STREAM_UNKNOWN),
+    _row(Kind.READ, GROUP, Code.STREAM_UNKNOWN, YES),
     _row(Kind.READ, SELF, Code.STREAM_UNKNOWN),
     _row(Kind.CATCH_UP, DIRECT, Code.STREAM_UNKNOWN, YES),
     _row(Kind.CATCH_UP, INBOX, Code.STREAM_UNKNOWN),

@@ -16,6 +16,7 @@ from parlour.server.caller import Caller
 from parlour.server.clock import Clock, system_clock
 from parlour.server.directory import DirectoryService
 from parlour.server.dispatcher import Dispatcher, Handler
+from parlour.server.groups import GroupService, Members
 from parlour.server.hub import Hub
 from parlour.server.identity import ServerIdentity
 from parlour.server.invites import InviteService
@@ -87,7 +88,9 @@ class Core:
         self._directory = DirectoryService(store, self.limits)
         self._prekeys = PrekeyService(store, self.hub, self.limits, clock)
         self._key_packages = KeyPackageService(store, self.hub, self.limits, clock)
-        self._streams = StreamService(store, self.hub, clock)
+        members = Members()
+        self._streams = StreamService(store, self.hub, clock, members)
+        self._groups = GroupService(store, self.hub, clock, members)
         self._live = LiveService(store, self.hub, clock, log, self.pseudonyms)
         self.dispatcher = Dispatcher(self._handlers(), self.sessions, self.limits)
 
@@ -99,7 +102,7 @@ class Core:
     def _handlers(self) -> dict[Kind, Handler]:
         logins, sessions, directory = self._logins, self.sessions, self._directory
         accounts, prekeys, streams = self._accounts, self._prekeys, self._streams
-        key_packages = self._key_packages
+        key_packages, groups = self._key_packages, self._groups
         return {
             Kind.SERVER_INFO: self._info,
             Kind.REGISTER_START: _talking(logins.register_start),
@@ -145,10 +148,10 @@ class Core:
             Kind.PUBLISH_KEY_PACKAGES: _granted(key_packages.publish),
             Kind.COUNT_KEY_PACKAGES: _granted(lambda grant, _: key_packages.counts(grant)),
             Kind.FETCH_KEY_PACKAGES: _granted(key_packages.fetch),
-            Kind.CREATE_GROUP: _granted(_not_yet),
-            Kind.HANDSHAKE: _granted(_not_yet),
-            Kind.READ_GROUP: _granted(_not_yet),
-            Kind.RESTART_GROUP: _granted(_not_yet),
+            Kind.CREATE_GROUP: _granted(groups.create),
+            Kind.HANDSHAKE: _granted(groups.handshake),
+            Kind.READ_GROUP: _granted(groups.read),
+            Kind.RESTART_GROUP: _granted(groups.restart),
             Kind.CREATE_CONVERSATION: _granted(streams.create),
             Kind.CONVERSATIONS: _granted(lambda grant, _: streams.of_device(grant)),
             Kind.APPEND: _granted(streams.append),
@@ -179,10 +182,6 @@ def _granted(serve: Callable[[Grant, Any], Awaitable[Struct]]) -> Handler:
 def _talking(serve: Callable[[LoginTalk, Any], Awaitable[Struct]]) -> Handler:
     """A handler that takes the caller's login under way."""
     return lambda caller, request: serve(caller.logging_in, request)
-
-
-async def _not_yet(grant: Grant, request: Struct) -> Struct:
-    raise error(Code.GROUP_UNKNOWN, "this server keeps no groups yet")
 
 
 async def _done(act: Awaitable[None]) -> Nothing:

@@ -6,9 +6,12 @@ from typing import Final, assert_never
 
 from parlour.errors import AccessError, Code, UsageError
 from parlour.server.clock import Clock
+from parlour.server.groups import Members
+from parlour.server.groups.messages import epoch_of
 from parlour.server.hub import Hub
 from parlour.server.sessions import Grant
 from parlour.server.store import Store
+from parlour.wire.envelope import SuiteId
 from parlour.wire.kinds import Kind
 from parlour.wire.push import PushStream
 from parlour.wire.server import Nothing
@@ -32,10 +35,11 @@ _PAIR: Final = 2
 class StreamService:
     """What a device may do with the streams of its account."""
 
-    def __init__(self, store: Store, hub: Hub, clock: Clock) -> None:
+    def __init__(self, store: Store, hub: Hub, clock: Clock, members: Members) -> None:
         self._store = store
         self._hub = hub
         self._clock = clock
+        self._members = members
 
     async def create(self, grant: Grant, request: CreateConversation) -> StreamInfo:
         """Create a conversation of two, or of one's own devices, or get the one there is."""
@@ -70,7 +74,19 @@ class StreamService:
         Nothing is awaited before the store has it, so the entries of one connection are stored in
         the order in which they came.
         """
-        place = await self._store.streams.append(grant.device_id, request, now=self._clock())
+        stream, epoch = request.stream, None
+        if request.envelope.suite == SuiteId.MLS_MESSAGE:
+            epoch = epoch_of(stream, request.envelope.body)
+        place = await self._store.streams.append(
+            grant.device_id,
+            request,
+            now=self._clock(),
+            epoch=epoch,
+            known=self._members.version(stream),
+        )
+        members = place.members
+        if place.version is not None:
+            members = self._members.of(stream, place.version, members)
         if not place.repeated:
             entry = Entry(
                 request.stream,
@@ -84,7 +100,7 @@ class StreamService:
                 None,
             )
             parts = {part.device_id: part.data for part in request.parts}
-            self._hub.push_entry(entry, parts, place.members, place.inbox_device)
+            self._hub.push_entry(entry, parts, members, place.inbox_device)
         return Appended(
             request.stream, request.client_id, place.seq, place.stored_at, place.repeated
         )

@@ -21,6 +21,7 @@ from parlour.login import ClientLogin, ClientRegistration
 from parlour.primitives.hashes import sha256
 from parlour.server import Config, Server
 from parlour.wire.frames import decode_body, encode_body
+from parlour.wire.groups import ReadGroup
 from parlour.wire.invites import CreateInvite, RevokeInvite
 from parlour.wire.joining import JoinFinish, JoinUnlock
 from parlour.wire.kinds import OPERATIONS, Door, Kind
@@ -32,8 +33,9 @@ from parlour.wire.server import ErrorBody, Nothing
 from parlour.wire.streams import CreateConversation, StreamInfo
 from tests.conftest import CHECKOUT
 from tools import doors
-from tools.doors import DIRECT, INBOX, OWN, STRANGER, TABLE, YES, Row, Who
+from tools.doors import DIRECT, GROUP, INBOX, OWN, STRANGER, TABLE, YES, Row, Who
 
+from .group_people import commit_of, group_of, new_group_of
 from .people import Person, open_socket, raw_post, register, rest, rest_error
 from .requests import in_a_day, sample
 
@@ -50,6 +52,9 @@ CHANGES = {
     Kind.LINK_ANSWER,
     Kind.REVOKE_INVITE,
     Kind.CREATE_CONVERSATION,
+    Kind.CREATE_GROUP,
+    Kind.HANDSHAKE,
+    Kind.RESTART_GROUP,
 }
 CELLS = [(row, who) for row in TABLE for who in Who]
 
@@ -82,6 +87,7 @@ class World:
         self.direct = (await alice.talk_to(bea)).stream
         wanted = CreateConversation(os.urandom(16), "self", [alice.account_id], b"")
         self.own = (await alice.rest(Kind.CREATE_CONVERSATION, wanted, StreamInfo)).stream
+        self.room = await group_of(alice, bea)
         await alice.rest(Kind.SET_PROFILE, SetProfile(b"sealed"), Nothing)
         invite = CreateInvite(sha256(SECRET), 5, in_a_day())
         await alice.rest(Kind.CREATE_INVITE, invite, Nothing)
@@ -107,8 +113,22 @@ class World:
             case Kind.CREATE_CONVERSATION:
                 wanted = [self.alice.account_id]
                 return CreateConversation(os.urandom(16), "direct", wanted, b"")
+            case Kind.CREATE_GROUP:
+                return new_group_of(self.alice)
+            case Kind.HANDSHAKE:
+                return commit_of(self.room, self.alice)
+            case Kind.RESTART_GROUP:
+                return self.room.restart(self.room.devices[0])[0]
+            case Kind.APPEND if row.target == GROUP:
+                return self.room.message(self.room.devices[0])
+            case Kind.READ_GROUP:
+                return ReadGroup(self.room.stream)
             case _:
-                streams = {DIRECT: self.direct, INBOX: self.alice.inbox}
+                streams = {
+                    DIRECT: self.direct,
+                    INBOX: self.alice.inbox,
+                    GROUP: self.room.stream,
+                }
                 stream = streams.get(row.target, self.own)
                 if row.target == INBOX and row.kind is Kind.APPEND:
                     return sample_to_inbox(self.alice)

@@ -64,10 +64,10 @@ async def test_rest_takes_a_good_token(server: Server) -> None:
         Kind.LINK_TAKE: Code.LINK_EXPIRED,
         Kind.LINK_ANSWER: Code.LINK_EXPIRED,
         Kind.REVOKE_INVITE: Code.USAGE_INVALID,
-        Kind.CREATE_GROUP: Code.GROUP_UNKNOWN,
-        Kind.HANDSHAKE: Code.GROUP_UNKNOWN,
+        Kind.CREATE_GROUP: Code.DECODE_TRUNCATED,
+        Kind.HANDSHAKE: Code.DECODE_MALFORMED,
         Kind.READ_GROUP: Code.GROUP_UNKNOWN,
-        Kind.RESTART_GROUP: Code.GROUP_UNKNOWN,
+        Kind.RESTART_GROUP: Code.DECODE_MALFORMED,
     }
     for kind in [each for each in ON_REST if each is not Kind.LOG_OUT]:
         answer = await rest(server, kind, encode_body(sample(kind, alice, stream)), alice.token)

@@ -14,10 +14,16 @@ import pytest
 from parlour.errors import ParlourError
 from parlour.identity.device_list import next_entry
 from parlour.identity.recovery import RecoveryKey
+from parlour.roster import Removed
 from parlour.server import Config, Server, create_invite
 from parlour.server.logs import FIELDS
 from parlour.wire.directory import AppendDeviceList
-from parlour.wire.groups import KeyPackageCounts, KeyPackageUpload, PublishKeyPackages
+from parlour.wire.groups import (
+    KeyPackageCounts,
+    KeyPackageUpload,
+    ProposalBody,
+    PublishKeyPackages,
+)
 from parlour.wire.invites import CreateInvite
 from parlour.wire.kinds import Kind
 from parlour.wire.prekeys import Bundles, FetchBundles
@@ -26,6 +32,7 @@ from parlour.wire.server import Nothing
 from parlour.wire.streams import Acknowledge, Position
 from tests.conftest import CHECKOUT
 
+from .group_people import group_of
 from .people import NOW, Person, open_socket
 from .requests import in_a_day
 
@@ -57,6 +64,7 @@ async def story(server: Server, config: Config) -> list[bytes]:
     last_resort = KeyPackageUpload(1, True, in_a_day() // 1000, b"key package")
     publish = PublishKeyPackages([last_resort])
     await alice.rest(Kind.PUBLISH_KEY_PACKAGES, publish, KeyPackageCounts)
+    await keep_a_group(alice, bea)
     tablet = await alice.second_device()
     await alice.change_list(alice.next_list())
     with pytest.raises(ParlourError):
@@ -68,6 +76,19 @@ async def story(server: Server, config: Config) -> list[bytes]:
     await keep_an_account(server, bea)
     tokens = [person.token.encode() for person in (alice, bea, tablet)]
     return [secret, alice.password.reveal(), b"127.0.0.1", *tokens]
+
+
+async def keep_a_group(alice: Person, bea: Person) -> None:
+    """A group from which somebody has gone, and in which a proposal waits."""
+    room = await group_of(alice, bea)
+    at_alice, at_bea = room.devices
+    await room.say(at_bea)
+    commit = room.commit(at_alice, Removed(at_bea.account), removes=[at_bea])
+    await room.send(at_alice, commit)
+    message = at_alice.live.propose_update(room.services.now // 1000)
+    await room.services.groups.handshake(
+        at_alice.grant, room.proposal(at_alice, ProposalBody(0, message, b""))
+    )
 
 
 async def keep_an_account(server: Server, person: Person) -> None:

@@ -9,6 +9,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import Protocol
 
+from parlour.server.store.group_records import (
+    DeviceKey,
+    GroupChange,
+    GroupHead,
+    Handshaken,
+    HandshakePlace,
+    NewGroup,
+    StoredGroup,
+)
 from parlour.server.store.records import (
     AccountChange,
     AccountRecord,
@@ -24,12 +33,13 @@ from parlour.server.store.records import (
     TakenKeyPackages,
     TokenRecord,
 )
-from parlour.wire.groups import KeyPackageCount, KeyPackageUpload, KnownList
+from parlour.wire.groups import GroupState, KeyPackageCount, KeyPackageUpload, KnownList
 from parlour.wire.prekeys import Bundle, Prekey, PrekeyCounts
 from parlour.wire.streams import (
     Append,
     CatchUp,
     CaughtUp,
+    Entry,
     Page,
     Position,
     Read,
@@ -251,11 +261,23 @@ class Streams(Protocol):
     async def info(self, device_id: bytes, stream: bytes) -> StreamInfo:
         """One of them; raises ``stream.unknown``."""
 
-    async def append(self, device_id: bytes, request: Append, *, now: int) -> AppendedEntry:
+    async def append(
+        self,
+        device_id: bytes,
+        request: Append,
+        *,
+        now: int,
+        epoch: tuple[int, int] | None = None,
+        known: int | None = None,
+    ) -> AppendedEntry:
         """Append an entry of an active device, or find it if it was appended before.
 
-        Raises ``stream.unknown``, ``stream.forbidden``, ``stream.epoch``, ``stream.parts`` and
-        ``device.removed``.
+        To a group only devices that have a leaf append, and only messages; `epoch` is the
+        generation and the epoch of one. `known` is the version of the members that the caller
+        remembers: they are in the answer only if they have changed since.
+
+        Raises ``stream.unknown``, ``stream.forbidden``, ``stream.epoch``, ``stream.parts``,
+        ``group.not_member``, ``group.invalid`` and ``device.removed``.
         """
 
     async def read(self, device_id: bytes, request: Read, *, now: int) -> Page:
@@ -274,6 +296,69 @@ class Streams(Protocol):
 
     async def sweep(self, *, now: int) -> int:
         """Trim and forget a bounded number of things whose time is over; how many it was."""
+
+
+class Groups(Protocol):
+    """Groups on MLS. What is written here was verified by the caller (`parlour.server.groups`).
+
+    A group is a stream, so all of `Streams` but `create_direct` and `create_self` is for them too.
+    """
+
+    async def create(
+        self, group: NewGroup, *, creator: bytes, device_id: bytes
+    ) -> tuple[StreamInfo, bool]:
+        """Make a group of one leaf, the device's; True if it was made.
+
+        Of kinds `direct` and `self` there is one per pair, or account: who comes second gets the
+        one there is, whatever it is. Of the others, who comes again with the same genesis gets
+        what was made. Raises ``account.unknown``, ``limit.count``, ``device.removed``, and
+        ``usage.invalid`` for a stream id that is taken.
+        """
+
+    async def head(self, device_id: bytes, stream: bytes, client_id: bytes) -> GroupHead:
+        """Where a group is, for a device that wants to change it.
+
+        Raises ``stream.unknown``, ``device.removed``, and ``group.unknown`` to a member of a
+        stream that is no group.
+        """
+
+    async def load(self, stream: bytes) -> StoredGroup:
+        """All of a group; raises ``stream.unknown`` and ``group.unknown``."""
+
+    async def device_keys(self, device_ids: Iterable[bytes]) -> list[DeviceKey]:
+        """The keys of those devices that there are, active or not."""
+
+    async def change(
+        self, device_id: bytes, entry: Handshaken, change: GroupChange, *, now: int
+    ) -> HandshakePlace | None:
+        """Append the entry and change the group, in one step, or find it if it was appended before.
+
+        None if the group is not where the entry has to find it: another one won. Raises
+        ``device.removed``, ``limit.count`` for an account that has too many conversations, and
+        ``stream.parts`` when a device that is to be welcomed has left its list.
+        """
+
+    async def propose(
+        self, device_id: bytes, entry: Handshaken, message: bytes, *, now: int
+    ) -> HandshakePlace | None:
+        """Append a proposal; None as `change`. It waits until the group changes."""
+
+    async def winners(
+        self, device_id: bytes, stream: bytes, generation: int, epoch: int, *, now: int
+    ) -> list[Entry]:
+        """The entries by which the group came on from there, as far as they fit into a page.
+
+        Each with the device's own part. Raises ``stream.unknown``.
+        """
+
+    async def state(
+        self, device_id: bytes | None, stream: bytes, generation: int | None, epoch: int | None
+    ) -> GroupState:
+        """The group in public, now or in an epoch whose joiners have yet to come.
+
+        To a member, or without a device to whoever may have it. Raises ``stream.unknown``,
+        ``group.unknown`` and ``group.epoch_gone``.
+        """
 
 
 class Store(Protocol):
@@ -315,6 +400,10 @@ class Store(Protocol):
     @property
     def streams(self) -> Streams:
         """Streams, entries and cursors."""
+
+    @property
+    def groups(self) -> Groups:
+        """Groups on MLS."""
 
     async def set_port(self, port: int) -> None:
         """Write down the port that the server listens on, for who reads the folder alone."""

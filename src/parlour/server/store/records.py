@@ -197,10 +197,14 @@ class TakenKeyPackages:
 
 @dataclass(frozen=True, slots=True)
 class AppendedEntry:
-    """An entry's place. `members` are account ids, and `inbox_device` whose inbox it is."""
+    """An entry's place. `members` are account ids, and `inbox_device` whose inbox it is.
+
+    In a group `version` names the members, which are there only if the caller knew other ones.
+    """
 
     seq: int
     stored_at: int
     repeated: bool
     members: tuple[bytes, ...]
     inbox_device: bytes | None
+    version: int | None = None

@@ -3,7 +3,7 @@
 Layout: `store` (opens it all), `database`, `lock`, `writer`, `readers`, `migrations`; `rows`; by
 topic `accounts`, `devices`, `tokens`, `invites`, `prekeys`,
 `key_packages`, `streams` with `entries`, `pages` and
-`retention`.
+`retention`, `groups` with `handshakes`.
 """
 
 from parlour.server.store.sqlite.store import SqliteStore

@@ -1,17 +1,28 @@
 """Append an entry: membership, parts, epoch and number, in one transaction.
 
-This is the hot path: about eight statements for a message between two people.
+This is the hot path: about eight statements for a message between two people, and no more for one
+to a group.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from parlour.errors import AccessError, Code, ConflictError, NotFoundError, UsageError
+from parlour.errors import AccessError, Code, ConflictError, NotFoundError, error
 from parlour.server.store.records import AppendedEntry
-from parlour.server.store.sqlite.rows import DeviceRow, active_device
+from parlour.server.store.sqlite.rows import (
+    DeviceRow,
+    active_device,
+    find_repeat,
+    insert_entry,
+    member_stream,
+)
+from parlour.wire.envelope import SuiteId
 from parlour.wire.streams import Append
+
+# Suites of MLS; those of them that are no messages come as handshakes.
+_MLS_SUITES: Final = range(0x0100, 0x0200)
 
 
 class _Stream(NamedTuple):
@@ -19,37 +30,118 @@ class _Stream(NamedTuple):
     epoch: int
     last_seq: int
     device: int | None
+    group: tuple[int, int] | None
+    version: int | None
 
 
 def append(
-    connection: sqlite3.Connection, device_id: bytes, request: Append, now: int
+    connection: sqlite3.Connection,
+    device_id: bytes,
+    request: Append,
+    now: int,
+    epoch: tuple[int, int] | None = None,
+    known: int | None = None,
 ) -> AppendedEntry:
     """See `interface.Streams.append`."""
     sender = active_device(connection, device_id)
     stream = _find_stream(connection, request.stream)
+    if stream.group is not None:
+        return _append_to_group(connection, sender, stream, request, now, epoch, known)
     members = _members(connection, stream.pk)
     _check_writer(connection, sender, stream, members)
+    if request.envelope.suite in _MLS_SUITES:
+        raise error(Code.GROUP_INVALID, "a message of MLS in what is no group")
     owner = _inbox_owner(connection, stream)
-    earlier = _find_repeat(connection, sender, stream, request.client_id)
+    earlier = find_repeat(connection, sender, stream.pk, request.client_id)
     if earlier is not None:
         return AppendedEntry(*earlier, True, tuple(members.values()), owner)
     parts = _check_parts(connection, stream, owner, request)
-    epoch = _next_epoch(stream, request)
+    following = _next_epoch(stream, request)
     seq = stream.last_seq + 1
     connection.execute(
-        "UPDATE streams SET last_seq = ?, epoch = ? WHERE pk = ?", (seq, epoch, stream.pk)
+        "UPDATE streams SET last_seq = ?, epoch = ? WHERE pk = ?", (seq, following, stream.pk)
     )
     _insert(connection, sender, stream, seq, request, parts, now)
     return AppendedEntry(seq, now, False, tuple(members.values()), owner)
 
 
+def _append_to_group(
+    connection: sqlite3.Connection,
+    sender: DeviceRow,
+    stream: _Stream,
+    request: Append,
+    now: int,
+    epoch: tuple[int, int] | None,
+    known: int | None,
+) -> AppendedEntry:
+    """A message: from a leaf, in an epoch that has begun. No statement here grows with the group.
+
+    Its members are read only if the caller knows them as they were before.
+    """
+    _check_leaf(connection, sender, stream, request.stream)
+    if epoch is None or request.envelope.suite != SuiteId.MLS_MESSAGE:
+        raise error(Code.GROUP_INVALID, "not a message of MLS")
+    if stream.group is None or epoch > stream.group:
+        raise error(Code.GROUP_INVALID, "an epoch that has not begun")
+    if request.parts or request.expect_epoch is not None:
+        raise error(Code.GROUP_INVALID, "a message with parts, or with a condition")
+    members: tuple[bytes, ...] = ()
+    if known != stream.version:
+        members = tuple(_members(connection, stream.pk).values())
+    earlier = find_repeat(connection, sender, stream.pk, request.client_id)
+    if earlier is not None:
+        return AppendedEntry(*earlier, True, members, None, stream.version)
+    seq = stream.last_seq + 1
+    connection.execute("UPDATE streams SET last_seq = ? WHERE pk = ?", (seq, stream.pk))
+    _insert(connection, sender, stream, seq, request, [], now)
+    return AppendedEntry(seq, now, False, members, None, stream.version)
+
+
+def _check_leaf(
+    connection: sqlite3.Connection, sender: DeviceRow, stream: _Stream, stream_id: bytes
+) -> None:
+    leaf = connection.execute(
+        "SELECT 1 FROM group_leaves WHERE stream = ? AND device = ?", (stream.pk, sender.pk)
+    ).fetchone()
+    if leaf is None:
+        # Whose account is not in it either is not told that there is such a group.
+        member_stream(connection, sender, stream_id, former=False)
+        raise AccessError(Code.GROUP_NOT_MEMBER)
+
+
+def _insert(
+    connection: sqlite3.Connection,
+    sender: DeviceRow,
+    stream: _Stream,
+    seq: int,
+    request: Append,
+    parts: list[tuple[int, bytes]],
+    now: int,
+) -> None:
+    insert_entry(
+        connection,
+        sender,
+        stream.pk,
+        seq,
+        request.client_id,
+        request.envelope,
+        parts,
+        now=now,
+        expires_at=request.expires_at,
+    )
+
+
 def _find_stream(connection: sqlite3.Connection, stream_id: bytes) -> _Stream:
     row = connection.execute(
-        "SELECT pk, epoch, last_seq, device FROM streams WHERE stream_id = ?", (stream_id,)
+        "SELECT streams.pk, streams.epoch, last_seq, device, generation, mls_groups.epoch, version "
+        "FROM streams LEFT JOIN mls_groups ON mls_groups.stream = streams.pk WHERE stream_id = ?",
+        (stream_id,),
     ).fetchone()
     if row is None:
         raise NotFoundError(Code.STREAM_UNKNOWN)
-    return _Stream(*row)
+    pk, epoch, last_seq, device, generation, group_epoch, version = row
+    group = None if generation is None else (generation, group_epoch)
+    return _Stream(pk, epoch, last_seq, device, group, version)
 
 
 def _members(connection: sqlite3.Connection, stream: int) -> dict[int, bytes]:
@@ -87,20 +179,6 @@ def _inbox_owner(connection: sqlite3.Connection, stream: _Stream) -> bytes | Non
     return bytes(row.fetchone()[0])
 
 
-def _find_repeat(
-    connection: sqlite3.Connection, sender: DeviceRow, stream: _Stream, client_id: bytes
-) -> tuple[int, int] | None:
-    row = connection.execute(
-        "SELECT stream, seq, stored_at FROM entries WHERE sender = ? AND client_id = ?",
-        (sender.pk, client_id),
-    ).fetchone()
-    if row is None:
-        return None
-    if row[0] != stream.pk:
-        raise UsageError(Code.USAGE_INVALID, "the client id was used in another stream")
-    return row[1], row[2]
-
-
 def _check_parts(
     connection: sqlite3.Connection, stream: _Stream, owner: bytes | None, request: Append
 ) -> list[tuple[int, bytes]]:
@@ -131,35 +209,3 @@ def _next_epoch(stream: _Stream, request: Append) -> int:
     if request.expect_epoch != stream.epoch:
         raise ConflictError(Code.STREAM_EPOCH)
     return stream.epoch + 1
-
-
-def _insert(
-    connection: sqlite3.Connection,
-    sender: DeviceRow,
-    stream: _Stream,
-    seq: int,
-    request: Append,
-    parts: list[tuple[int, bytes]],
-    now: int,
-) -> None:
-    envelope = request.envelope
-    entry = connection.execute(
-        "INSERT INTO entries (stream, seq, sender, client_id, format, suite, key_id, body, "
-        "stored_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            stream.pk,
-            seq,
-            sender.pk,
-            request.client_id,
-            envelope.format,
-            envelope.suite,
-            envelope.key_id,
-            envelope.body,
-            now,
-            request.expires_at,
-        ),
-    ).lastrowid
-    connection.executemany(
-        "INSERT INTO parts (entry, device, data) VALUES (?, ?, ?)",
-        [(entry, device, data) for device, data in parts],
-    )

@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from typing import Final
 
 from parlour.server.store.sqlite.rows import (
+    Readable,
     active_device,
     describe,
     last_of,
-    readable_stream,
-    readable_streams,
+    member_stream,
+    member_streams,
 )
 from parlour.wire.envelope import Envelope
 from parlour.wire.ids import ID_SIZE
@@ -33,13 +34,14 @@ _SELECT: Final = (
     "JOIN accounts ON accounts.pk = devices.account "
     "LEFT JOIN parts ON parts.entry = entries.pk AND parts.device = :device "
     "WHERE entries.stream = :stream AND body IS NOT NULL "
-    "AND (expires_at IS NULL OR expires_at > :now) "
+    "AND (expires_at IS NULL OR expires_at > :now) AND seq BETWEEN :first AND :last "
 )
 _FORWARDS: Final = _SELECT + "AND seq > :position ORDER BY seq LIMIT :limit"
+_ONE: Final = _SELECT + "AND seq = :position LIMIT :limit"
 _BACKWARDS: Final = _SELECT + "AND seq < :position ORDER BY seq DESC LIMIT :limit"
 
 
-class _Budget:
+class PageBudget:
     """What still fits into a page."""
 
     def __init__(self, entries: int) -> None:
@@ -59,11 +61,11 @@ class _Budget:
 def read(connection: sqlite3.Connection, device_id: bytes, request: Read, now: int) -> Page:
     """See `interface.Streams.read`. Entries come in reading order, so backwards ones descend."""
     device = active_device(connection, device_id)
-    stream = readable_stream(connection, device, request.stream)
-    budget = _Budget(request.limit)
+    stream = member_stream(connection, device, request.stream)
+    budget = PageBudget(request.limit)
     sql = _BACKWARDS if request.backwards else _FORWARDS
     found: list[Entry] = []
-    more = _fill(
+    more = fill_page(
         found, budget, _select(connection, sql, device.pk, stream, request.after, now, budget)
     )
     return Page(found, more)
@@ -75,22 +77,25 @@ def catch_up(
     """See `interface.Streams.catch_up`."""
     device = active_device(connection, device_id)
     positions = {
-        readable_stream(connection, device, position.stream): position.seq
+        member_stream(connection, device, position.stream): position.seq
         for position in request.positions
     }
-    budget = _Budget(request.limit)
+    budget = PageBudget(request.limit)
     infos: list[StreamInfo] = []
     found: list[Entry] = []
-    for stream in readable_streams(connection, device):
+    current = member_streams(connection, device)
+    # Who was removed from one is told no more of it than it asks for.
+    former = [stream for stream in positions if stream not in set(current)]
+    for stream in [*current, *former]:
         position = positions.get(stream)
-        if position is None or position > last_of(connection, stream):
-            info = describe(connection, stream)
+        if position is None or position > last_of(connection, stream.pk):
+            info = describe(connection, stream.pk)
             if not budget.take(_info_size(info)):
                 return CaughtUp(infos, found, more=True)
             infos.append(info)
             position = position or 0
         chosen = _select(connection, _FORWARDS, device.pk, stream, position, now, budget)
-        if _fill(found, budget, chosen):
+        if fill_page(found, budget, chosen):
             return CaughtUp(infos, found, more=True)
     return CaughtUp(infos, found, more=False)
 
@@ -99,16 +104,18 @@ def _select(
     connection: sqlite3.Connection,
     sql: str,
     device: int,
-    stream: int,
+    stream: Readable,
     position: int,
     now: int,
-    budget: _Budget,
+    budget: PageBudget,
 ) -> Iterator[tuple[object, ...]]:
     return connection.execute(
         sql,
         {
             "device": device,
-            "stream": stream,
+            "stream": stream.pk,
+            "first": stream.first,
+            "last": stream.last,
             "position": position,
             "now": now,
             # One more than fits tells whether there is more.
@@ -117,7 +124,15 @@ def _select(
     )
 
 
-def _fill(found: list[Entry], budget: _Budget, rows: Iterator[tuple[object, ...]]) -> bool:
+def read_entry(
+    connection: sqlite3.Connection, device: int, stream: Readable, seq: int, now: int
+) -> tuple[object, ...] | None:
+    """The row of one entry, as the device may have it; None if it is gone, or not for it."""
+    rows = _select(connection, _ONE, device, stream, seq, now, PageBudget(1))
+    return next(rows, None)
+
+
+def fill_page(found: list[Entry], budget: PageBudget, rows: Iterator[tuple[object, ...]]) -> bool:
     """Move rows into the page; True when one of them did not fit."""
     for row in rows:
         entry = _entry(row)

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import Final, NamedTuple
 
-from parlour.errors import AccessError, Code, NotFoundError
+from parlour.errors import AccessError, Code, LimitError, NotFoundError, UsageError
+from parlour.wire.envelope import Envelope
+from parlour.wire.limits import MAX_STREAMS_PER_REQUEST
 from parlour.wire.streams import StreamInfo
+
+# With the inbox, a device can name all its streams in one request.
+MAX_CONVERSATIONS: Final = MAX_STREAMS_PER_REQUEST - 1
+# Behind every number that an entry can have.
+_NO_END: Final = (1 << 63) - 1
 
 
 class DeviceRow(NamedTuple):
@@ -14,6 +22,14 @@ class DeviceRow(NamedTuple):
 
     pk: int
     account: int
+
+
+class Readable(NamedTuple):
+    """A stream's key in the database, and the first and the last entry that may be read of it."""
+
+    pk: int
+    first: int
+    last: int
 
 
 def account_pk(connection: sqlite3.Connection, account_id: bytes) -> int:
@@ -35,31 +51,112 @@ def active_device(connection: sqlite3.Connection, device_id: bytes) -> DeviceRow
     return DeviceRow(*row)
 
 
-def readable_stream(connection: sqlite3.Connection, device: DeviceRow, stream_id: bytes) -> int:
-    """The key of a stream that the device may read; raises ``stream.unknown``.
-
-    One that exists and one that does not are refused alike, so that ids can't be tried out.
-    """
-    row = connection.execute(
-        "SELECT streams.pk FROM streams JOIN members ON members.stream = streams.pk "
-        "WHERE stream_id = ? AND members.account = ? "
-        "AND (streams.device IS NULL OR streams.device = ?)",
-        (stream_id, device.account, device.pk),
-    ).fetchone()
+def stream_pk(connection: sqlite3.Connection, stream_id: bytes) -> int:
+    """The stream's key in the database, for whoever it is; raises ``stream.unknown``."""
+    row = connection.execute("SELECT pk FROM streams WHERE stream_id = ?", (stream_id,)).fetchone()
     if row is None:
         raise NotFoundError(Code.STREAM_UNKNOWN)
     return int(row[0])
 
 
-def readable_streams(connection: sqlite3.Connection, device: DeviceRow) -> list[int]:
-    """The keys in the database of all streams that a device may read, in the order of creation."""
+def member_stream(
+    connection: sqlite3.Connection, device: DeviceRow, stream_id: bytes, *, former: bool = True
+) -> Readable:
+    """A stream that the device may read; raises ``stream.unknown``.
+
+    One that exists and one that does not are refused alike, so that ids can't be tried out. Who
+    was removed reads up to its removal for a while, unless `former` is False.
+    """
+    row = connection.execute(
+        "SELECT streams.pk, first_seq FROM streams JOIN members ON members.stream = streams.pk "
+        "WHERE stream_id = ? AND members.account = ? "
+        "AND (streams.device IS NULL OR streams.device = ?)",
+        (stream_id, device.account, device.pk),
+    ).fetchone()
+    if row is not None:
+        return Readable(row[0], row[1], _NO_END)
+    if former:
+        row = connection.execute(
+            "SELECT streams.pk, first_seq, former_members.last_seq FROM streams "
+            "JOIN former_members ON former_members.stream = streams.pk "
+            "WHERE stream_id = ? AND former_members.account = ?",
+            (stream_id, device.account),
+        ).fetchone()
+    if row is None:
+        raise NotFoundError(Code.STREAM_UNKNOWN)
+    return Readable(*row)
+
+
+def member_streams(connection: sqlite3.Connection, device: DeviceRow) -> list[Readable]:
+    """All streams that a device may read and goes on to be in, in the order of creation."""
     rows = connection.execute(
-        "SELECT streams.pk FROM members JOIN streams ON streams.pk = members.stream "
+        "SELECT streams.pk, first_seq FROM members JOIN streams ON streams.pk = members.stream "
         "WHERE members.account = ? AND (streams.device IS NULL OR streams.device = ?) "
         "ORDER BY streams.pk",
         (device.account, device.pk),
     )
-    return [row[0] for row in rows]
+    return [Readable(pk, first, _NO_END) for pk, first in rows]
+
+
+def check_room(connection: sqlite3.Connection, account: int) -> None:
+    """Return if the account may have one conversation more; raises ``limit.count``."""
+    (count,) = connection.execute(
+        "SELECT count(*) FROM members JOIN streams ON streams.pk = stream "
+        "WHERE account = ? AND device IS NULL",
+        (account,),
+    ).fetchone()
+    if count >= MAX_CONVERSATIONS:
+        raise LimitError(Code.LIMIT_COUNT, "conversations of an account")
+
+
+def find_repeat(
+    connection: sqlite3.Connection, sender: DeviceRow, stream: int, client_id: bytes
+) -> tuple[int, int] | None:
+    """Number and time of the entry that the device appended under that id before."""
+    row = connection.execute(
+        "SELECT stream, seq, stored_at FROM entries WHERE sender = ? AND client_id = ?",
+        (sender.pk, client_id),
+    ).fetchone()
+    if row is None:
+        return None
+    if row[0] != stream:
+        raise UsageError(Code.USAGE_INVALID, "the client id was used in another stream")
+    return row[1], row[2]
+
+
+def insert_entry(  # noqa: PLR0913  # all that an entry is
+    connection: sqlite3.Connection,
+    sender: DeviceRow,
+    stream: int,
+    seq: int,
+    client_id: bytes,
+    envelope: Envelope,
+    parts: Iterable[tuple[int, bytes]],
+    *,
+    now: int,
+    expires_at: int | None = None,
+) -> None:
+    """Insert an entry with its parts, each for a device by its key in the database."""
+    entry = connection.execute(
+        "INSERT INTO entries (stream, seq, sender, client_id, format, suite, key_id, body, "
+        "stored_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            stream,
+            seq,
+            sender.pk,
+            client_id,
+            envelope.format,
+            envelope.suite,
+            envelope.key_id,
+            envelope.body,
+            now,
+            expires_at,
+        ),
+    ).lastrowid
+    connection.executemany(
+        "INSERT INTO parts (entry, device, data) VALUES (?, ?, ?)",
+        [(entry, device, data) for device, data in parts],
+    )
 
 
 def last_of(connection: sqlite3.Connection, stream: int) -> int:

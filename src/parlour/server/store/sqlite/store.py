@@ -11,6 +11,7 @@ from parlour.primitives.random import Random, system_random
 from parlour.server.store.sqlite.accounts import SqliteAccounts
 from parlour.server.store.sqlite.database import Database
 from parlour.server.store.sqlite.devices import SqliteDevices
+from parlour.server.store.sqlite.groups import SqliteGroups
 from parlour.server.store.sqlite.invites import SqliteInvites
 from parlour.server.store.sqlite.key_packages import SqliteKeyPackages
 from parlour.server.store.sqlite.lock import FileLock
@@ -40,6 +41,7 @@ class SqliteStore:
         self.prekeys = SqlitePrekeys(database)
         self.key_packages = SqliteKeyPackages(database)
         self.streams = SqliteStreams(database)
+        self.groups = SqliteGroups(database)
 
     @classmethod
     async def open(cls, folder: Path, *, name: str, random: Random = system_random) -> SqliteStore:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
-from parlour.errors import Code, LimitError, UsageError
+from parlour.errors import Code, UsageError
 from parlour.server.store.records import AppendedEntry, Retention
 from parlour.server.store.sqlite import entries, pages, retention
 from parlour.server.store.sqlite.database import Database
 from parlour.server.store.sqlite.rows import (
     account_pk,
     active_device,
+    check_room,
     describe,
-    readable_stream,
-    readable_streams,
+    member_stream,
+    member_streams,
 )
-from parlour.wire.limits import MAX_STREAMS_PER_REQUEST
 from parlour.wire.streams import (
     Append,
     CatchUp,
@@ -28,9 +28,6 @@ from parlour.wire.streams import (
     StreamInfo,
     StreamInfos,
 )
-
-# With the inbox, a device can name all its streams in one request.
-MAX_CONVERSATIONS: Final = MAX_STREAMS_PER_REQUEST - 1
 
 
 class SqliteStreams:
@@ -44,13 +41,15 @@ class SqliteStreams:
     ) -> tuple[StreamInfo, bool]:
         """See `interface.Streams.create_direct`."""
         return await self._database.write(
-            lambda connection: _create_pair(connection, info, {creator, *info.members})
+            lambda connection: create_pair(
+                connection, info, {creator, *info.members}, Retention.queue()
+            )
         )
 
     async def create_self(self, info: StreamInfo, *, creator: bytes) -> tuple[StreamInfo, bool]:
         """See `interface.Streams.create_self`."""
         return await self._database.write(
-            lambda connection: _create_pair(connection, info, [creator])
+            lambda connection: create_pair(connection, info, [creator], Retention.queue())
         )
 
     async def of_device(self, device_id: bytes) -> StreamInfos:
@@ -58,8 +57,8 @@ class SqliteStreams:
         return await self._database.read(
             lambda connection: StreamInfos(
                 [
-                    describe(connection, stream)
-                    for stream in readable_streams(connection, active_device(connection, device_id))
+                    describe(connection, stream.pk)
+                    for stream in member_streams(connection, active_device(connection, device_id))
                 ]
             )
         )
@@ -69,14 +68,22 @@ class SqliteStreams:
         return await self._database.read(
             lambda connection: describe(
                 connection,
-                readable_stream(connection, active_device(connection, device_id), stream),
+                member_stream(connection, active_device(connection, device_id), stream).pk,
             )
         )
 
-    async def append(self, device_id: bytes, request: Append, *, now: int) -> AppendedEntry:
+    async def append(
+        self,
+        device_id: bytes,
+        request: Append,
+        *,
+        now: int,
+        epoch: tuple[int, int] | None = None,
+        known: int | None = None,
+    ) -> AppendedEntry:
         """See `interface.Streams.append`."""
         return await self._database.write(
-            lambda connection: entries.append(connection, device_id, request, now)
+            lambda connection: entries.append(connection, device_id, request, now, epoch, known)
         )
 
     async def read(self, device_id: bytes, request: Read, *, now: int) -> Page:
@@ -112,8 +119,8 @@ class _Pair(NamedTuple):
     high: int
 
 
-def _create_pair(
-    connection: sqlite3.Connection, info: StreamInfo, members: Iterable[bytes]
+def create_pair(
+    connection: sqlite3.Connection, info: StreamInfo, members: Iterable[bytes], rule: Retention
 ) -> tuple[StreamInfo, bool]:
     """The stream of two accounts; one account's own devices are the pair of it with itself."""
     accounts = [account_pk(connection, account) for account in members]
@@ -124,8 +131,8 @@ def _create_pair(
     if existing:
         return describe(connection, existing[0]), False
     for account in set(pair):
-        _check_room(connection, account)
-    stream = _insert_stream(connection, info)
+        check_room(connection, account)
+    stream = insert_stream(connection, info, rule)
     connection.execute(
         "INSERT INTO direct_pairs (low, high, stream) VALUES (?, ?, ?)", (*pair, stream)
     )
@@ -134,18 +141,8 @@ def _create_pair(
     return describe(connection, stream), True
 
 
-def _check_room(connection: sqlite3.Connection, account: int) -> None:
-    (count,) = connection.execute(
-        "SELECT count(*) FROM members JOIN streams ON streams.pk = stream "
-        "WHERE account = ? AND device IS NULL",
-        (account,),
-    ).fetchone()
-    if count >= MAX_CONVERSATIONS:
-        raise LimitError(Code.LIMIT_COUNT, "conversations of an account")
-
-
-def _insert_stream(connection: sqlite3.Connection, info: StreamInfo) -> int:
-    rule = Retention.queue()
+def insert_stream(connection: sqlite3.Connection, info: StreamInfo, rule: Retention) -> int:
+    """Insert a stream without members and return its key; raises ``usage.invalid``."""
     row = connection.execute(
         "INSERT OR IGNORE INTO streams (stream_id, kind, genesis, retention, retention_days, "
         "epoch, last_seq) VALUES (?, ?, ?, ?, ?, 0, 0) RETURNING pk",

@@ -67,7 +67,7 @@ async def test_days_are_counted_whoever_has_read(store: SqliteStore) -> None:
 async def test_conversations_of_an_account_are_bounded(
     store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("parlour.server.store.sqlite.streams.MAX_CONVERSATIONS", 2)
+    monkeypatch.setattr("parlour.server.store.sqlite.rows.MAX_CONVERSATIONS", 2)
     alice, bea, carl, dora = [await someone(store) for _ in range(4)]
     await conversation(store, alice, bea)
     await conversation(store, carl, alice)
