@@ -6,6 +6,7 @@ can't go on with the old one, and no order of changes gives anybody more than tw
 
 from __future__ import annotations
 
+import heapq
 from dataclasses import dataclass
 from typing import Final, assert_never
 
@@ -119,6 +120,8 @@ class Draft:
         self._barred = set(state.barred)
         self._name = state.name_commitment
         self._first = state.first
+        # All ranks, once the first one had to be looked for; what is out of date is passed over.
+        self._ranks: list[tuple[int, int, bytes]] = []
 
     def fill(self, changes: tuple[Change, ...]) -> None:
         """Found a conversation whose accounts never change."""
@@ -164,12 +167,8 @@ class Draft:
             )
 
     def result(self) -> RosterState:
-        """The new state, without the links of those who may not have any now."""
-        links = {
-            link_id: link
-            for link_id, link in self._links.items()
-            if self._may(link.opened_by, Right.LINK) and link.role <= self._role(link.opened_by)
-        }
+        """The new state, without links that are over."""
+        links = {link_id: link for link_id, link in self._links.items() if self._is_good(link)}
         # Nobody can be kept out by a list that is full; without links nobody needs to be.
         if len(self._barred) > MAX_ACCOUNTS:
             links = {}
@@ -186,6 +185,14 @@ class Draft:
         # Known here, and a walk through all members elsewhere.
         vars(state)["first"] = self._first
         return state
+
+    def _is_good(self, link: Link) -> bool:
+        """Whether its time is not over, and who opened it still may open such a link."""
+        return (
+            link.expires_at > self._step.at
+            and self._may(link.opened_by, Right.LINK)
+            and link.role <= self._role(link.opened_by)
+        )
 
     # --- Roles as they are now ---
 
@@ -212,9 +219,12 @@ class Draft:
 
     def _place(self, account: bytes, member: Member) -> None:
         self._members[account] = member
+        own = rank(account, member)
+        if self._ranks:
+            heapq.heappush(self._ranks, own)
         if account == self._first:
             self._find_first()
-        elif rank(account, member) < rank(self._first, self._members[self._first]):
+        elif own < rank(self._first, self._members[self._first]):
             self._first = account
 
     def _take_out(self, account: bytes) -> None:
@@ -223,8 +233,18 @@ class Draft:
             self._find_first()
 
     def _find_first(self) -> None:
-        members = self._members
-        self._first = min(members, key=lambda account: rank(account, members[account]))
+        """The first in order. A heap, as one entry may take out the first a thousand times."""
+        if not self._ranks:
+            self._ranks = [rank(*each) for each in self._members.items()]
+            heapq.heapify(self._ranks)
+        while not self._is_current(self._ranks[0]):
+            heapq.heappop(self._ranks)
+        self._first = self._ranks[0][-1]
+
+    def _is_current(self, ranked: tuple[int, int, bytes]) -> bool:
+        account = ranked[-1]
+        member = self._members.get(account)
+        return member is not None and rank(account, member) == ranked
 
     # --- The changes ---
 

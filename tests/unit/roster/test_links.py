@@ -194,6 +194,12 @@ def test_a_link_dies_with_the_right_of_who_opened_it() -> None:
     assert promoted.state.links == roster.state.links
 
 
+def test_a_link_that_has_expired_is_gone_with_the_next_entry() -> None:
+    roster = group()
+    assert step(roster, ANNA, added(DORA), at=EXPIRES - 1).state.links == roster.state.links
+    assert step(roster, ANNA, added(DORA), at=EXPIRES).state.links == {}
+
+
 # --- Who was put out ---
 
 

@@ -208,6 +208,29 @@ def test_order_is_role_then_time_then_id() -> None:
     ]
 
 
+def test_the_first_is_found_again_and_again_in_one_entry() -> None:
+    roster = found(Kind.GROUP, *(added(person, Role.OWNER) for person in (BEA, CARL, DORA, EMIL)))
+    *others, last = sorted((ANNA, BEA, CARL, DORA, EMIL), key=lambda person: person.account)
+    lowered = step(roster, last, *(RoleSet(each.account, Role.MEMBER) for each in others))
+    assert lowered.state.first == last.account
+    removed = step(roster, last, *(Removed(each.account) for each in others))
+    assert removed.state.ordered() == [last.account]
+    one, two, three, four = (each.account for each in others)
+    mixed = step(
+        roster,
+        last,
+        Removed(one),
+        RoleSet(two, Role.MEMBER),
+        added(FAY, Role.OWNER),
+        RoleSet(two, Role.ADMIN),
+        Removed(three),
+        RoleSet(two, Role.OWNER),
+        RoleSet(four, Role.ADMIN),
+    )
+    assert mixed.state.first == two
+    assert mixed.state.ordered() == [two, last.account, FAY.account, four]
+
+
 # --- Changes that change nothing ---
 
 
