@@ -125,7 +125,10 @@ class Code(StrEnum):
     MLS_PSK = "mls.psk"
     GROUP_UNKNOWN = "group.unknown"
     POLICY_UNBUILT = "policy.unbuilt"
+    GROUP_AMBIGUOUS = "group.ambiguous"
     GROUP_NOT_MEMBER = "group.not_member"
+    GROUP_NO_MEMBER = "group.no_member"
+    GROUP_OVER = "group.over"
     GROUP_INVALID = "group.invalid"
     GROUP_EPOCH_GONE = "group.epoch_gone"
     GROUP_LINK = "group.link"
@@ -514,7 +517,20 @@ CODES: Final[dict[Code, Explanation]] = {
         PeerError, "A change of a group needs a key that is not here.", "Ask to be added again."
     ),
     Code.GROUP_UNKNOWN: Explanation(
-        NotFoundError, "This conversation is not a group.", "Check the id; groups are made as such."
+        NotFoundError, "There is no such group.", "Check its name or id: parlour group list."
+    ),
+    Code.GROUP_AMBIGUOUS: Explanation(
+        UsageError, "Several groups have that name.", "Name it by its id: parlour group list."
+    ),
+    Code.GROUP_NO_MEMBER: Explanation(
+        NotFoundError,
+        "That account is not in the group.",
+        "See who is: parlour group members NAME.",
+    ),
+    Code.GROUP_OVER: Explanation(
+        AccessError,
+        "You are not in that group any more.",
+        "What was said while you were stays here. To come back, ask a member.",
     ),
     Code.POLICY_UNBUILT: Explanation(
         UsageError,

@@ -85,6 +85,10 @@ class KeyPackageTargets:
             if target not in of_suite.packages and target not in of_suite.missing:
                 of_suite.wanted[target] = None
 
+    def left(self, suite: int) -> int:
+        """How many key packages of that suite are still asked for."""
+        return len(self._of(suite).wanted)
+
     def ready(self, suite: int, targets: Sequence[Target]) -> Ready | None:
         """What there is for these, or None while some are still asked for."""
         of_suite = self._of(suite)

@@ -32,6 +32,7 @@ from parlour.conversation.gaps import GAP, Gaps
 from parlour.conversation.groups.groups import GROUP_KINDS, Groups
 from parlour.conversation.groups.joining import READ_GROUP
 from parlour.conversation.groups.ladder import REREAD
+from parlour.conversation.groups.progress import GroupProgress
 from parlour.conversation.groups.view import GroupView
 from parlour.conversation.histories import LOAD_HASH
 from parlour.conversation.key_package_targets import KeyPackageTargets
@@ -43,6 +44,7 @@ from parlour.conversation.key_packages import (
 )
 from parlour.conversation.pending import Pending
 from parlour.conversation.people import People, check_setting
+from parlour.conversation.presets import DEFAULT, built
 from parlour.conversation.profiles import PROFILE, SET_PROFILE, Profiles
 from parlour.conversation.reasons import Reason
 from parlour.conversation.receiving import Receiving
@@ -250,12 +252,15 @@ class Machine:
         now: int,
         *,
         suite: int | None = None,
+        preset: str = DEFAULT,
     ) -> bytes:
         """Found a group with these accounts; return its id. All that follows happens by itself.
 
-        `suite` is an MLS cipher suite; without it, X-Wing where all devices have KEMs.
+        `suite` is an MLS cipher suite; without it, X-Wing where all devices have KEMs. `preset`
+        says what the group is (`presets`); raises `UsageError` for what is not built, `LimitError`.
         """
-        return self._groups.create(kind, name, members, now, suite=suite)
+        policy = built(preset, kind)
+        return self._groups.create(kind, name, members, now, suite=suite, policy=policy)
 
     def group_add(
         self, group: bytes, accounts: Sequence[bytes], now: int, role: Role = Role.MEMBER
@@ -309,6 +314,10 @@ class Machine:
     def groups(self) -> dict[bytes, GroupView]:
         """All groups that this device is in, or was, by id."""
         return self._groups.views()
+
+    def group_progress(self, group: bytes, now: int) -> GroupProgress:
+        """How far what is wanted of a group has come."""
+        return self._groups.progress(group, now)
 
     @property
     def counters(self) -> dict[str, int]:

@@ -8,7 +8,10 @@ it was for is planned anew.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
+
+from msgspec import structs
 
 from parlour.conversation.events import GroupRefused
 from parlour.conversation.groups.chat import Chat
@@ -26,7 +29,17 @@ from parlour.mls.public.extensions import Extension
 from parlour.mls.public.key_package import KeyPackage
 from parlour.mls.public.proposals import GroupContextExtensions, Proposal, Remove
 from parlour.mls.public.welcome_parts import split_welcome
-from parlour.roster.changes import Change, encode_change, leave_statement
+from parlour.roster.changes import (
+    Added,
+    Change,
+    LinkClosed,
+    LinkOpened,
+    Named,
+    Removed,
+    RoleSet,
+    encode_change,
+    leave_statement,
+)
 from parlour.roster.entry import RosterEntry
 from parlour.roster.extension import EXTENSION_TYPE
 from parlour.wire.envelope import ENVELOPE_FORMAT, Envelope, SuiteId
@@ -36,6 +49,15 @@ from parlour.wire.ids import ID_SIZE
 from parlour.wire.limits import MAX_HANDSHAKE_BODY
 from parlour.wire.streams import Part
 
+# What of a person each change of a roster fulfils.
+_WANTS: Final[Mapping[type[Change], Want]] = {
+    Added: Want.ADD,
+    Removed: Want.REMOVE,
+    RoleSet: Want.ROLE,
+    Named: Want.RENAME,
+    LinkOpened: Want.OPEN_LINK,
+    LinkClosed: Want.CLOSE_LINK,
+}
 _DAY: Final = 24 * 3_600_000
 # Own keys are renewed after so long (ms), spread over as much again, or so many messages.
 REFRESH_AFTER: Final = 7 * _DAY
@@ -110,11 +132,12 @@ class Committing:
             self._groups.fulfilled(intent.intent_id)
             self._memory.events.append(GroupRefused(chat.id, intent.want.value, problem.code))
         plan.add = [
-            each for each in plan.add if not self._is_left_out(chat.genesis.suite, each[1], now)
+            each for each in plan.add if not self.is_left_out(chat.genesis.suite, each[1], now)
         ]
         return plan
 
-    def _is_left_out(self, suite: int, device_id: bytes, now: int) -> bool:
+    def is_left_out(self, suite: int, device_id: bytes, now: int) -> bool:
+        """Whether there was no key package of a device: it is tried again later."""
         return now < self._left_out.get((suite, device_id), 0)
 
     def _refreshes(self, chat: Chat, now: int) -> bool:
@@ -282,23 +305,39 @@ class Committing:
         )
 
     def _without_refused(self, chat: Chat, plan: Plan, now: int) -> RosterEntry | None:
-        """One wish at a time, so that one that is not allowed does not stop the others."""
+        """One change at a time, so that one that is not allowed does not stop the others."""
         good: list[Change] = []
         for change in plan.changes:
             try:
                 self._next_entry(chat, [*good, change], now)
             except ParlourError as problem:
-                self._memory.events.append(
-                    GroupRefused(chat.id, type(change).__name__.lower(), problem.code)
-                )
+                self._give_up(chat, plan, change, problem)
             else:
                 good.append(change)
-        for intent_id in plan.intents:
-            self._groups.fulfilled(intent_id)
-        plan.changes, plan.intents = good, []
+        plan.changes = good
         after = chat.known_roster().state.members.keys()
         plan.add = [each for each in plan.add if each[0] in after]
         return self._next_entry(chat, good, now) if good else None
+
+    def _give_up(self, chat: Chat, plan: Plan, change: Change, problem: ParlourError) -> None:
+        """Want this change no more; what else was wanted with it stays."""
+        want, account = _WANTS.get(type(change)), getattr(change, "account", b"")
+        if want is None:
+            data = encode_change(change)
+            chat.record.leaving = [each for each in chat.record.leaving if each != data]
+            self._groups.put(chat)
+            return
+        self._memory.events.append(GroupRefused(chat.id, want.value, problem.code))
+        for intent_id in list(plan.intents):
+            intent = self._groups.intents[intent_id]
+            if intent.want is not want or (account and account not in intent.accounts):
+                continue
+            others = [each for each in intent.accounts if each != account]
+            if others:
+                self._groups.put_intent(structs.replace(intent, accounts=others))
+            else:
+                plan.intents.remove(intent_id)
+                self._groups.fulfilled(intent_id)
 
     def _proposals(self, chat: Chat, plan: Plan, entry: RosterEntry | None) -> list[Proposal]:
         """The proposal that binds the epoch to the newest entry of the roster."""

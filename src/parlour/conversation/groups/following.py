@@ -177,6 +177,7 @@ class Following:
             record.refreshed_at, record.sent_since = now, 0
         elif record.pending is not None:
             chat.losses += 1
+            self._memory.count("commit.lost")
         record.pending = None
         chat.due.clear()
         record.followed_seq = entry.seq

@@ -23,6 +23,7 @@ from parlour.conversation.groups.records import (
 )
 from parlour.conversation.key_package_targets import KeyPackageTargets
 from parlour.conversation.key_packages import KeyPackages
+from parlour.conversation.policies import Policy
 from parlour.conversation.state import Memory
 from parlour.errors import Code, error
 from parlour.mls.private.group import Group
@@ -57,7 +58,7 @@ class Founding:
         self._key_packages = key_packages
         self._targets = targets
 
-    def choose_suite(self, accounts: Sequence[bytes]) -> int:
+    def choose_suite(self, accounts: Sequence[bytes], policy: Policy) -> int:
         """X-Wing where every device says, in its account's signed list, that it has KEMs.
 
         Signed: a server that hides key packages can't talk anybody into the weaker suite.
@@ -69,7 +70,8 @@ class Founding:
             for device in contact.head.devices
         ]
         strong = len(devices) <= MAX_POST_QUANTUM and all(device.has_kem for device in devices)
-        return POST_QUANTUM if strong else CLASSICAL
+        chosen = POST_QUANTUM if strong else CLASSICAL
+        return chosen if chosen in policy.cipher_suites else int(policy.cipher_suites[0])
 
     def begin(
         self,
@@ -78,6 +80,7 @@ class Founding:
         members: Sequence[bytes],
         suite: int,
         now: int,
+        policy: Policy,
     ) -> Chat:
         """Make a conversation; it is told to the server, and the others come in, by and by."""
         own = self._memory.account_id
@@ -91,6 +94,10 @@ class Founding:
             roster_id=stream,
             creator_account=own,
             created_at=now,
+            retention=policy.retention,
+            retention_days=policy.retention_days,
+            history=policy.history,
+            mode=policy.mode,
         )
         salt = self._memory.random(NAME_SALT_SIZE)
         fixed = kind in FIXED_KINDS

@@ -31,6 +31,7 @@ from parlour.conversation.groups.lists import Lists, Wanting
 from parlour.conversation.groups.memory import GroupMemory
 from parlour.conversation.groups.messages import ASK_FOR_DETAILS, Messages
 from parlour.conversation.groups.plan import Planning
+from parlour.conversation.groups.progress import GroupProgress, progress_of
 from parlour.conversation.groups.records import (
     Acceptance,
     GroupRecord,
@@ -44,6 +45,7 @@ from parlour.conversation.histories import Histories
 from parlour.conversation.key_package_targets import KeyPackageTargets
 from parlour.conversation.key_packages import KeyPackages
 from parlour.conversation.pending import Key
+from parlour.conversation.policies import Policy
 from parlour.conversation.records import Conversation, Held
 from parlour.conversation.repair import Repairing
 from parlour.conversation.requests import ServerRequest
@@ -125,14 +127,17 @@ class Groups:
         now: int,
         *,
         suite: int | None,
+        policy: Policy,
     ) -> bytes:
         """Found a group; see `Machine.create_group`."""
         check_name(name)
         for account in members:
             self._check_contact(account)
         everybody = sorted({self._memory.account_id, *members})
-        chosen = suite or self._founding.choose_suite(everybody)
-        chat = self._founding.begin(kind, name, everybody, chosen, now)
+        if len(everybody) > policy.max_members:
+            raise error(Code.LIMIT_COUNT, f"a group of at most {policy.max_members} people")
+        chosen = suite or self._founding.choose_suite(everybody, policy)
+        chat = self._founding.begin(kind, name, everybody, chosen, now, policy)
         self._memory.put_conversation(
             Conversation(peer=chat.id, stream=chat.id, genesis=chat.record.genesis)
         )
@@ -162,7 +167,7 @@ class Groups:
             if account == own:
                 raise error(Code.USAGE_INVALID, "to go yourself, leave the group")
             if account not in state.members:
-                raise error(Code.GROUP_NOT_MEMBER)
+                raise error(Code.GROUP_NO_MEMBER)
             if not state.may_remove(own, account):
                 raise error(Code.ROSTER_FORBIDDEN)
         self._founding.want(chat, Want.REMOVE, now, accounts=list(accounts))
@@ -172,7 +177,7 @@ class Groups:
         chat = self._may(group, Right.SET_ROLE)
         state = chat.known_roster().state
         if account not in state.members:
-            raise error(Code.GROUP_NOT_MEMBER)
+            raise error(Code.GROUP_NO_MEMBER)
         if not state.may_set_role(self._memory.account_id, account, role):
             raise error(Code.ROSTER_FORBIDDEN)
         self._founding.want(chat, Want.ROLE, now, accounts=[account], role=int(role))
@@ -265,7 +270,7 @@ class Groups:
         """Raise what stands in the way of saying `content`."""
         chat = self._known(group)
         if chat.record.state is GroupState.LEFT or chat.record.acceptance is Acceptance.DECLINED:
-            raise error(Code.GROUP_NOT_MEMBER)
+            raise error(Code.GROUP_OVER, chat.record.name)
         if not isinstance(content, Shown):
             raise error(Code.USAGE_INVALID, "only what is shown")
         contents.encode(content)
@@ -286,7 +291,9 @@ class Groups:
 
     def _joined(self, group: bytes) -> Chat:
         chat = self._known(group)
-        if chat.roster is None or chat.record.state is GroupState.LEFT:
+        if chat.record.state is GroupState.LEFT:
+            raise error(Code.GROUP_OVER, chat.record.name)
+        if chat.roster is None:
             raise error(Code.GROUP_NOT_MEMBER)
         return chat
 
@@ -307,6 +314,12 @@ class Groups:
             )
             for group, chat in self._groups.chats.items()
         }
+
+    def progress(self, group: bytes, now: int) -> GroupProgress:
+        """How far what is wanted of a group has come."""
+        return progress_of(
+            self._known(group), self._memory, self._directory, self._targets, self._committing, now
+        )
 
     def is_group(self, conversation: bytes) -> bool:
         """Whether a conversation is one of ours on MLS."""
