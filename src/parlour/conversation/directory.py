@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
+from msgspec import Struct
+
 from parlour.conversation.contact import Contact, formers
 from parlour.conversation.events import (
     ContactAdded,
@@ -22,7 +24,16 @@ from parlour.conversation.events import (
 )
 from parlour.conversation.requests import ServerRequest
 from parlour.conversation.state import Memory
-from parlour.errors import Code, NotFoundError, ParlourError, SecurityStop, UsageError, error
+from parlour.errors import (
+    Code,
+    LimitError,
+    NotFoundError,
+    ParlourError,
+    SecurityStop,
+    TransportError,
+    UsageError,
+    error,
+)
 from parlour.identity.device_list import DeviceListEntry, DeviceListState
 from parlour.login.names import new_account_name
 from parlour.primitives.signature import Ed25519PublicKey
@@ -306,11 +317,28 @@ class Directory:
                     current.append(page.account_id)
         return current, wrong
 
+    def failed(self, asked: Struct | None, problem: ParlourError) -> None:
+        """A request failed: what was asked for in a batch is asked for one by one.
+
+        Not for a lost connection or too many requests, which have nothing to do with it.
+        """
+        if isinstance(problem, TransportError | LimitError):
+            return
+        match asked:
+            case ReadListHeads(account_ids=account_ids):
+                self._alone.update(account_ids)
+            case ReadDeviceLists(lists=lists):
+                self._alone.update(known.account_id for known in lists)
+            case _:
+                pass  # alone already, or about something else
+
     def _take_one_of_many(self, page: DeviceListPage) -> None:
-        if not page.entries and page.account_id not in self._memory.contacts:
-            # There is no such account. Nothing else is known of it, so nothing is lost.
-            self._wanted.discard(page.account_id)
+        reading = self._readings.get(page.account_id)
+        begun = reading is not None and reading.latest is not None
+        if not (page.entries or begun or page.account_id in self._memory.contacts):
+            # Nothing is known of such an account, so nothing that is known is gone.
             self._readings.pop(page.account_id, None)
+            self._wanted.discard(page.account_id)
             raise error(Code.ACCOUNT_UNKNOWN)
         self.answered(page.account_id, page)
 

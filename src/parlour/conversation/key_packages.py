@@ -74,6 +74,8 @@ class KeyPackages:
         self._wanted: dict[int, int] = {}
         # What is being published, by reference.
         self._upload: dict[bytes, KeyPackageUpload] = {}
+        # Whether there may be something to publish: looked for in all of them, so not at each step.
+        self._is_due = True
         self._maintained_at: int | None = None
 
     # --- Who we are in groups ------------------------------------------------------------
@@ -153,6 +155,7 @@ class KeyPackages:
     def connected(self) -> None:
         """Another connection began: it is asked what the server has."""
         self._is_counted = False
+        self._is_due = True
         self._wanted.clear()
         # What was under way may have arrived or not: it does not leave again.
         self._upload.clear()
@@ -173,7 +176,7 @@ class KeyPackages:
 
     def counted(self, counts: Sequence[KeyPackageCount], now: int) -> None:
         """The server says what it has of us."""
-        self._is_counted = True
+        self._is_counted = self._is_due = True
         known = {count.suite: count for count in counts}
         for suite in self._supply:
             count = known.get(suite) or KeyPackageCount(suite, 0, False, False)
@@ -228,6 +231,7 @@ class KeyPackages:
         for _, reference in sorted(replaced)[: -MAX_LAST_RESORTS + 1]:
             self._memory.delete_key_package(reference)
         self._make(suite, now, last_resort=True)
+        self._is_due = True
 
     def _make(self, suite: int, now: int, *, last_resort: bool = False) -> KeyPackageBundle:
         """Make one and keep it."""
@@ -257,8 +261,9 @@ class KeyPackages:
         """Count once per connection, then publish a few at a time."""
         if not self._is_counted:
             return [ServerRequest((COUNT_KEY_PACKAGES, b""), Kind.COUNT_KEY_PACKAGES, Nothing())]
-        if not self._upload:
+        if self._is_due and not self._upload:
             self._upload = self._next_upload(now // 1000)
+            self._is_due = bool(self._upload)
         if not self._upload:
             return []
         body = PublishKeyPackages(packages=list(self._upload.values()))
