@@ -110,20 +110,22 @@ class KeyPackages:
         if known is None or not _is_younger(known.made_at, LEAF_KEY_LIFETIME, now):
             # Packages under the old key stay good; all are renewed.
             key = Ed25519PrivateKey.generate(self._memory.random)
-            known = LeafKey(key.to_bytes(), now)
-        elif known.certificate:
-            issued_at = LeafCertificate.decode(known.certificate).issued_at
-            if _is_younger(issued_at, CERTIFICATE_AGE, now):
-                return known
-        known.certificate = LeafCertificate.create(
+            known = LeafKey(key.to_bytes(), now, self._certificate(key, now))
+        elif not _is_younger(_issued_at(known), CERTIFICATE_AGE, now):
+            known.certificate = self._certificate(Ed25519PrivateKey(known.key), now)
+        else:
+            return known
+        self._memory.put_leaf_key(known)
+        return known
+
+    def _certificate(self, key: Ed25519PrivateKey, now: int) -> bytes:
+        return LeafCertificate.create(
             self._memory.local.signature_key,
             account=self._memory.account_id,
-            leaf_key=Ed25519PrivateKey(known.key).public_key.to_bytes(),
+            leaf_key=key.public_key.to_bytes(),
             issued_at=now,
             expires_at=now + self.certificate_lifetime,
         ).encode()
-        self._memory.put_leaf_key(known)
-        return known
 
     # --- Use -----------------------------------------------------------------------------
 
@@ -186,7 +188,8 @@ class KeyPackages:
         leaf_key = self._leaf_key(now)
         suite, supply = count.suite, self._supply[count.suite]
         fresh_for = self.certificate_lifetime // _RENEWED_AT
-        if not _is_younger(leaf_key.sets.get(suite, 0), fresh_for, now):
+        last_resort = self._last_resort(suite)
+        if last_resort is None or not _is_younger(leaf_key.sets.get(suite, 0), fresh_for, now):
             # Those with older certificates run out at the server with them.
             leaf_key.sets[suite] = now
             self._memory.put_leaf_key(leaf_key)
@@ -195,13 +198,9 @@ class KeyPackages:
             return
         few = count.left < (supply + 1) // 2
         self._wanted[suite] = supply - count.left if few else 0
-        self._check_last_resort(count, now)
+        self._check_last_resort(last_resort, count, now)
 
-    def _check_last_resort(self, count: KeyPackageCount, now: int) -> None:
-        current = self._last_resort(count.suite)
-        if current is None:
-            self._make_last_resort(count.suite, now)
-            return
+    def _check_last_resort(self, current: bytes, count: KeyPackageCount, now: int) -> None:
         package = self._memory.key_packages[current]
         if not count.last_resort:
             # It has lost it, or never got it.
@@ -314,6 +313,10 @@ def _described(bundle: KeyPackageBundle) -> KeyPackageUpload:
         expires_at=0 if lifetime is None else lifetime.not_after,
         data=bundle.message,
     )
+
+
+def _issued_at(leaf_key: LeafKey) -> int:
+    return LeafCertificate.decode(leaf_key.certificate).issued_at
 
 
 def _is_younger(made_at: int, than: int, now: int) -> bool:

@@ -625,7 +625,9 @@ class Machine:
         if what in (COUNT_KEY_PACKAGES, PUBLISH_KEY_PACKAGES):
             self._key_packages.failed(problem)
         self._groups.failed(what, about, problem, now)
-        self._directory.failed(request.body if isinstance(request, ServerRequest) else None, problem)
+        self._directory.failed(
+            request.body if isinstance(request, ServerRequest) else None, problem
+        )
         if what == APPEND and self._is_of_group(about):
             self._groups.not_taken(self._memory.outbox[about].conversation, problem, now)
         elif what == APPEND and problem.code in _REFRESH_ON:

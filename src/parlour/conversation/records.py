@@ -228,7 +228,7 @@ class LeafKey(Struct):
 
     key: bytes
     made_at: int
-    certificate: bytes = b""
+    certificate: bytes
     sets: dict[int, int] = {}
 
     def __repr__(self) -> str:

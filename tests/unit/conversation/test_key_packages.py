@@ -10,7 +10,11 @@ from parlour.conversation.key_packages import (
     COUNT_KEY_PACKAGES,
     KeyPackages,
 )
-from parlour.conversation.leaf_certificates import LINKED_LIFETIME, PRIMARY_LIFETIME
+from parlour.conversation.leaf_certificates import (
+    LINKED_LIFETIME,
+    PRIMARY_LIFETIME,
+    OneDevice,
+)
 from parlour.conversation.records import OwnKeyPackage
 from parlour.conversation.state import Memory
 from parlour.errors import Code, TransportError, error
@@ -127,6 +131,19 @@ def test_a_linked_device_is_idle_sooner() -> None:
     server, device = made(linked=True)
     shown = certificate(key_packages_of(device).identity(SUITE, server.now // 1000))
     assert shown.expires_at - shown.issued_at == LINKED_LIFETIME
+
+
+def test_who_adds_by_a_key_package_takes_one_device_alone() -> None:
+    server, device = made()
+    now = server.now // 1000
+    first = key_packages_of(device).identity(SUITE, now)
+    later = key_packages_of(device).identity(SUITE, now + 86_400)
+    other = made(linked=True)[1].machine._key_packages.identity(SUITE, now)
+    check = OneDevice(memory_of(device).local.identity, now)
+    assert check.accepts(first.credential, first.signer.public_key.to_bytes())
+    assert not check.accepts(other.credential, other.signer.public_key.to_bytes())
+    assert check.succeeds(first.credential, later.credential)
+    assert not check.succeeds(first.credential, other.credential)
 
 
 def test_a_certificate_is_renewed_daily_and_the_key_each_90_days() -> None:
