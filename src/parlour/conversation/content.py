@@ -16,9 +16,11 @@ import msgspec
 from msgspec import Meta, Raw, Struct
 
 from parlour.conversation.sync import (
+    MAX_GROUP_NAME,
     ContactSync,
     DeviceListGiven,
     Forgotten,
+    GroupSync,
     OwnListSync,
     OwnProfileSync,
     ProfileKeyGiven,
@@ -33,8 +35,6 @@ CONTENT_VERSION: Final = 1
 MAX_TEXT: Final = 10_000
 # Text of the longest kind in the most expensive script, with room for structure.
 MAX_ENCODED: Final = 64 << 10
-# A line on a narrow screen, four times over.
-MAX_GROUP_NAME: Final = 128
 
 _Id = Annotated[bytes, Meta(min_length=16, max_length=16)]
 _Number = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
@@ -145,6 +145,7 @@ _TAGS: Final[dict[int, type[Text | Control | Notice | GroupNotice | Sync]]] = {
     0x64: OwnProfileSync,
     0x65: SyncRequest,
     0x66: OwnListSync,
+    0x67: GroupSync,
 }
 _TAG_OF: Final = {kind: tag for tag, kind in _TAGS.items()}
 

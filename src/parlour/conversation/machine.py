@@ -147,6 +147,7 @@ class Machine:
             self._sending,
             self._repairing,
             self._receiving.histories,
+            self._syncing,
             self._key_packages,
             self._key_package_targets,
         )
@@ -302,9 +303,9 @@ class Machine:
         """Come into a group by a link; return its id. `GroupJoined` or `GroupRefused` follows."""
         return self._groups.join_by_link(link, now)
 
-    def accept_group(self, group: bytes) -> None:
+    def accept_group(self, group: bytes, now: int) -> None:
         """Say yes to being in a group, to which a stranger has added us."""
-        self._groups.accept(group)
+        self._groups.accept(group, now)
 
     def decline_group(self, group: bytes, now: int) -> None:
         """Say no to it, and go."""

@@ -24,6 +24,8 @@ _Name = Annotated[str, Meta(min_length=1, max_length=32)]
 # Fifty devices with the longest sealed names and all approvals have 30 KiB.
 MAX_LIST_ENTRY: Final = 40 << 10
 MAX_SETTING_KEY: Final = 64
+# A line on a narrow screen, four times over.
+MAX_GROUP_NAME: Final = 128
 MAX_SETTING: Final = 1024
 # A program has a few dozen of them.
 MAX_SETTINGS: Final = 200
@@ -106,12 +108,32 @@ class OwnListSync(Struct, array_like=True, frozen=True):
         return f"OwnListSync([{len(self.entry)} bytes])"
 
 
+class GroupSync(Struct, array_like=True, frozen=True):
+    """Whether the person wants to be in a group, and what is known of its name."""
+
+    group: _Id
+    accepted: bool
+    at: _Number
+    name: Annotated[str, Meta(max_length=MAX_GROUP_NAME)]
+    salt: Annotated[bytes, Meta(max_length=16)]
+
+    def __repr__(self) -> str:
+        return f"GroupSync({self.group.hex()})"
+
+
 class SyncRequest(Struct, array_like=True, frozen=True):
     """A device that was made without an older one's help asks for everything."""
 
 
 Sync: TypeAlias = (
-    ContactSync | Forgotten | ReadUpTo | SettingSync | OwnProfileSync | OwnListSync | SyncRequest
+    ContactSync
+    | Forgotten
+    | ReadUpTo
+    | SettingSync
+    | OwnProfileSync
+    | OwnListSync
+    | GroupSync
+    | SyncRequest
 )
 
 

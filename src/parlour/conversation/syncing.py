@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Final, TypeVar
 
@@ -33,6 +33,7 @@ from parlour.conversation.sync import (
     MAX_SETTINGS,
     ContactSync,
     Forgotten,
+    GroupSync,
     OwnListSync,
     OwnProfileSync,
     ReadUpTo,
@@ -68,6 +69,8 @@ class Syncing:
         self._misnamed: set[tuple[bytes, str]] = set()
         self.on_standing: Callable[[Contact], None] = lambda contact: None
         self.on_forgotten: Callable[[bytes, int], None] = lambda account_id, at: None
+        self.on_group: Callable[[GroupSync], None] = lambda sync: None
+        self.groups: Callable[[], Iterable[GroupSync]] = tuple
         self.on_unstopped: Callable[[bytes, int], None] = lambda account_id, now: None
 
     # --- What happens here ---------------------------------------------------------------
@@ -136,6 +139,7 @@ class Syncing:
             decided = contact.standing is not Standing.STRANGER or contact.verified_at
             if decided and contact.account_id != self._memory.account_id:
                 yield self._contact_sync(contact)
+        yield from self.groups()
 
     def _contact_sync(self, contact: Contact) -> ContactSync:
         state, profile = contact.state, self._memory.profiles.get(contact.account_id)
@@ -178,6 +182,8 @@ class Syncing:
                 self._profiles.synced(sync.profile, now)
             case OwnListSync():
                 self._own_list.take(sync, sender)
+            case GroupSync():
+                self.on_group(sync)
             case _:
                 self._take_request(sync, now)
 
@@ -362,7 +368,7 @@ def _latest(said: Sync | None) -> int:
     match said:
         case ContactSync(standing_at=standing_at, verified_at=verified_at):
             return max(standing_at, verified_at)
-        case Forgotten(at=at) | SettingSync(at=at):
+        case Forgotten(at=at) | SettingSync(at=at) | GroupSync(at=at):
             return at
         case _:
             return NEVER

@@ -134,13 +134,10 @@ class Authorising:
             or owner.account_id == committer.account_id
             or owner.expires_at <= seconds
             or any(owner.device_id == new.device_id for new in added)
-            or not self._lists.is_listed(owner)
+            or self._lists.has_left(owner)
         )
-        if not allowed and self._lists.all_current([owner.account_id]):
-            raise _refuse("a device was removed without a reason")
         if not allowed:
-            # It may have left its list a moment ago.
-            self._lists.require([owner.account_id])
+            raise _refuse("a device was removed without a reason")
 
     def _check_gone(self, chat: Chat, roster: Roster, changes: Changes) -> None:
         """No leaf stays of an account that was taken off the roster."""

@@ -49,6 +49,8 @@ class Chat:
         self.due: dict[str, int] = {}
         self.timers: dict[str, int] = {}
         self.details_at: int | None = None
+        # The request that the server has taken, as it says now; its entry is to come.
+        self.taken = b""
         self.losses = 0
         self.joining_roster: Roster | None = None
         self.restarting: Group | None = None
@@ -92,6 +94,12 @@ class Chat:
     def stream_kind(self) -> StreamKind:
         """What the server calls it."""
         return self.genesis.kind.name.lower()  # type: ignore[return-value]
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether the server says that it has what is pending."""
+        pending = self.record.pending
+        return pending is not None and pending.client_id == self.taken
 
     @property
     def mls_id(self) -> bytes:

@@ -187,6 +187,7 @@ class Following:
         if not group.is_active:
             return self._removed(chat, entry, body, now)
         chat.moved(changes, committer)
+        self._ladder.readded(chat, [chat.owners[index].device_id for index, _ in changes.added])
         chat.note_epoch()
         self._groups.put_epoch(chat)
         self._groups.put_roster(chat)

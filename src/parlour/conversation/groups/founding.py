@@ -7,9 +7,7 @@ of one. The server only takes it in, so asking twice is asking once.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
-from parlour.conversation.content import MAX_GROUP_NAME
 from parlour.conversation.groups.chat import Chat, mls_group_id
 from parlour.conversation.groups.memory import GroupMemory
 from parlour.conversation.groups.records import (
@@ -23,8 +21,9 @@ from parlour.conversation.groups.records import (
 )
 from parlour.conversation.key_package_targets import KeyPackageTargets
 from parlour.conversation.key_packages import KeyPackages
-from parlour.conversation.policies import Policy
+from parlour.conversation.policies import SUITE_1, XWING, XWING_256, Policy
 from parlour.conversation.state import Memory
+from parlour.conversation.sync import MAX_GROUP_NAME
 from parlour.errors import Code, error
 from parlour.mls.private.group import Group
 from parlour.mls.public.capabilities import RequiredCapabilities
@@ -41,11 +40,6 @@ from parlour.wire.frames import encode_body as encode_request
 from parlour.wire.groups import CreateGroup
 from parlour.wire.ids import ID_SIZE
 
-CLASSICAL: Final = 0x0001
-POST_QUANTUM: Final = 0xF001
-# Trees of more devices with X-Wing keys do not fit a frame (`wire.limits.MAX_TREE`).
-MAX_POST_QUANTUM: Final = 500
-
 
 class Founding:
     """Makes conversations."""
@@ -59,9 +53,10 @@ class Founding:
         self._targets = targets
 
     def choose_suite(self, accounts: Sequence[bytes], policy: Policy) -> int:
-        """X-Wing where every device says, in its account's signed list, that it has KEMs.
+        """The policy's first suite that every device supports: X-Wing where all have KEMs.
 
-        Signed: a server that hides key packages can't talk anybody into the weaker suite.
+        What a device has, its account's signed list says: a server that hides key packages can't
+        talk anybody into the weaker suite.
         """
         devices = [
             device
@@ -69,9 +64,10 @@ class Founding:
             if (contact := self._memory.contacts.get(account)) is not None
             for device in contact.head.devices
         ]
-        strong = len(devices) <= MAX_POST_QUANTUM and all(device.has_kem for device in devices)
-        chosen = POST_QUANTUM if strong else CLASSICAL
-        return chosen if chosen in policy.cipher_suites else int(policy.cipher_suites[0])
+        supported = {SUITE_1}
+        if all(device.has_kem for device in devices):
+            supported |= {XWING, XWING_256}
+        return policy.choose_suite(supported, len(devices))
 
     def begin(
         self,

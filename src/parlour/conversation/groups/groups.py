@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -10,16 +10,15 @@ from msgspec import Struct
 from parlour.conversation import content as contents
 from parlour.conversation.changes import DeleteMessages, Message, ReleaseMessages
 from parlour.conversation.content import (
-    CommitBroken,
     Content,
     DetailsWanted,
     EpochSeen,
     ReaddWanted,
     Shown,
 )
+from parlour.conversation.decided import following
 from parlour.conversation.directory import Directory
 from parlour.conversation.events import GroupLeft, GroupRefused
-from parlour.conversation.groups.authorising import Authorising
 from parlour.conversation.groups.chat import Chat
 from parlour.conversation.groups.committing import Committing
 from parlour.conversation.groups.comparing import Comparing
@@ -45,13 +44,15 @@ from parlour.conversation.histories import Histories
 from parlour.conversation.key_package_targets import KeyPackageTargets
 from parlour.conversation.key_packages import KeyPackages
 from parlour.conversation.pending import Key
-from parlour.conversation.policies import Policy
+from parlour.conversation.policies import Policy, check_floor
 from parlour.conversation.records import Conversation, Held
 from parlour.conversation.repair import Repairing
 from parlour.conversation.requests import ServerRequest
 from parlour.conversation.sending import Sending
 from parlour.conversation.standing import Standing
 from parlour.conversation.state import Memory
+from parlour.conversation.sync import GroupSync
+from parlour.conversation.syncing import Syncing
 from parlour.double_ratchet.identity import DeviceIdentity
 from parlour.errors import Code, NotFoundError, ParlourError, TransportError, error
 from parlour.roster.genesis import Genesis
@@ -59,6 +60,7 @@ from parlour.roster.genesis import Kind as GroupKind
 from parlour.roster.links import JoinLink
 from parlour.roster.naming import NAME_SALT_SIZE
 from parlour.roster.roles import Right, Role
+from parlour.wire.envelope import SuiteId
 from parlour.wire.frames import decode_body as decode_request
 from parlour.wire.groups import CreateGroup, Handled, Handshake, LinkPass, RestartGroup
 from parlour.wire.groups import GroupState as PublicState
@@ -90,18 +92,20 @@ class Groups:
         sending: Sending,
         repairing: Repairing,
         histories: Histories,
+        syncing: Syncing,
         key_packages: KeyPackages,
         targets: KeyPackageTargets,
     ) -> None:
         self._memory = memory
         self._groups: GroupMemory = memory.groups
         self._sending = sending
+        self._syncing = syncing
         self._targets = targets
         self._directory = directory
         lists = self._lists = Lists(memory, directory)
         self._messages = Messages(memory, lists, sending, repairing, histories)
         self._founding = Founding(memory, key_packages, targets)
-        self._joining = Joining(memory, lists, key_packages, Authorising(lists))
+        self._joining = Joining(memory, lists, key_packages)
         self._committing = Committing(memory, lists, key_packages, targets, Planning(memory, lists))
         self._ladder = Ladder(
             memory,
@@ -114,6 +118,8 @@ class Groups:
         )
         self._following = Following(memory, lists, self._joining, self._messages, self._ladder)
         self._comparing = Comparing(memory, sending)
+        syncing.on_group = self._decided_elsewhere
+        syncing.groups = self._decisions
         # Whether something has to be caught up with, because an answer told of it first.
         self.behind = False
 
@@ -211,11 +217,16 @@ class Groups:
         self._groups.put(chat)
         self._founding.want(chat, Want.LEAVE, now)
 
-    def accept(self, group: bytes) -> None:
+    def accept(self, group: bytes, now: int) -> None:
         """Say yes to being in a group, and show what was said there."""
         chat = self._known(group)
-        if chat.record.acceptance is not Acceptance.INVITED:
-            return
+        if chat.record.acceptance is Acceptance.INVITED:
+            chat.record.decided_at = following(now, chat.record.decided_at)
+            self._accepted(chat)
+            self._syncing.tell(_decision(chat), now)
+
+    def _accepted(self, chat: Chat) -> None:
+        group = chat.id
         chat.record.acceptance = Acceptance.ACCEPTED
         self._groups.put(chat)
         conversation = self._memory.conversations[group]
@@ -223,6 +234,22 @@ class Groups:
             self._memory.changes.append(ReleaseMessages(group))
         conversation.requested = conversation.unkept = 0
         self._memory.put_conversation(conversation)
+
+    def _decisions(self) -> Iterator[GroupSync]:
+        """What our other devices should know of groups."""
+        for chat in self._groups.chats.values():
+            decided = chat.record.acceptance is Acceptance.ACCEPTED
+            if decided and chat.record.state is not GroupState.LEFT:
+                yield _decision(chat)
+
+    def _decided_elsewhere(self, sync: GroupSync) -> None:
+        """Another device of ours says whether the person wants to be in a group."""
+        chat = self._groups.chats.get(sync.group)
+        if chat is None or sync.at < chat.record.decided_at or not sync.accepted:
+            return
+        chat.record.decided_at = sync.at
+        if chat.record.acceptance is Acceptance.INVITED:
+            self._accepted(chat)
 
     def decline(self, group: bytes, now: int) -> None:
         """Say no to it: what was said is deleted, and we go."""
@@ -278,7 +305,7 @@ class Groups:
     def send(self, group: bytes, content: Content, now: int) -> bytes:
         """Say something in a group, which is a yes to being in it."""
         self.check_send(group, content)
-        self.accept(group)
+        self.accept(group, now)
         outgoing = self._sending.queue(group, contents.encode(content), now)
         self._sending.show(outgoing)
         return outgoing.message_id
@@ -343,8 +370,10 @@ class Groups:
 
     def connected(self) -> None:
         """What the server said before this connection may be out of date."""
+        self._lists.connected()
         accounts: set[bytes] = set()
         for chat in self._groups.chats.values():
+            chat.taken = b""
             if chat.record.state is not GroupState.LEFT:
                 accounts.update(chat.accounts)
         self._directory.want_aside(sorted(accounts))
@@ -361,8 +390,7 @@ class Groups:
         genesis = Genesis.decode(info.genesis)
         if genesis.stream != info.stream or genesis.kind.name.lower() != info.kind:
             raise error(Code.CONVERSATION_GENESIS, "of another stream")
-        if genesis.suite not in (0x0001, 0xF001, 0xF002):
-            raise error(Code.CONVERSATION_GENESIS, "a suite that is not spoken here")
+        check_floor(genesis)
         self._meet(info.stream, info.genesis)
 
     def _meet(self, stream: bytes, genesis: bytes) -> Chat:
@@ -400,6 +428,9 @@ class Groups:
             self._groups.wait(chat, entry, now)
 
     def _handle(self, chat: Chat, entry: Entry, now: int) -> bool:
+        welcomed = entry.part is not None and entry.envelope.suite == SuiteId.MLS_COMMIT
+        if chat.record.state is GroupState.LEFT and welcomed:
+            self._come_back(chat)
         trouble = chat.record.trouble
         joined = chat.record.joined_seq
         done = self._following.handle(chat, entry, now)
@@ -452,7 +483,7 @@ class Groups:
             if not behind:
                 self._act(chat, now)
             pending = chat.record.pending
-            if pending is not None and self._is_whole(chat, pending):
+            if pending is not None and self._is_whole(chat, pending) and not chat.is_taken:
                 kind, body = _REQUESTS[pending.what]
                 request = decode_request(pending.request, body)
                 needs.append(ServerRequest((GROUP, chat.id), kind, request))
@@ -498,7 +529,10 @@ class Groups:
                 self._join_by_link(link, state, now)
 
     def _join_by_link(self, link: JoinLink, state: PublicState, now: int) -> None:
-        chat = self._groups.chats.get(link.stream) or self._meet(link.stream, state.genesis)
+        chat = self._groups.chats.get(link.stream)
+        if chat is None:
+            check_floor(Genesis.decode(state.genesis))
+            chat = self._meet(link.stream, state.genesis)
         chat.record.generation = state.generation
         try:
             self._joining.commit_by_link(chat, state, link, now)
@@ -539,6 +573,7 @@ class Groups:
         self.behind = True
         if answer.seq:
             # The entry itself comes in its stream, after what was said before it.
+            chat.taken = pending.client_id
             if pending.what is Sent.PROPOSAL:
                 chat.record.pending = None
                 self._groups.put(chat)
@@ -619,4 +654,7 @@ class Groups:
         return min(times, default=None)
 
 
-__all__ = ["GROUP", "GROUP_KINDS", "CommitBroken", "Groups"]
+def _decision(chat: Chat) -> GroupSync:
+    record = chat.record
+    accepted = record.acceptance is Acceptance.ACCEPTED
+    return GroupSync(chat.id, accepted, record.decided_at, record.name, record.salt)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from parlour.codec import decode
 from parlour.conversation.events import GroupJoined
-from parlour.conversation.groups.authorising import Authorising, check_binding
+from parlour.conversation.groups.authorising import check_binding
 from parlour.conversation.groups.chat import Chat
 from parlour.conversation.groups.credentials import owner_of
 from parlour.conversation.groups.lists import Lists
@@ -30,6 +30,7 @@ from parlour.mls.public.tree.extension import read_tree
 from parlour.mls.public.types import LeafIndex
 from parlour.mls.public.welcome import EncryptedGroupSecrets
 from parlour.mls.public.welcome_parts import join_welcome_parts
+from parlour.roster.changes import Added
 from parlour.roster.entry import RosterEntry
 from parlour.roster.links import JoinLink
 from parlour.roster.roster import Roster
@@ -40,6 +41,7 @@ from parlour.wire.groups import (
     Handshake,
     LinkPass,
     ReadGroup,
+    decode_body,
     encode_body,
 )
 from parlour.wire.groups import (
@@ -55,14 +57,11 @@ READ_GROUP = "read-group"
 class Joining:
     """Takes Welcomes, and makes commits from outside."""
 
-    def __init__(
-        self, memory: Memory, lists: Lists, key_packages: KeyPackages, authorising: Authorising
-    ) -> None:
+    def __init__(self, memory: Memory, lists: Lists, key_packages: KeyPackages) -> None:
         self._memory = memory
         self._groups: GroupMemory = memory.groups
         self._lists = lists
         self._key_packages = key_packages
-        self._authorising = authorising
         # What is asked of the server, and what it answered; by group.
         self._asked: dict[bytes, ReadGroup] = {}
         self._answers: dict[bytes, PublicState] = {}
@@ -231,8 +230,12 @@ class Joining:
             )
 
     def _acceptance(self, chat: Chat, entry: Entry) -> Acceptance:
-        """Whether being here needs the person's yes: not among friends, nor by one's own doing."""
-        if entry.sender_account == self._memory.account_id or chat.record.link:
+        """Whether being here needs the person's yes: not among friends, nor by one's own doing.
+
+        A further device of somebody who was here before follows what was decided then.
+        """
+        own = self._memory.account_id
+        if entry.sender_account == own or chat.record.link or not brings_in(entry, own):
             return Acceptance.ACCEPTED
         contact = self._memory.contacts.get(entry.sender_account)
         accepted = contact is not None and contact.standing is Standing.ACCEPTED
@@ -335,6 +338,13 @@ class Joining:
         self._answers.pop(chat.id, None)
         chat.record.pending = None
         self._groups.put(chat)
+
+
+def brings_in(entry: Entry, account_id: bytes) -> bool:
+    """Whether the roster entries of a commit add the account, not only a device of it."""
+    body = decode_body(entry.envelope.body, CommitBody)
+    changes = [change for data in body.roster for change in RosterEntry.decode(data).changes]
+    return any(isinstance(c, Added) and c.account == account_id for c in changes)
 
 
 def message_sender(body: CommitBody) -> LeafIndex:

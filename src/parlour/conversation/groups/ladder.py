@@ -9,7 +9,7 @@ Each rung has its time; how often a device may come back by itself is bounded.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from msgspec import structs
@@ -271,6 +271,10 @@ class Ladder:
         member = requester.account_id in chat.known_roster().state.members
         if member and behind:
             self._committing.readd.setdefault(chat.id, set()).add(requester.device_id)
+
+    def readded(self, chat: Chat, device_ids: Iterable[bytes]) -> None:
+        """These devices came in, as they asked to."""
+        self._committing.readd.get(chat.id, set()).difference_update(device_ids)
 
     def reported(self, chat: Chat, entry: Entry, report: CommitBroken, now: int) -> None:
         """A member can't follow a commit that we did, or did not, follow."""

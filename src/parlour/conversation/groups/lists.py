@@ -25,6 +25,21 @@ class Lists:
     def __init__(self, memory: Memory, directory: Directory) -> None:
         self._memory = memory
         self._directory = directory
+        # What a list did not say when it was last read, and was read again for.
+        self._again: set[tuple[bytes, ...]] = set()
+
+    def connected(self) -> None:
+        """What was read before this connection may be out of date."""
+        self._again.clear()
+
+    def _read_again(self, account_id: bytes, *why: bytes) -> None:
+        """Raise `Wanting` once: a list that was just read may be older than what came now."""
+        if not self._directory.is_current(account_id):
+            raise Wanting({account_id})
+        if (account_id, *why) not in self._again:
+            self._again.add((account_id, *why))
+            self._directory.want_aside([account_id])
+            raise Wanting({account_id})
 
     def find_key(self, account_id: bytes, device_id: bytes) -> Ed25519PublicKey | None:
         """The key of a device that is, or once was, on its account's list.
@@ -34,8 +49,8 @@ class Lists:
         """
         contact = self._memory.contacts.get(account_id)
         key = None if contact is None else contact.device_key(device_id)
-        if key is None and not self._directory.is_current(account_id):
-            raise Wanting({account_id})
+        if key is None:
+            self._read_again(account_id, device_id)
         return key
 
     def find_leaf_keys(self, leaves: Iterable[LeafNode]) -> None:
@@ -63,10 +78,11 @@ class Lists:
         """Whether all these lists were compared with the server's on this connection."""
         return self._directory.all_current(accounts)
 
-    def require(self, accounts: list[bytes]) -> None:
-        """Raise `Wanting` unless they were."""
-        if not self.all_current(accounts):
-            raise Wanting(set(accounts))
+    def has_left(self, owner: LeafOwner) -> bool:
+        """Whether a device has left its account's list; raises `Wanting` before it says no."""
+        if self.is_listed(owner):
+            self._read_again(owner.account_id, owner.device_id, b"left")
+        return not self.is_listed(owner)
 
     def want(self, accounts: set[bytes]) -> None:
         """Read these lists."""

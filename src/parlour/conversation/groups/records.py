@@ -153,6 +153,7 @@ class GroupRecord(Struct):
     genesis: bytes
     state: GroupState
     acceptance: Acceptance = Acceptance.ACCEPTED
+    decided_at: int = 0
     generation: int = 0
     name: str = ""
     salt: bytes = b""

@@ -1,0 +1,84 @@
+"""Groups of people for stories."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from parlour.conversation.content import Text
+from parlour.conversation.groups.records import Acceptance, GroupState
+from parlour.conversation.groups.view import GroupView
+from parlour.roster.genesis import Kind
+from parlour.testing.device import MemoryDevice
+from parlour.testing.memory_server import MemoryServer
+
+
+class Party:
+    """People with a group, each on one device; more devices may come."""
+
+    def __init__(self, *names: str, kind: Kind = Kind.GROUP, suite: int | None = 1) -> None:
+        self.server = MemoryServer()
+        self.devices = [MemoryDevice(self.server, name) for name in names]
+        for device in self.devices:
+            device.connect()
+        founder = self.devices[0]
+        self.ids = [founder.meet(device.name) for device in self.devices[1:]]
+        self.group = founder.machine.create_group(
+            kind, "Friends", self.ids, self.server.now, suite=suite
+        )
+        founder.settle()
+        self.settle()
+        for device in self.devices:
+            device.machine.accept_group(self.group, self.server.now)
+            device.settle()
+
+    # --- Doing ---------------------------------------------------------------------------
+
+    def add_device(self, name: str, beside: MemoryDevice) -> MemoryDevice:
+        """Link a further device of an account; everybody learns of it by connecting anew."""
+        device = MemoryDevice(self.server, name, seed=name, beside=beside, linked=True)
+        self.devices.append(device)
+        self.reconnect()
+        return device
+
+    def reconnect(self, *devices: MemoryDevice) -> None:
+        """Connect anew, as after a pause."""
+        for device in devices or self.devices:
+            device.disconnect()
+            device.connect()
+
+    def settle(self, rounds: int = 4, step: int = 4_000) -> None:
+        """Let everybody who is online take in what came, while time passes."""
+        for _ in range(rounds):
+            for device in self.online:
+                device.pull()
+            for device in self.online:
+                device.wait(step // max(len(self.online), 1))
+
+    def say(self, device: MemoryDevice, text: str) -> bytes:
+        """Say something in the group, and settle."""
+        message_id = device.machine.send_to(self.group, Text(text), self.server.now)
+        device.settle()
+        return message_id
+
+    # --- Looking -------------------------------------------------------------------------
+
+    @property
+    def online(self) -> list[MemoryDevice]:
+        """Whoever is connected."""
+        return [device for device in self.devices if device.online]
+
+    def view(self, device: MemoryDevice) -> GroupView:
+        """The group as a device sees it."""
+        return device.machine.groups[self.group]
+
+    def check_together(self, devices: Sequence[MemoryDevice] = ()) -> None:
+        """That these are active, in one epoch, under one roster."""
+        views = [self.view(device) for device in devices or self.online]
+        assert {view.state for view in views} == {GroupState.ACTIVE}
+        people = [tuple((m.account_id, m.role, m.devices) for m in v.members) for v in views]
+        assert len(set(people)) == 1
+        assert len({(view.generation, view.epoch, view.leaves) for view in views}) == 1
+        assert {view.acceptance for view in views} == {Acceptance.ACCEPTED}
+        chats = [d.machine._memory.groups.chats[self.group] for d in devices or self.online]
+        assert len({chat.record.tags[-1].tag for chat in chats}) == 1
+        assert not any(chat.record.pending for chat in chats)
