@@ -416,7 +416,7 @@ class Machine:
         self._bundling.connected()
         self._key_packages.connected()
         self._key_package_targets.maintain(now)
-        self._groups.connected()
+        self._groups.connected(now)
         self._receiving.want_directory()
         self._pending.clear()
         self._receiving.behind = False

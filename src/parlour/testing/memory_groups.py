@@ -12,7 +12,6 @@ from parlour.errors import Code, error
 from parlour.mls.public.group import PublicGroup
 from parlour.mls.public.staging import StagedPublic
 from parlour.mls.public.tree.extension import encode_tree
-from parlour.roster import LeafCertificate
 from parlour.roster.device_signature import FindKey
 from parlour.roster.draft import Step, changed, founded
 from parlour.roster.entry import RosterEntry
@@ -43,12 +42,8 @@ class Followed:
 
     @property
     def accounts(self) -> set[bytes]:
-        """Everybody who has a leaf."""
-        found = set()
-        for _, leaf in self.public.state.tree.members():
-            identity = leaf.credential.identity  # type: ignore[union-attr]
-            found.add(LeafCertificate.decode(identity).account)
-        return found
+        """Everybody on the roster."""
+        return set(self.roster.state.members)
 
 
 class MemoryGroups:

@@ -112,6 +112,11 @@ class Chat:
         return self.record.state is GroupState.ACTIVE and self.group is not None
 
     @property
+    def has_state(self) -> bool:
+        """Whether there is an MLS state, read already or not."""
+        return self._records is not None or bool(self._stored)
+
+    @property
     def group(self) -> Group | None:
         """The MLS state."""
         if self._records is None and self._stored:

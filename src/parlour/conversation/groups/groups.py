@@ -368,12 +368,14 @@ class Groups:
 
     # --- Streams and entries -------------------------------------------------------------
 
-    def connected(self) -> None:
+    def connected(self, now: int) -> None:
         """What the server said before this connection may be out of date."""
         self._lists.connected()
         accounts: set[bytes] = set()
         for chat in self._groups.chats.values():
             chat.taken = b""
+            if chat.record.state is GroupState.ACTIVE and not chat.has_state:
+                self._ladder.bereft(chat, now)
             if chat.record.state is not GroupState.LEFT:
                 accounts.update(chat.accounts)
         self._directory.want_aside(sorted(accounts))
@@ -441,7 +443,7 @@ class Groups:
                 chat.details_at = now + ASK_FOR_DETAILS
         elif chat.welcome_problem is not None:
             chat.welcome_problem = None
-            self._ladder.unwelcome(chat, now)
+            self._ladder.unwelcome(chat, entry, now)
         return done
 
     def retry(self, now: int) -> None:

@@ -103,8 +103,13 @@ class Ladder:
         self._report(chat, report, now)
         self._begin(chat, trouble)
 
-    def unwelcome(self, chat: Chat, now: int) -> None:
+    def bereft(self, chat: Chat, now: int) -> None:
+        """The keys of the group are gone from this device."""
+        self._begin(chat, Trouble(0, 0, "state", now, Step.ASK, now))
+
+    def unwelcome(self, chat: Chat, entry: Entry, now: int) -> None:
         """A Welcome came that can't be taken, so we are in the tree and have no keys."""
+        chat.record.inviter = chat.record.inviter or entry.sender_account
         self._begin(chat, Trouble(0, chat.epoch, "welcome", now, Step.ASK, now))
 
     def expelled(self, chat: Chat, now: int) -> None:
@@ -252,7 +257,7 @@ class Ladder:
         turn = trouble.asked if trouble is not None else 0
         mine: list[tuple[bytes, bytes]] = []
         others: list[tuple[bytes, bytes]] = []
-        for account_id in chat.accounts:
+        for account_id in chat.accounts or [chat.record.inviter]:
             contact = self._memory.contacts.get(account_id)
             for identity in contact.identities() if contact is not None else []:
                 if identity.device_id == self._memory.device_id:

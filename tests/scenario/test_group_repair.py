@@ -1,0 +1,228 @@
+"""A device that loses its way in a group finds it again by itself (`conversation.groups.ladder`)."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from parlour.conversation.events import (
+    CommitRefused,
+    GroupForked,
+    GroupRepaired,
+    GroupRepairing,
+    GroupRestarted,
+    MessageUnreadable,
+)
+from parlour.conversation.groups.records import GroupState
+from parlour.errors import Code, error
+from parlour.testing.device import MemoryDevice
+from parlour.wire import groups as wire
+from parlour.wire.kinds import Kind
+from parlour.wire.streams import Entry
+from tests.scenario.parties import Party
+from tests.scenario.people import heard
+
+
+def lose_state(device: MemoryDevice, group: bytes) -> None:
+    """The MLS state of a group is gone from a device's disk, and its memory."""
+    from parlour.conversation.changes import Namespace
+
+    kept = device.store.records[Namespace.GROUP_STATE]
+    for key in [key for key in kept if key.startswith(group)]:
+        del kept[key]
+
+
+def test_a_commit_that_the_server_leaves_out_is_read_again() -> None:
+    party = Party("alice", "bob", "carol")
+    alice, bob, carol = party.devices
+    hidden: list[int] = []
+
+    def deliver(entry: Entry, device_id: bytes) -> list[Entry]:
+        if device_id == carol.machine.device_id and entry.seq in hidden:
+            return []
+        return [entry]
+
+    hidden.append(len(party.server.streams[party.group].entries) + 1)
+    party.server.deliver = deliver
+    alice.machine.group_refresh(party.group, party.server.now)
+    alice.settle()
+    bob.pull()
+    bob.machine.group_refresh(party.group, party.server.now)
+    bob.settle()
+    carol.pull()
+    assert party.view(carol).state is GroupState.REPAIRING
+    assert [event.step for event in heard(carol, GroupRepairing)] == ["fetch"]
+    party.say(alice, "can you read this?")
+    carol.pull()
+    hidden.clear()
+    party.settle(10)
+    party.check_together()
+    assert [event.confirmed for event in heard(carol, GroupRepaired)] == [True]
+    assert carol.texts() == ["can you read this?"]
+
+
+def test_a_device_without_its_state_is_added_again_by_a_member() -> None:
+    party = Party("alice", "bob", "carol")
+    alice, bob, carol = party.devices
+    lose_state(carol, party.group)
+    carol.restart()
+    carol.connect()
+    party.say(alice, "one")
+    party.settle(12)
+    party.check_together()
+    assert "ask" in [event.step for event in heard(carol, GroupRepairing)]
+    assert "rejoin" not in [event.step for event in heard(carol, GroupRepairing)]
+    party.say(alice, "two")
+    party.settle(8)
+    assert carol.texts() == ["one", "two"]
+
+
+def test_when_nobody_answers_it_comes_in_by_its_own_commit_and_is_confirmed() -> None:
+    party = Party("alice", "bob", "carol")
+    alice, bob, carol = party.devices
+    lose_state(carol, party.group)
+    alice.disconnect()
+    bob.disconnect()
+    carol.restart()
+    carol.connect()
+    for _ in range(60):
+        carol.wait(5_000)
+    assert "rejoin" in [event.step for event in heard(carol, GroupRepairing)]
+    assert party.view(carol).state is GroupState.ACTIVE
+    assert party.view(carol).unconfirmed
+    party.say(carol, "is anybody there?")
+    alice.connect()
+    bob.connect()
+    party.settle(10)
+    party.check_together()
+    assert not party.view(carol).unconfirmed
+    assert alice.texts() == bob.texts() == ["is anybody there?"]
+
+
+def test_a_commit_broken_for_one_member_gets_that_member_added_again() -> None:
+    party = Party("alice", "bob", "carol")
+    alice, bob, carol = party.devices
+    broken: list[int] = []
+    chat = carol.machine._memory.groups.chats[party.group]
+    receive = type(chat.live()).receive
+
+    def refuse(message: object, now: int, run: object = map) -> object:
+        from parlour.mls.public.framing.messages import PublicMessage
+
+        if isinstance(message, PublicMessage) and not broken:
+            broken.append(1)
+            raise error(Code.CRYPTO_TAG, "a path secret that can't be opened")
+        return receive(group, message, now)  # type: ignore[arg-type]
+
+    group = chat.live()
+    chat._records.group = _Refusing(group, refuse)  # type: ignore[union-attr,assignment]
+    bob.machine.group_refresh(party.group, party.server.now)
+    bob.settle()
+    party.settle(10)
+    assert [event.reason for event in heard(carol, CommitRefused)] == [Code.CRYPTO_TAG]
+    party.check_together()
+    assert not heard(alice, GroupRestarted)
+    party.say(alice, "together again")
+    party.settle()
+    assert carol.texts() == ["together again"]
+
+
+class _Refusing:
+    """A group whose `receive` a test decides about."""
+
+    def __init__(self, group: object, receive: object) -> None:
+        self._group = group
+        self.receive = receive
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._group, name)
+
+
+def test_a_winner_that_nobody_can_follow_restarts_the_group_without_its_maker() -> None:
+    party = Party("alice", "bob", "carol", "mallory")
+    alice, bob, carol, mallory = party.devices
+    for device in (alice, bob, carol):
+        chat = device.machine._memory.groups.chats[party.group]
+        chat._records.group = _Broken(chat.live())  # type: ignore[union-attr,assignment]
+    mallory.machine.group_refresh(party.group, party.server.now)
+    mallory.settle()
+    # Who did that does not help; others could be added again by it.
+    mallory.disconnect()
+    party.settle(20)
+    mallory.connect()
+    party.settle(4)
+    assert [event.without for event in heard(bob, GroupRestarted)] == [
+        (mallory.machine.account_id,)
+    ]
+    assert party.view(mallory).state is GroupState.LEFT
+    party.check_together([alice, bob, carol])
+    assert party.view(alice).generation == 1
+    party.say(carol, "we go on")
+    party.settle()
+    assert alice.texts() == bob.texts() == ["we go on"]
+
+
+class _Broken(_Refusing):
+    """A group that can't open the next commit of somebody else."""
+
+    def __init__(self, group: object) -> None:
+        super().__init__(group, self._receive)
+
+    def _receive(self, message: object, now: int, run: object = map) -> object:
+        from parlour.mls.public.framing.messages import PublicMessage
+
+        if isinstance(message, PublicMessage):
+            raise error(Code.CRYPTO_TAG, "a path secret that can't be opened")
+        return self._group.receive(message, now)  # type: ignore[attr-defined]
+
+
+def test_two_halves_that_a_server_keeps_apart_are_named() -> None:
+    party = Party("alice", "bob")
+    alice, bob = party.devices
+    chat = alice.machine._memory.groups.chats[party.group]
+    last = chat.record.tags[-1]
+    chat.record.tags[-1] = type(last)(last.generation, last.epoch, bytes(16))
+    alice.say("bob", "hello, by another path")
+    party.settle()
+    assert [event.sender_device for event in heard(bob, GroupForked)] == [alice.machine.device_id]
+
+
+def test_a_message_under_another_id_or_twice_is_refused() -> None:
+    party = Party("alice", "bob")
+    alice, bob = party.devices
+    stream = party.server.streams[party.group]
+    party.say(alice, "once")
+    bob.pull()
+    stored = stream.entries[-1]
+    again = replace(stored.entry, seq=stored.entry.seq + 1)
+    stream.entries.append(type(stored)(again, {}))
+    other = replace(stored.entry, seq=stored.entry.seq + 2, client_id=bytes(16))
+    stream.entries.append(type(stored)(other, {}))
+    party.settle()
+    assert bob.texts() == ["once"]
+    assert bob.machine.counters["unreadable.repeated"] == 2
+    assert not heard(bob, MessageUnreadable)
+
+
+def test_a_wrong_tree_is_not_joined() -> None:
+    party = Party("alice", "bob")
+    alice, bob = party.devices
+    dave = MemoryDevice(party.server, "dave")
+    dave.connect()
+    right: list[wire.GroupState] = []
+
+    def answer(device_id: bytes, kind: Kind, body: object, answer: object) -> object:
+        if isinstance(answer, wire.GroupState) and not right:
+            right.append(answer)
+            return replace(answer, tree=party.server.groups.groups[party.group].epochs[0, 0].tree)
+        return answer
+
+    party.server.answer = answer  # type: ignore[assignment]
+    alice.machine.group_add(party.group, [alice.meet("dave")], party.server.now)
+    alice.settle()
+    dave.pull()
+    assert right
+    assert party.view(dave).state is GroupState.REPAIRING
+    party.devices.append(dave)
+    party.settle(12)
+    dave.machine.accept_group(party.group, party.server.now)
+    party.check_together()
