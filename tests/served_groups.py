@@ -25,12 +25,15 @@ from parlour.mls import (
     Policy,
     StagedCommit,
     WelcomeJoin,
+    decode_message,
     join_welcome_parts,
     split_welcome,
 )
 from parlour.mls.private.group import PendingJoin
 from parlour.mls.public.capabilities import Capabilities, RequiredCapabilities
+from parlour.mls.public.credentials import Credential
 from parlour.mls.public.extensions import Extension, Extensions
+from parlour.mls.public.framing.messages import PublicMessage
 from parlour.mls.public.key_package import KeyPackage
 from parlour.mls.public.proposals import GroupContextExtensions, Proposal, Remove
 from parlour.mls.public.suites import DEFAULT_SUITE
@@ -58,7 +61,7 @@ from parlour.server.store import NewAccount, NewToken
 from parlour.server.store.records import NewDevice
 from parlour.server.store.sqlite import SqliteStore
 from parlour.server.streams import StreamService
-from parlour.testing.mls import TRUST_EVERYONE
+from parlour.testing.mls import TrustEveryone
 from parlour.wire.envelope import Envelope, SuiteId
 from parlour.wire.groups import (
     CommitBody,
@@ -76,7 +79,17 @@ from parlour.wire.streams import Append, Appended, Entry, Part, Read, StreamKind
 
 NOW = 1_800_000_000_000
 SECONDS = NOW // 1000
-POLICY = Policy(TRUST_EVERYONE, external_commits=True, resync=True)
+
+
+class Believing(TrustEveryone):
+    """Believes what certificates say: here the server is tested, not the clients."""
+
+    def identity(self, credential: Credential) -> bytes:
+        assert isinstance(credential, BasicCredential)
+        return LeafCertificate.decode(credential.identity).device
+
+
+POLICY = Policy(Believing(), external_commits=True, resync=True)
 KINDS: dict[Kind, StreamKind] = {
     Kind.DIRECT: "direct",
     Kind.SELF: "self",
@@ -427,12 +440,12 @@ class Room:
         entries: Sequence[RosterEntry] = (),
         *,
         resync: LeafIndex | None = None,
-        identity: Identity | None = None,
+        policy: Policy = POLICY,
     ) -> tuple[Handshake, PendingJoin]:
         """The commit by which a device comes in by itself."""
-        join = ExternalJoin(POLICY, resync=resync, ratchet_tree=state.tree, group_info=True)
+        join = ExternalJoin(policy, resync=resync, ratchet_tree=state.tree, group_info=True)
         pending = Group.join_external(
-            state.group_info, identity or by.identity, self.services.now // 1000, join
+            state.group_info, by.identity, self.services.now // 1000, join
         )
         roster = [entry.encode() for entry in entries]
         body = CommitBody(self.generation, pending.commit, roster, b"")
@@ -570,8 +583,7 @@ def with_body(request: Handshake, **fields: Any) -> Handshake:
 
 
 def epoch_after(commit: CommitBody) -> int:
-    from parlour.mls import decode_message
-    from parlour.mls.public.framing.messages import PublicMessage
+    """The epoch that a commit leads to."""
 
     message = decode_message(commit.commit)
     assert isinstance(message, PublicMessage)

@@ -77,16 +77,14 @@ class StreamService:
         stream, epoch = request.stream, None
         if request.envelope.suite == SuiteId.MLS_MESSAGE:
             epoch = epoch_of(stream, request.envelope.body)
+        known, members = self._members.find(stream)
         place = await self._store.streams.append(
-            grant.device_id,
-            request,
-            now=self._clock(),
-            epoch=epoch,
-            known=self._members.version(stream),
+            grant.device_id, request, now=self._clock(), epoch=epoch, known=known
         )
-        members = place.members
-        if place.version is not None:
-            members = self._members.of(stream, place.version, members)
+        if place.version is None or place.version != known:
+            members = place.members
+            if place.version is not None:
+                self._members.remember(stream, place.version, members)
         if not place.repeated:
             entry = Entry(
                 request.stream,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from parlour.errors import Code, NotFoundError
 from parlour.roster import RosterEntry
@@ -36,6 +36,9 @@ from parlour.wire.groups import (
 )
 
 T = TypeVar("T")
+
+# A new leaf under X-Wing has 2 KiB; proposals wait in memory, two of each leaf.
+MAX_PROPOSAL: Final = 16 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +96,7 @@ class Handshaking:
         require(not request.parts and not request.group_info, "a proposal that leads somewhere")
         body = decode_body(request.envelope.body, ProposalBody)
         require(body.generation == request.generation, "a proposal to another generation")
+        require(len(body.proposal) <= MAX_PROPOSAL, "a proposal that is too large")
         entry = _entry(request)
         stop = await self._early(sender, entry, None)
         if stop is not None:

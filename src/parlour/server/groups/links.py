@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from parlour.errors import AuthenticationError, Code, ParlourError, SecurityStop, error
 from parlour.primitives.signature import Ed25519PublicKey
 from parlour.roster import JoinedByLink, RosterEntry, RosterState, device_signature, labels
@@ -10,6 +12,9 @@ from parlour.roster.links import verify_pass
 from parlour.roster.state import Link
 from parlour.server.groups.decoded import Sender
 from parlour.wire.groups import CommitBody, LinkPass
+
+# An entry of one change has 400 bytes: strangers make us decode no more.
+_MAX_JOIN: Final = 1 << 10
 
 
 def check_pass(
@@ -31,9 +36,10 @@ def comes_by_link(roster_state: bytes, body: CommitBody, sender: Sender, now: in
     All else is judged later; this keeps strangers from finding out which groups there are.
     """
     try:
+        if len(body.roster) != 1 or len(body.roster[0]) > _MAX_JOIN:
+            return False
+        changes = RosterEntry.decode(body.roster[0]).changes
         state = RosterState.decode(roster_state)
-        entries = [RosterEntry.decode(data) for data in body.roster]
-        changes = [change for entry in entries for change in entry.changes]
         if len(changes) != 1 or not isinstance(change := changes[0], JoinedByLink):
             return False
         link = _open_link(state, change.link_id, sender, now)

@@ -10,29 +10,28 @@ MAX_REMEMBERED: Final = 200_000
 
 
 class Members:
-    """Members by stream, each with the version that the store gives them.
-
-    What is remembered is used only for the version that the store has just named.
-    """
+    """Members by stream, each with the version that the store gives them."""
 
     def __init__(self) -> None:
         self._groups: OrderedDict[bytes, tuple[int, tuple[bytes, ...]]] = OrderedDict()
         self._count = 0
 
-    def version(self, stream: bytes) -> int | None:
-        """Which version of a group's members is remembered."""
-        known = self._groups.get(stream)
-        return None if known is None else known[0]
+    def find(self, stream: bytes) -> tuple[int | None, tuple[bytes, ...]]:
+        """Version and members of a group as they are remembered; no version if they are not.
 
-    def of(self, stream: bytes, version: int, fresh: tuple[bytes, ...]) -> tuple[bytes, ...]:
-        """The members of that version: `fresh` ones if there are any, or those remembered."""
+        They are good for entries of exactly that version, also when a newer one comes meanwhile.
+        """
         known = self._groups.get(stream)
-        if not fresh and known is not None and known[0] == version:
-            self._groups.move_to_end(stream)
-            return known[1]
-        if known is None or known[0] <= version:
-            self._remember(stream, version, fresh)
-        return fresh
+        if known is None:
+            return None, ()
+        self._groups.move_to_end(stream)
+        return known
+
+    def remember(self, stream: bytes, version: int, members: tuple[bytes, ...]) -> None:
+        """Remember the members of a version, unless a later one is known."""
+        known = self._groups.get(stream)
+        if known is None or known[0] < version:
+            self._remember(stream, version, members)
 
     def _remember(self, stream: bytes, version: int, members: tuple[bytes, ...]) -> None:
         known = self._groups.pop(stream, None)

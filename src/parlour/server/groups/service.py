@@ -118,7 +118,7 @@ class GroupService:
         """To those who were in before and those who are in now; newcomers hear of the stream."""
         handshake, group = outcome.entry, outcome.group
         stream = handshake.stream
-        self._members.of(stream, place.version, place.members)
+        self._members.remember(stream, place.version, place.members)
         if place.added and group is not None:
             info = StreamInfo(
                 stream,
