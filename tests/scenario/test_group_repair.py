@@ -1,4 +1,4 @@
-"""A device that loses its way in a group finds it again by itself (`conversation.groups.ladder`)."""
+"""A device that loses its way in a group finds it again (`conversation.groups.ladder`)."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_a_commit_that_the_server_leaves_out_is_read_again() -> None:
 
 def test_a_device_without_its_state_is_added_again_by_a_member() -> None:
     party = Party("alice", "bob", "carol")
-    alice, bob, carol = party.devices
+    alice, _, carol = party.devices
     lose_state(carol, party.group)
     carol.restart()
     carol.connect()
@@ -205,7 +205,7 @@ def test_a_message_under_another_id_or_twice_is_refused() -> None:
 
 def test_a_wrong_tree_is_not_joined() -> None:
     party = Party("alice", "bob")
-    alice, bob = party.devices
+    alice, _ = party.devices
     dave = MemoryDevice(party.server, "dave")
     dave.connect()
     right: list[wire.GroupState] = []

@@ -76,6 +76,8 @@ class Memory:
         self.prekeys = PrekeyStore.from_bytes(
             required(records, Namespace.PREKEYS, RECORD), self.local
         )
+        # Changes with every contact that does.
+        self.lists_version = 0
         self.contacts = {
             key: Contact.decode(value) for key, value in records.get(Namespace.CONTACT, {}).items()
         }
@@ -173,6 +175,7 @@ class Memory:
 
     def put_contact(self, contact: Contact) -> None:
         """Keep a contact."""
+        self.lists_version += 1
         self.contacts[contact.account_id] = contact
         self._named[contact.name] = contact.account_id
         self._put(Namespace.CONTACT, contact.account_id, contact.encode)

@@ -51,6 +51,9 @@ class Chat:
         self.details_at: int | None = None
         # The request that the server has taken, as it says now; its entry is to come.
         self.taken = b""
+        # In which situation there was nothing to commit, and in which everybody there may read.
+        self.content_in: tuple[object, ...] = ()
+        self.clean_in: tuple[object, ...] = ()
         self.losses = 0
         self.joining_roster: Roster | None = None
         self.restarting: Group | None = None

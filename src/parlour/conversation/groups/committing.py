@@ -65,6 +65,8 @@ REFRESH_SPREAD: Final = 3 * _DAY
 REFRESH_MESSAGES: Final = 1_000
 # Refusals of a commit in a row before what it was for is given up.
 MAX_ATTEMPTS: Final = 8
+# A plan that was empty is made again after so long, in milliseconds.
+LOOK_AGAIN: Final = 10 * 60_000
 # A leave that nobody has entered by then is asked for again, in milliseconds.
 LEAVE_AGAIN: Final = 60_000
 
@@ -104,9 +106,14 @@ class Committing:
         if not chat.is_active or chat.waiting:
             return False
         self._leave(chat, now)
-        plan = self._plan(chat, now)
         if chat.record.pending is not None:
             return True
+        situation = self._situation(chat, now)
+        if chat.content_in == situation:
+            return False
+        plan = self._plan(chat, now)
+        if plan.is_empty:
+            chat.content_in = situation
         if plan.is_empty or not self._is_due(chat, plan, now):
             return False
         if not self._lists.all_current(self._touched(chat, plan)):
@@ -114,10 +121,27 @@ class Committing:
         packages = self._packages(chat, plan, now)
         if packages is None:
             return False
+        packages = self._coming(plan, packages)
         if plan.is_empty:
             return False
         self._commit(chat, plan, packages, now)
         return chat.record.pending is not None
+
+    def _situation(self, chat: Chat, now: int) -> tuple[object, ...]:
+        """All that a plan depends on: where it is empty, none is made until this is another."""
+        return (
+            chat.record.generation,
+            chat.epoch,
+            chat.known_roster().number,
+            self._memory.lists_version,
+            tuple(i.intent_id for i in self._groups.intents_of(chat.id)),
+            tuple(sorted(self.readd.get(chat.id, ()))),
+            len(chat.live().proposals),
+            len(chat.record.leaving),
+            self._refreshes(chat, now),
+            # What runs out by itself: certificates, and devices that were left out for a while.
+            now // LOOK_AGAIN,
+        )
 
     def next_timeout(self, chat: Chat) -> int | None:
         """When a turn of ours comes."""
@@ -208,9 +232,37 @@ class Committing:
 
     # --- The commit ----------------------------------------------------------------------
 
+    def _coming(self, plan: Plan, packages: list[KeyPackage]) -> list[KeyPackage]:
+        """As many devices as a commit can carry, and of the new accounts those that have one.
+
+        Nobody is on a roster of whom no device can read (`server/groups`). The others come with
+        the next commit, or when there is a key package of theirs.
+        """
+        packages, plan.add = _fitting(packages, plan.add)
+        coming = {account for account, _ in plan.add}
+        late = {
+            change.account
+            for change in plan.changes
+            if isinstance(change, Added) and change.account not in coming
+        }
+        if late:
+            plan.changes = [
+                change
+                for change in plan.changes
+                if not (isinstance(change, Added) and change.account in late)
+            ]
+            intents = self._groups.intents
+            plan.intents = [
+                intent_id
+                for intent_id in plan.intents
+                if intents[intent_id].want is not Want.ADD
+                or not late.intersection(intents[intent_id].accounts)
+            ]
+            plan.bind = plan.behind or bool(plan.changes)
+        return packages
+
     def _commit(self, chat: Chat, plan: Plan, packages: list[KeyPackage], now: int) -> None:
         group = chat.live()
-        packages, plan.add = _fitting(packages, plan.add)
         entry = self._entry(chat, plan, now)
         proposals = self._proposals(chat, plan, entry)
         identity = self._key_packages.identity(chat.genesis.suite, now // 1000)

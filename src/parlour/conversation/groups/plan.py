@@ -44,7 +44,9 @@ class Plan:
     again: set[bytes] = field(default_factory=set)
     remove: list[LeafIndex] = field(default_factory=list)
     removed: list[LeafOwner] = field(default_factory=list)
+    # Whether the epoch has to name another roster entry, and whether it names an older one now.
     bind: bool = False
+    behind: bool = False
     proposals: bool = False
     refresh: bool = False
 
@@ -85,7 +87,8 @@ class Planning:
         members = draft.keys()
         self._devices(chat, members, readd, plan, now)
         binding = binding_of(chat.live().extensions)
-        plan.bind = binding.number != roster.number or bool(plan.changes)
+        plan.behind = binding.number != roster.number
+        plan.bind = plan.behind or bool(plan.changes)
         leaving = any(i.want is Want.LEAVE for i in self._memory.groups.intents_of(chat.id))
         plan.proposals = bool(chat.live().proposals) and not leaving
         return plan
