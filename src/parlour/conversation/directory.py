@@ -382,16 +382,21 @@ class Directory:
         for entry in new:
             reading.take(account_id, entry)
             self._check_expected(entry, last=False)
-        if reading.latest is None:
+        latest = reading.latest
+        if latest is None:
             raise SecurityStop(Code.DEVICE_LIST_INVALID, "no entry")
         if reading.next_number > MAX_ENTRIES:
             raise SecurityStop(Code.DEVICE_LIST_INVALID, "a list without end")
         if page.more:
             self._wanted.add(account_id)
             return
-        self._check_expected(reading.latest, last=True)
+        self._check_expected(latest, last=True)
         del self._readings[account_id]
-        self._settle(self._memory.contacts.get(account_id), reading, page.name)
+        known = self._memory.contacts.get(account_id)
+        if known is None:
+            self._begin(latest, reading, page.name)
+        else:
+            self._settle(known, latest)
         self._done(account_id)
 
     def _continue(self, contact: Contact, entries: list[DeviceListEntry], *, more: bool) -> None:
@@ -434,26 +439,21 @@ class Directory:
         self._moved.discard(account_id)
         self._alone.discard(account_id)
 
-    def _settle(self, known: Contact | None, reading: _Reading, name: str) -> None:
-        latest = reading.latest
-        if latest is None:
-            raise SecurityStop(Code.DEVICE_LIST_INVALID, "no entry")
-        if known is None:
-            if not _is_name(name):
-                raise error(Code.SERVER_MISBEHAVED, "a name that no account can have")
-            if self._memory.named(name) is not None:
-                raise error(Code.SERVER_MISBEHAVED, "two accounts of one name")
-            contact = Contact(
-                name=name,
-                head=latest,
-                aside=latest.account_id in self._aside,
-                former=reading.former,
-            )
-            self._aside.discard(contact.account_id)
-            self._memory.put_contact(contact)
-            if not contact.aside:
-                self._memory.events.append(ContactAdded(contact.account_id, contact.name))
-            return
+    def _begin(self, latest: DeviceListEntry, reading: _Reading, name: str) -> None:
+        """Keep an account that was not known before."""
+        if not _is_name(name):
+            raise error(Code.SERVER_MISBEHAVED, "a name that no account can have")
+        if self._memory.named(name) is not None:
+            raise error(Code.SERVER_MISBEHAVED, "two accounts of one name")
+        aside = latest.account_id in self._aside
+        contact = Contact(name=name, head=latest, aside=aside, former=reading.former)
+        self._aside.discard(contact.account_id)
+        self._memory.put_contact(contact)
+        if not aside:
+            self._memory.events.append(ContactAdded(contact.account_id, contact.name))
+
+    def _settle(self, known: Contact, latest: DeviceListEntry) -> None:
+        """Compare a list that was read from its beginning with what we know."""
         if _same_key(latest, known.head):
             if latest == known.head:
                 return

@@ -90,7 +90,9 @@ def test_one_for_each_device_is_fetched_and_kept_until_it_is_used() -> None:
     assert story.targets.requests() == []
     story.targets.want(SUITE, story.all)
     assert story.targets.ready(SUITE, story.all) is None
+    assert story.targets.left(SUITE) == 3
     story.anna.settle()
+    assert story.targets.left(SUITE) == 0
     ready = story.targets.ready(SUITE, story.all)
     assert ready is not None
     assert ready.missing == {}
