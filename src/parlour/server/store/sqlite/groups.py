@@ -113,8 +113,8 @@ def _create(
         stream = stream_pk(connection, info.stream)
     else:
         existing = connection.execute(
-            "SELECT pk FROM streams WHERE stream_id = ? AND genesis = ?",
-            (info.stream, info.genesis),
+            "SELECT pk FROM streams WHERE stream_id = ? AND kind = ? AND genesis = ?",
+            (info.stream, info.kind, info.genesis),
         ).fetchone()
         if existing is not None:
             # The answer was lost: the genesis is signed, so it was this device that asked.
