@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 from msgspec.structs import replace
 
 from parlour.conversation.events import (
@@ -114,7 +116,7 @@ def test_a_commit_broken_for_one_member_gets_that_member_added_again() -> None:
         return receive(group, message, now)  # type: ignore[arg-type]
 
     group = chat.live()
-    chat._records.group = _Refusing(group, refuse)  # type: ignore[union-attr,assignment]
+    chat._records.group = _Refusing(group, refuse)  # type: ignore[union-attr]
     bob.machine.group_refresh(party.group, party.server.now)
     bob.settle()
     party.settle(10)
@@ -142,7 +144,7 @@ def test_a_winner_that_nobody_can_follow_restarts_the_group_without_its_maker() 
     alice, bob, carol, mallory = party.devices
     for device in (alice, bob, carol):
         chat = device.machine._memory.groups.chats[party.group]
-        chat._records.group = _Broken(chat.live())  # type: ignore[union-attr,assignment]
+        chat._records.group = _Broken(chat.live())  # type: ignore[union-attr]
     mallory.machine.group_refresh(party.group, party.server.now)
     mallory.settle()
     # Who did that does not help; others could be added again by it.
@@ -226,3 +228,31 @@ def test_a_wrong_tree_is_not_joined() -> None:
     party.settle(12)
     dave.machine.accept_group(party.group, party.server.now)
     party.check_together()
+
+
+def test_a_server_that_was_restored_from_a_backup_gets_the_group_back() -> None:
+    party = Party("alice", "bob", "carol")
+    alice, bob, carol = party.devices
+    dave = MemoryDevice(party.server, "dave")
+    dave.connect()
+    party.say(alice, "before the backup")
+    party.settle()
+    saved = deepcopy((party.server.streams, party.server.groups.groups, party.server.windows))
+    party.say(bob, "after the backup")
+    alice.machine.group_add(party.group, [alice.meet("dave")], party.server.now)
+    alice.settle()
+    party.devices.append(dave)
+    party.settle()
+    dave.machine.accept_group(party.group, party.server.now)
+    party.check_together()
+    party.server.streams, party.server.groups.groups, party.server.windows = saved
+    party.server.incarnation = bytes([1]) * 16
+    party.reconnect()
+    party.settle(20)
+    party.check_together()
+    assert party.view(carol).generation == 1
+    assert party.view(alice).leaves == 4
+    party.say(dave, "we are all here")
+    party.settle()
+    for device in (alice, bob, carol):
+        assert device.texts()[-1] == "we are all here"

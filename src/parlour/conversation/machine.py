@@ -425,6 +425,7 @@ class Machine:
         if self._memory.incarnation not in (b"", started.incarnation):
             self._upkeep.restored()
             self._receiving.histories.restored()
+            self._groups.restored()
             self._memory.events.append(ServerRestored())
             # They follow on numbers of the data before: everything is read from its beginning.
             entries = ()

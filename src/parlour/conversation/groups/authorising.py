@@ -48,10 +48,17 @@ class Authorising:
         self._lists = lists
 
     def extended(self, chat: Chat, entries: Sequence[bytes]) -> Roster:
-        """The roster after the entries of a commit, each verified; raises `Wanting`."""
+        """The roster after the entries of a commit, each verified; raises `Wanting`.
+
+        What we have already is passed over: with a restart may come what a server had lost.
+        """
         roster = chat.known_roster()
         for data in entries:
             entry = RosterEntry.decode(data)
+            if entry.number <= chat.known_roster().number:
+                if entry.number == chat.known_roster().number and entry.hash() != roster.head_hash:
+                    raise _refuse("another roster than ours")
+                continue
             roster = roster.extend(entry, self._lists.find_key)
         return roster
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final, Self
 
 import msgspec
@@ -33,6 +33,8 @@ from parlour.wire.streams import StreamKind
 # Epochs that are remembered for comparing with what others saw: a day of a busy group.
 MAX_TAGS: Final = 64
 TAG_SIZE: Final = 16
+# Entries of the roster that are kept: changes of people between two backups of a server.
+MAX_RECENT: Final = 64
 EPOCH_TAG_SIZE: Final = 8
 
 
@@ -56,11 +58,16 @@ class Chat:
         self.clean_in: tuple[object, ...] = ()
         self.losses = 0
         self.joining_roster: Roster | None = None
+        # Whether the server's state is asked for to compare it with ours.
+        self.compares = False
         self.restarting: Group | None = None
+        # The newest roster entry that the server has, where its data is older than ours.
+        self.behind_number = 1 << 62
         self.welcome_problem: ParlourError | None = None
         self._roster: Roster | None = None
         self._roster_record: RosterRecord | None = None
         self.since: dict[bytes, int] = {}
+        self.recent: list[bytes] = []
         self._records: GroupRecords | None = None
         self._stored: dict[bytes, bytes] = {}
         # Records of a former MLS group, still to be deleted.
@@ -79,7 +86,8 @@ class Chat:
         """The group of its records."""
         chat = cls(record, policy)
         chat._roster_record = roster
-        chat.since = {} if roster is None else dict(roster.since)
+        if roster is not None:
+            chat.since, chat.recent = dict(roster.since), list(roster.recent)
         chat._stored = stored
         return chat
 
@@ -173,8 +181,12 @@ class Chat:
         """What is kept of it."""
         roster = self.known_roster()
         return msgspec.msgpack.encode(
-            RosterRecord(roster.state.encode(), roster.head.encode(), self.since)
+            RosterRecord(roster.state.encode(), roster.head.encode(), self.since, self.recent)
         )
+
+    def remember_entries(self, entries: Sequence[bytes]) -> None:
+        """Keep roster entries that a commit brought."""
+        self.recent = [*self.recent, *entries][-MAX_RECENT:]
 
     def known_roster(self) -> Roster:
         """The roster of a group that is followed."""

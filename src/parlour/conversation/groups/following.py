@@ -68,7 +68,7 @@ class Following:
 
     def handle(self, chat: Chat, entry: Entry, now: int) -> bool:
         """Take an entry whose turn it is; False if it has to wait for something."""
-        if entry.seq <= chat.record.joined_seq or chat.record.state is GroupState.LEFT:
+        if chat.record.state is GroupState.LEFT:
             return True
         try:
             match entry.envelope.suite:
@@ -102,9 +102,7 @@ class Following:
             self._ladder.lost(chat, entry, now)
             return True
         if not chat.is_active:
-            if self._joins_by_commit(chat, entry, body, now):
-                return True
-            return self._joining.offer(chat, entry, body, now)
+            return self._come_in(chat, entry, body, now)
         group = chat.live()
         try:
             message = decode_message(body.commit)
@@ -181,6 +179,7 @@ class Following:
         record.pending = None
         chat.due.clear()
         record.followed_seq = entry.seq
+        chat.remember_entries(body.roster)
         self._take_roster(chat, roster, entry.seq)
         self._tell(chat, entry, body)
         record.reports = {}
@@ -308,14 +307,18 @@ class Following:
         except ParlourError as problem:
             self._refuse(chat, entry, problem, now)
             return True
+        chat.remember_entries([data for data in body.roster if data not in chat.recent])
         self._ladder.restarted(chat, entry, roster, now)
         if chat.known_roster().state.members.get(self._memory.account_id) is None:
             self.leave(chat, entry.sender_account)
         return True
 
-    def _joins_by_commit(self, chat: Chat, entry: Entry, body: CommitBody, now: int) -> bool:
-        """Whether this is our own commit by which we come in, and it has won."""
-        return self._joining.confirm(chat, entry, body, now)
+    def _come_in(self, chat: Chat, entry: Entry, body: CommitBody, now: int) -> bool:
+        """A commit that we can't follow: it may be our own by which we join, or welcome us."""
+        if self._joining.confirm(chat, entry, body, now):
+            return True
+        old = chat.has_state and _epoch_of(body) < chat.epoch
+        return old or self._joining.offer(chat, entry, body, now)
 
 
 def _as_event(group: bytes, by: bytes, change: Change) -> GroupChanged | None:
@@ -338,6 +341,15 @@ def _as_event(group: bytes, by: bytes, change: Change) -> GroupChanged | None:
             return GroupChanged(group, by, GroupChange.LINK_CLOSED, b"")
         case _:
             return None
+
+
+def _epoch_of(body: CommitBody) -> int:
+    """The epoch that a commit ends; 0 for what is none."""
+    try:
+        message = decode_message(body.commit)
+    except ParlourError:
+        return 0
+    return message.content.epoch if isinstance(message, PublicMessage) else 0
 
 
 def _leaves_in(message: PublicMessage) -> Iterator[LeafNode]:

@@ -170,6 +170,7 @@ class Founding:
     def founded(self, chat: Chat) -> None:
         """The server has it."""
         chat.record.state = GroupState.ACTIVE
+        chat.record.joined_seq = 1
         chat.record.acceptance = Acceptance.ACCEPTED
         chat.record.pending = None
         self._groups.put(chat)

@@ -380,6 +380,13 @@ class Groups:
                 accounts.update(chat.accounts)
         self._directory.want_aside(sorted(accounts))
 
+    def restored(self) -> None:
+        """The server's data is from a backup: see where its groups are."""
+        for chat in self._groups.chats.values():
+            if chat.is_active:
+                chat.compares = True
+                self._joining.ask(chat.id)
+
     def learn_stream(self, info: StreamInfo, now: int) -> None:
         """A stream of a group that we may read."""
         chat = self._groups.chats.get(info.stream)
@@ -559,6 +566,10 @@ class Groups:
                 self._handled(chat, answer, now)
             case PublicState() if what == READ_GROUP:
                 self._joining.answered(about, answer)
+                if chat is not None and chat.compares:
+                    chat.compares = False
+                    self._joining.done(about)
+                    self._ladder.compared(chat, answer, now)
                 self.retry(now)
             case Page() if what == REREAD and isinstance(body, Read) and chat is not None:
                 for entry in self._ladder.reread(chat, body, answer):

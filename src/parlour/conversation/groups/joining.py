@@ -212,7 +212,9 @@ class Joining:
             chat.since[own] = entry.seq
             record.inviter = entry.sender_account
             record.acceptance = self._acceptance(chat, entry)
-        record.joined_seq = entry.seq
+            record.joined_epoch = (record.generation, group.epoch)
+            chat.recent = []
+        record.joined_seq = record.followed_seq = entry.seq
         record.state = GroupState.ACTIVE
         record.pending = record.trouble = None
         record.refreshed_at, record.sent_since = now, 0

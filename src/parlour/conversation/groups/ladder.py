@@ -31,12 +31,15 @@ from parlour.double_ratchet.identity import DeviceIdentity
 from parlour.errors import ParlourError
 from parlour.mls.private.group import Group
 from parlour.mls.public.extensions import Extension
+from parlour.mls.public.framing.messages import GroupInfoMessage, decode_message
 from parlour.roster.changes import Change, Removed
+from parlour.roster.entry import RosterEntry
 from parlour.roster.extension import EXTENSION_TYPE
 from parlour.roster.roles import Right
 from parlour.roster.roster import Roster
 from parlour.wire.envelope import ENVELOPE_FORMAT, Envelope, SuiteId
 from parlour.wire.frames import encode_body as encode_request
+from parlour.wire.groups import GroupState as PublicState
 from parlour.wire.groups import RestartBody, RestartGroup, encode_body
 from parlour.wire.ids import ID_SIZE
 from parlour.wire.kinds import Kind
@@ -44,6 +47,8 @@ from parlour.wire.limits import MAX_PAGE
 from parlour.wire.streams import Entry, Page, Read
 
 REREAD: Final = "reread"
+# Why a group begins again though nobody broke it: the server's data is older than we are.
+ROLLBACK: Final = "rollback"
 _MINUTE: Final = 60_000
 # How long (ms) each rung may take before the next one is climbed.
 PATIENCE: Final = {Step.FETCH: 10_000, Step.ASK: 2 * _MINUTE, Step.REJOIN: _MINUTE}
@@ -97,7 +102,7 @@ class Ladder:
     def broken(self, chat: Chat, entry: Entry, problem: ParlourError, now: int) -> None:
         """A commit won that we can't follow: the others hear of it, in the epoch before it."""
         trouble = Trouble(
-            entry.seq, chat.epoch, problem.code.value, now, Step.ASK, now, entry.sender_account
+            entry.seq, chat.epoch + 1, problem.code.value, now, Step.ASK, now, entry.sender_account
         )
         report = CommitBroken(chat.record.generation, chat.epoch + 1, entry.seq, problem.code.value)
         self._report(chat, report, now)
@@ -115,6 +120,22 @@ class Ladder:
     def expelled(self, chat: Chat, now: int) -> None:
         """The server does not take what we say: our leaf, or the group, is not what we think."""
         self._begin(chat, Trouble(0, chat.epoch, "not_member", now, Step.FETCH, now))
+
+    def compared(self, chat: Chat, state: PublicState, now: int) -> None:
+        """The server's data is from a backup: go on from where its group is, or begin again.
+
+        Behind us, it has lost commits that everybody followed; then the group begins again. At the
+        same epoch, it may have taken another commit in the meantime; then we have lost our way.
+        """
+        if not chat.is_active:
+            return
+        here = (chat.record.generation, chat.epoch)
+        there = (state.generation, state.epoch)
+        if there < here:
+            chat.behind_number = RosterEntry.decode(state.roster_head).number
+            self._begin(chat, Trouble(0, state.epoch, ROLLBACK, now, Step.WAIT, now))
+        elif there == here and not _is_same(chat, state):
+            self._begin(chat, Trouble(0, chat.epoch, "fork", now, Step.ASK, now))
 
     def _begin(self, chat: Chat, trouble: Trouble) -> None:
         known = chat.record.trouble
@@ -207,7 +228,7 @@ class Ladder:
                 step = Step.REJOIN
                 chat.record.rejoined = [*recent, now]
                 self._joining.ask(chat.id)
-            case Step.WAIT:
+            case Step.WAIT if trouble.reason != ROLLBACK:
                 step = Step.ASK
             case _:
                 step = Step.WAIT
@@ -324,7 +345,7 @@ class Ladder:
 
     def _restart_at(self, chat: Chat, trouble: Trouble) -> int | None:
         """When it would be ours to begin the group again; never, if we may not."""
-        if not trouble.culprit or chat.roster is None:
+        if not (trouble.culprit or trouble.reason == ROLLBACK) or chat.roster is None:
             return None
         state = chat.known_roster().state
         own = self._memory.account_id
@@ -346,15 +367,17 @@ class Ladder:
         if pending is not None and pending.what is Sent.RESTART:
             return False
         at = self._restart_at(chat, trouble)
-        return at is not None and now >= at and trouble.step is not Step.WAIT
+        return at is not None and now >= at
 
     def _restart(self, chat: Chat, trouble: Trouble, now: int) -> None:
         """Begin again: a group of ours alone, to which everybody else is added at once."""
         roster = chat.known_roster()
-        entries: list[bytes] = []
+        entries = [
+            data for data in chat.recent if RosterEntry.decode(data).number > chat.behind_number
+        ]
         changes: list[Change] = []
         own = self._memory.account_id
-        if trouble.culprit != own and roster.state.may_remove(own, trouble.culprit):
+        if trouble.culprit not in (own, b"") and roster.state.may_remove(own, trouble.culprit):
             changes.append(Removed(trouble.culprit))
             entry = roster.next_entry(
                 changes,
@@ -370,7 +393,6 @@ class Ladder:
         extensions = chat.live().extensions.with_(
             Extension(EXTENSION_TYPE, roster.binding.encode())
         )
-        broken_epoch = chat.epoch + 1
         group = Group.create(
             self._key_packages.identity(chat.genesis.suite, now // 1000),
             mls_group_id(chat.id, generation),
@@ -385,13 +407,13 @@ class Ladder:
             stream=chat.id,
             client_id=client_id,
             generation=generation,
-            epoch=broken_epoch,
+            epoch=trouble.epoch,
             envelope=Envelope(ENVELOPE_FORMAT, SuiteId.MLS_RESTART, b"", encode_body(body)),
             group_info=group.group_info(ratchet_tree=False),
             tree=group.tree(),
         )
         chat.record.pending = Pending(
-            Sent.RESTART, client_id, encode_request(request), generation, broken_epoch
+            Sent.RESTART, client_id, encode_request(request), generation, trouble.epoch
         )
         chat.restarting = group
         self._groups.put(chat)
@@ -427,3 +449,16 @@ class Ladder:
     def troubled(self) -> Iterator[Chat]:
         """The groups that are lost."""
         return (c for c in self._groups.chats.values() if c.record.trouble is not None)
+
+
+def _is_same(chat: Chat, state: PublicState) -> bool:
+    """Whether the server's epoch is the one that we are in."""
+    try:
+        message = decode_message(state.group_info)
+    except ParlourError:
+        return False
+    context = chat.live().member.public.group_context
+    return (
+        isinstance(message, GroupInfoMessage)
+        and message.group_info.group_context.encoded == context.encoded
+    )

@@ -32,7 +32,7 @@ from parlour.conversation.groups.chat import EPOCH_TAG_SIZE, Chat
 from parlour.conversation.groups.credentials import owner_of
 from parlour.conversation.groups.lists import Lists
 from parlour.conversation.groups.memory import GroupMemory
-from parlour.conversation.groups.records import Acceptance, GroupState
+from parlour.conversation.groups.records import Acceptance
 from parlour.conversation.histories import Histories, hash_of
 from parlour.conversation.inner import Inner
 from parlour.conversation.pending import Key
@@ -206,9 +206,10 @@ class Messages:
             self._sending.mark_sent(entry.client_id, entry.seq, entry.stored_at, hash_of(entry))
             return True
         conversation = self._conversation(chat)
+        if self._is_before_us(chat, entry):
+            return True
         if not chat.is_active:
-            if chat.record.joined_seq and chat.record.state is not GroupState.LEFT:
-                self._repairing.unreadable(entry, conversation, Reason.EPOCH_LOST, now)
+            self._repairing.unreadable(entry, conversation, Reason.EPOCH_LOST, now)
             return True
         contact = self._memory.contacts.get(entry.sender_account)
         if contact is not None and contact.standing is Standing.BLOCKED:
@@ -239,6 +240,19 @@ class Messages:
         self._deliver(chat, entry, inner.sent_at, inner.content, content, now)
         self._memory.put_conversation(conversation)
         return True
+
+    def _is_before_us(self, chat: Chat, entry: Entry) -> bool:
+        """Whether something was said before we came."""
+        if not chat.record.joined_seq:
+            return True
+        try:
+            message = decode_message(entry.envelope.body)
+        except ParlourError:
+            return False
+        if not isinstance(message, PrivateMessage) or message.group_id[:ID_SIZE] != chat.id:
+            return False
+        generation = int.from_bytes(message.group_id[ID_SIZE:])
+        return (generation, message.epoch) < chat.record.joined_epoch
 
     def _opened(self, chat: Chat, entry: Entry, received: ApplicationMessage) -> Inner:
         """What is inside, if all that stands around it says the same."""

@@ -142,7 +142,8 @@ class Trouble(Struct, frozen=True):
 class GroupRecord(Struct):
     """One group. Its id is its stream's.
 
-    `joined_seq` is the number of the entry with which we came in: what is before it is not ours.
+    `joined_seq` is the number of the entry with which we came in, 0 before we did; what was said
+    before `joined_epoch` (generation and epoch) is not ours.
     `followed_seq` is that of the last commit that was merged.
     `founding` are the accounts that we are about to bring in, `leaving` statements of those who
     want out, `reports` who could not follow the commit that we stand at, and since when (ms).
@@ -159,6 +160,7 @@ class GroupRecord(Struct):
     salt: bytes = b""
     inviter: bytes = b""
     joined_seq: int = 0
+    joined_epoch: tuple[int, int] = (0, 0)
     followed_seq: int = 0
     unconfirmed: bool = False
     refreshed_at: int = 0
@@ -178,11 +180,15 @@ class GroupRecord(Struct):
 
 
 class RosterRecord(Struct, frozen=True):
-    """The roster as of the current epoch, encoded, and since which entry each account is in it."""
+    """The roster as of the current epoch, encoded, and since which entry each account is in it.
+
+    `recent` are its newest entries: a server whose data is from a backup has to be told them again.
+    """
 
     state: bytes
     head: bytes
     since: dict[bytes, int]
+    recent: list[bytes] = []
 
     def __repr__(self) -> str:
         return f"RosterRecord({len(self.since)} accounts)"

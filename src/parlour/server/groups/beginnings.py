@@ -117,7 +117,7 @@ def judge_restart(group: TrackedGroup, restart: Restart, authority: Authority) -
         require(state.suite.id == group.state.suite.id, "a restart in another cipher suite")
         _check_context(state, roster)
         owners = owners_of(state.tree)
-        check_owners(owners, group, roster)
+        check_owners(owners, group, roster, begins=True)
     after = TrackedGroup(group.kind, group.stream, request.generation, state, roster, owners)
     change = GroupChange(
         generation=request.generation,

@@ -29,8 +29,14 @@ def owners_after(group: TrackedGroup, staged: StagedPublic) -> dict[int, LeafOwn
     return owners
 
 
-def check_owners(owners: dict[int, LeafOwner], group: TrackedGroup, roster: Roster) -> None:
-    """That everybody who has a leaf may read, once each, and whoever came can."""
+def check_owners(
+    owners: dict[int, LeafOwner], group: TrackedGroup, roster: Roster, *, begins: bool = False
+) -> None:
+    """That everybody who has a leaf may read, once each, and whoever came can.
+
+    Where a group `begins` again, its maker is alone, and may tell of accounts that came in what
+    this server has lost.
+    """
     devices = {owner.device for owner in owners.values()}
     # Two leaves of one device would be two members with one voice, of which each could be removed
     # while the other stays.
@@ -41,7 +47,7 @@ def check_owners(owners: dict[int, LeafOwner], group: TrackedGroup, roster: Rost
         require(may_read, "a leaf of an account that may not read")
     new = roster.state.members.keys() - group.roster.state.members.keys()
     # Nobody is made a member of what none of their devices can read.
-    require(new <= accounts, "an account was added without a leaf")
+    require(begins or new <= accounts, "an account was added without a leaf")
 
 
 def check_removals(
