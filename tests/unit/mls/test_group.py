@@ -110,6 +110,17 @@ def test_what_a_group_is() -> None:
     assert hash(group.current.own_leaf) == hash(ada.group.current.tree.leaf(1))
 
 
+def test_labels_and_lengths_of_an_application_are_not_remembered_without_end() -> None:
+    ada, bea = group_of("ada", "bea")
+    suite = ada.suite
+    for number in range(300):
+        label = str(number).encode()
+        exported = ada.group.export(label, b"", number + 1)
+        assert exported == bea.group.export(label, b"", number + 1)
+        assert len(exported) == number + 1
+    assert max(len(suite._infos), len(suite._blocks)) <= 256
+
+
 @pytest.mark.parametrize("wire_format", [WireFormat.PUBLIC_MESSAGE, WireFormat.PRIVATE_MESSAGE])
 def test_our_own_commit_comes_back(wire_format: WireFormat) -> None:
     ada, bea = group_of("ada", "bea")

@@ -33,6 +33,7 @@ from parlour.mls.public.validation import signatures
 from parlour.testing.mls import OPEN_POLICY, TrustEveryone
 from tests.mls_forger import refused
 from tests.mls_people import NOW, Person, check_agreement, group_of, merge_everywhere, refresh
+from tests.mls_store import Store
 
 
 class Doubtful(TrustEveryone):
@@ -263,6 +264,17 @@ def test_a_group_info_that_its_signer_did_not_sign() -> None:
             bytes(info), bea.identity, NOW, ExternalJoin(OPEN_POLICY, shared=shared)
         )
     assert caught.value.rule is Rule.GROUP_INFO_SIGNATURE
+
+
+def test_stores_hold_one_copy_of_a_tree() -> None:
+    _, people = sharing_group("ada", "bea", "cid")
+    stores = [Store(person.group) for person in people]
+    for _ in range(2):
+        for store in stores:
+            store.keep()
+        trees = {id(store.data[b"tree\0\0\0\0"]) for store in stores}
+        assert len(trees) == 1
+        refresh(people)
 
 
 def test_it_forgets_what_is_old(monkeypatch: pytest.MonkeyPatch, counted: Counter[str]) -> None:

@@ -44,6 +44,7 @@ from parlour.mls.public.group_context import GroupContext
 from parlour.mls.public.limits import MAX_LEAVES, MAX_PENDING_PROPOSALS
 from parlour.mls.public.policy import Policy
 from parlour.mls.public.proposals import ReInit
+from parlour.mls.public.sharing import SharedStages
 from parlour.mls.public.state import ProposalStore, PublicState, SentProposal
 from parlour.mls.public.suites import CipherSuite, find_suite
 from parlour.mls.public.tree.branches import (
@@ -110,7 +111,7 @@ class GroupRecords:
     def take_changes(self) -> dict[bytes, bytes | None]:
         """What to write since the last call, by key; what is None is to be deleted."""
         member = self.group.member
-        self._take_tree(member.public.tree)
+        self._take_tree(member.public.tree, member.shared)
         self._take_secret_trees(member)
         self._take_past(member)
         self._take_waiting(member)
@@ -130,14 +131,18 @@ class GroupRecords:
             self._keys.discard(key)
             self._changes[key] = None
 
-    def _take_tree(self, tree: RatchetTree) -> None:
+    def _take_tree(self, tree: RatchetTree, shared: SharedStages | None) -> None:
         old = self._tree
         if tree is old:
             return
         self._tree = tree
         names = branches_of(tree) if old is None else changed_branches(tree, old)
-        for name in names:
-            self._put(_TREE + name, encode_branch(tree, name))
+        if shared is not None:
+            parts = shared.encode_branches(tree, names)
+        else:
+            parts = {name: encode_branch(tree, name) for name in names}
+        for name, data in parts.items():
+            self._put(_TREE + name, data)
 
     def _take_secret_trees(self, member: Member) -> None:
         trees = _secret_trees(member)

@@ -13,8 +13,10 @@ each other in which groups they are.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Final, Generic, TypeAlias, TypeVar, cast
+from weakref import WeakKeyDictionary
 
 from parlour.mls.public.commit import Commit
 from parlour.mls.public.framing.authentication import VerifiedContent
@@ -23,6 +25,8 @@ from parlour.mls.public.group_context import GroupContext
 from parlour.mls.public.policy import LifetimeCheck, Policy
 from parlour.mls.public.staging import StagedPublic, examine_commit
 from parlour.mls.public.state import ProposalStore, PublicState
+from parlour.mls.public.tree.branches import encode_branch
+from parlour.mls.public.tree.ratchet_tree import RatchetTree
 from parlour.mls.public.validation.leaf_nodes import Decision, make_decisions
 from parlour.mls.public.validation.signatures import Run, SignatureMemo
 
@@ -75,12 +79,14 @@ class _Stage:
 class SharedStages:
     """Passed to the members of one process, by `Group.share` and to those that join."""
 
-    __slots__ = ("_messages", "_stages", "_states", "signatures")
+    __slots__ = ("_branches", "_messages", "_stages", "_states", "signatures")
 
     def __init__(self) -> None:
         self._messages: _Recent[bytes, tuple[bytes, MessageBody]] = _Recent(_MAX_MESSAGES)
         self._stages: _Recent[tuple[int, int, _Rules], _Stage] = _Recent(_MAX_MESSAGES)
         self._states: _Recent[tuple[bytes, bytes, _Rules], PublicState] = _Recent(_MAX_STATES)
+        self._branches: WeakKeyDictionary[RatchetTree, dict[bytes, bytes | None]]
+        self._branches = WeakKeyDictionary()
         self.signatures = SignatureMemo()
 
     def decode(self, data: bytes) -> MessageBody:
@@ -113,6 +119,16 @@ class SharedStages:
         if known is None:
             self._states.keep(key, state)
         return known or state
+
+    def encode_branches(
+        self, tree: RatchetTree, names: AbstractSet[bytes]
+    ) -> dict[bytes, bytes | None]:
+        """Parts of a tree for the stores of all members: encoded once, and kept once in memory."""
+        known = self._branches.setdefault(tree, {})
+        for name in names:
+            if name not in known:
+                known[name] = encode_branch(tree, name)
+        return {name: known[name] for name in names}
 
     # --- Commits ---
 

@@ -1,0 +1,69 @@
+"""Large groups: what members, servers and stores have to do at 1,500 and 3,000 leaves.
+
+    python -m benchmarks.groups [--parts mls] [--sizes 1500,3000] [--json FILE]
+
+- mls: the library alone (`groups_mls`). `create` adds all in one commit; `join` is by a part of its
+  Welcome and the tree beside it; then commits that add, update and remove, each made by the creator
+  and processed by members; messages, of which a sender's first in an epoch costs more; `store_*` is
+  what encoding the changed records takes, and how much is written; `load` reads all records.
+
+`parlour` does everything for itself; `parlour-shared` are all members in one process, which share
+what is public. `parlour-xwing` uses X-Wing. Values are medians over all members that are measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmarks import groups_mls
+from benchmarks.record import Record, report
+
+SIZES = (1_500, 3_000)
+# Of members that share nothing a few are enough; each holds a tree of its own.
+JOINED = 20
+# A part measures groups of a size.
+PARTS: dict[str, Callable[[int, argparse.Namespace], list[Record]]] = {
+    "mls": lambda n, options: groups_mls.measure(n, options.suites, options.joined),
+}
+
+
+def listed(text: str) -> list[str]:
+    return text.split(",")
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    sizes = ",".join(map(str, SIZES))
+    parser.add_argument("--parts", type=listed, default=list(PARTS), help="default all")
+    parser.add_argument("--sizes", type=listed, default=sizes.split(","), help=f"default {sizes}")
+    parser.add_argument("--joined", type=int, default=JOINED, help=f"default {JOINED}")
+    parser.add_argument("--suites", type=listed, help="parlour, parlour-xwing; default both")
+    path = Path("build") / "groups.json"
+    parser.add_argument("--json", type=Path, default=path, help=f"default {path}")
+    options = parser.parse_args()
+    suites = groups_mls.default_suites()
+    options.suites = {name: suites[name] for name in options.suites or suites}
+    return options
+
+
+def main() -> None:
+    options = arguments()
+    records: list[Record] = []
+    for part in options.parts:
+        for n in map(int, options.sizes):
+            begun = time.perf_counter()
+            records += PARTS[part](n, options)
+            taken = time.perf_counter() - begun
+            print(f"{part}, n = {n:,}: {taken:.0f} s", file=sys.stderr, flush=True)
+    print(f"{os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}; (ratio to parlour)")
+    options.json.parent.mkdir(parents=True, exist_ok=True)
+    report(records, [], options.json)
+
+
+if __name__ == "__main__":
+    main()
