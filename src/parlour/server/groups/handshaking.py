@@ -7,7 +7,7 @@ nothing; when its turn has come; and in the transaction that decides.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 from parlour.errors import Code, NotFoundError
@@ -117,7 +117,10 @@ class Handshaking:
             return self._stored(entry, place, after)
 
     async def restart(self, sender: Sender, request: RestartGroup) -> Outcome:
-        """The beginning of the next generation."""
+        """The beginning of the next generation, in whichever epoch the broken one is by now.
+
+        Who broke it could go on committing, and would win every race for the epoch.
+        """
         _check_envelope(request.envelope, SuiteId.MLS_RESTART)
         body = decode_body(request.envelope.body, RestartBody)
         require(request.generation > 0, "a restart that is the founding")
@@ -138,6 +141,7 @@ class Handshaking:
             group = await self._group(sender, entry)
             if isinstance(group, Outcome):
                 return group
+            entry = replace(entry, epoch=group.epoch)
             authority = await self.authority({sender.device} | devices_of(entries))
             restart = Restart(request, entries, sender, self._clock())
             judgement = await self._turns.run(lambda: judge_restart(group, restart, authority))
@@ -194,9 +198,10 @@ class Handshaking:
 def _settled(head: GroupHead, entry: Handshaken) -> Outcome | None:
     if head.earlier is not None:
         return Outcome(HandshakePlace(*head.earlier, True, 0, ()), entry)
-    if (head.generation, head.epoch) != (entry.generation, entry.epoch):
-        return Outcome(None, entry)
-    return None
+    there = head.generation == entry.generation and head.epoch == entry.epoch
+    if entry.envelope.suite == SuiteId.MLS_RESTART:
+        there = head.generation == entry.generation and head.epoch >= entry.epoch
+    return None if there else Outcome(None, entry)
 
 
 def _entry(request: Handshake) -> Handshaken:

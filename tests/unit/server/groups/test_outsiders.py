@@ -228,6 +228,17 @@ async def test_a_group_begins_again(services: Services) -> None:
     assert (handled.generation, handled.epoch) == (2, 0)
 
 
+async def test_a_new_beginning_tells_a_restored_server_what_it_lost(services: Services) -> None:
+    ada, bea = await services.devices("ada", "bea")
+    room = await Room.found(services, ada)
+    room.known.append(bea)
+    request, group = room.restart(ada, Added(bea.account, Role.MEMBER))
+    handled = await services.groups.restart(ada.grant, request)
+    assert (handled.seq, handled.generation) == (1, 1)
+    assert [entry.seq for entry in await room.entries(bea)] == [1]
+    assert group.epoch == 0
+
+
 async def test_of_two_beginnings_one_wins(services: Services) -> None:
     ada, bea = await services.devices("ada", "bea")
     room = await Room.found(services, ada)
@@ -239,13 +250,25 @@ async def test_of_two_beginnings_one_wins(services: Services) -> None:
     assert [entry.client_id for entry in handled.winners] == [first.client_id]
 
 
-async def test_a_beginning_in_the_place_of_a_healed_group_loses(services: Services) -> None:
+async def test_who_broke_a_group_cannot_outrun_its_new_beginning(services: Services) -> None:
     ada, bea = await services.devices("ada", "bea")
     room = await Room.of(services, ada, bea)
-    request, _ = room.restart(ada)
-    await room.send(bea, room.commit(bea))
+    request, _ = room.restart(ada, Removed(bea.account))
+    for _ in range(3):
+        await room.send(bea, room.commit(bea))
     handled = await services.groups.restart(ada.grant, request)
-    assert (handled.seq, handled.generation, handled.epoch) == (0, 0, 2)
+    assert (handled.seq, handled.generation, handled.epoch) == (5, 1, 0)
+    # Bea is out.
+    handshake = services.groups.handshake(bea.grant, room.commit(bea))
+    assert (await refused(handshake))[0] == Code.STREAM_UNKNOWN
+
+
+async def test_a_beginning_that_knows_a_later_epoch_loses(services: Services) -> None:
+    ada = await services.device("ada")
+    room = await Room.found(services, ada)
+    request, _ = room.restart(ada, epoch=1)
+    handled = await services.groups.restart(ada.grant, request)
+    assert (handled.seq, handled.generation, handled.epoch) == (0, 0, 0)
 
 
 async def test_beginnings_that_are_refused(services: Services) -> None:
@@ -274,9 +297,5 @@ async def test_beginnings_that_are_refused(services: Services) -> None:
         unbound, group_info=group.group_info(ratchet_tree=False), tree=group.tree()
     )
     assert "not bound" in (await refused(restart(ada.grant, stale)))[1]
-    # Nobody comes in with a restart: they could not read it.
-    room.known.append(eve)
-    adding = room.restart(ada, Added(eve.account, Role.MEMBER))[0]
-    assert (await refused(restart(ada.grant, adding)))[1] == "an account was added without a leaf"
     handled = await restart(ada.grant, request)
     assert handled.seq == 2
