@@ -141,6 +141,10 @@ class Contact:
         """All devices, as targets of pairwise messages."""
         return [identity_of(self.account_id, device) for device in self.head.devices]
 
+    def device_ids(self) -> list[bytes]:
+        """The ids of all devices on the list."""
+        return [device.device_id for device in self.head.devices]
+
     def identity(self, device_id: bytes) -> DeviceIdentity | None:
         """The device of that id, if it is on the list."""
         for device in self.head.devices:

@@ -18,9 +18,9 @@ from parlour.roster import Genesis, History, Kind, Mode, Retention
 SUITE_1: Final = CipherSuiteId.X25519_AES128GCM_SHA256_ED25519
 XWING: Final = CipherSuiteId.XWING_AES128GCM_SHA256_ED25519
 XWING_256: Final = CipherSuiteId.XWING_AES256GCM_SHA384_ED25519
-# A leaf with its share of the parents takes 2.8 KB under X-Wing, and a tree travels in one frame
-# (`wire.limits.MAX_TREE`, 3 MiB). A group that may grow beyond this many devices needs suite 1.
-MAX_XWING_LEAVES: Final = 1_000
+# Under X-Wing the first commit after many were added holds 1.2 KB for each device, and has to fit
+# one entry (`wire.limits.MAX_HANDSHAKE_BODY`). A group that may grow beyond needs suite 1.
+MAX_XWING_LEAVES: Final = 700
 # What a tree of suite 1 has room for: 1,500 people with two devices, and some more.
 MAX_LEAVES: Final = 4_096
 

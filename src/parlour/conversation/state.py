@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
+from itertools import islice
 from typing import Final
 
 import msgspec
@@ -57,6 +58,8 @@ from parlour.wire.streams import Entry
 
 # Numbers of messages that did not come, remembered per device to recognise them when they do.
 MAX_MISSING: Final = 1000
+# Changes of contacts that are remembered one by one: those of some large groups.
+MAX_CONTACT_LOG: Final = 8192
 # Streams that we do not take part in and remember, so that catching up does not stop at them.
 MAX_REFUSED: Final = 100
 _INBOX: Final = b"inbox"
@@ -76,8 +79,9 @@ class Memory:
         self.prekeys = PrekeyStore.from_bytes(
             required(records, Namespace.PREKEYS, RECORD), self.local
         )
-        # Changes with every contact that does.
-        self.lists_version = 0
+        # How often contacts have changed, and which of them did lately.
+        self.contact_changes = 0
+        self._contact_log: deque[bytes] = deque(maxlen=MAX_CONTACT_LOG)
         self.contacts = {
             key: Contact.decode(value) for key, value in records.get(Namespace.CONTACT, {}).items()
         }
@@ -175,10 +179,18 @@ class Memory:
 
     def put_contact(self, contact: Contact) -> None:
         """Keep a contact."""
-        self.lists_version += 1
+        self.contact_changes += 1
+        self._contact_log.append(contact.account_id)
         self.contacts[contact.account_id] = contact
         self._named[contact.name] = contact.account_id
         self._put(Namespace.CONTACT, contact.account_id, contact.encode)
+
+    def contacts_changed_since(self, changes: int) -> set[bytes] | None:
+        """Which contacts changed since `contact_changes` was that; None if that is too long ago."""
+        count = self.contact_changes - changes
+        if count > len(self._contact_log):
+            return None
+        return set(islice(reversed(self._contact_log), count))
 
     def put_conversation(self, conversation: Conversation) -> None:
         """Keep a conversation."""

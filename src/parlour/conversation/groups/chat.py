@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, Self
 
 import msgspec
@@ -51,11 +51,11 @@ class Chat:
         self.due: dict[str, int] = {}
         self.timers: dict[str, int] = {}
         self.details_at: int | None = None
+        self.joining_since: int | None = None
         # The request that the server has taken, as it says now; its entry is to come.
         self.taken = b""
-        # In which situation there was nothing to commit, and in which everybody there may read.
+        # In which situation there was nothing to commit.
         self.content_in: tuple[object, ...] = ()
-        self.clean_in: tuple[object, ...] = ()
         self.losses = 0
         self.joining_roster: Roster | None = None
         # Whether the server's state is asked for to compare it with ours.
@@ -74,6 +74,9 @@ class Chat:
         self._gone: set[bytes] = set()
         self._owners: dict[LeafIndex, LeafOwner] | None = None
         self._leaves: dict[bytes, LeafIndex] = {}
+        self._by_account: dict[bytes, set[LeafIndex]] = {}
+        # Accounts whose leaves, or place on the roster, have changed; None for all.
+        self._touched: set[bytes] | None = None
 
     @classmethod
     def load(
@@ -175,6 +178,11 @@ class Chat:
 
     @roster.setter
     def roster(self, roster: Roster | None) -> None:
+        before = self.roster
+        if before is None or roster is None:
+            self._touched = None
+        elif before.number != roster.number:
+            self.touch(before.state.members.keys() ^ roster.state.members.keys())
         self._roster, self._roster_record = roster, None
 
     def roster_record(self) -> bytes:
@@ -207,8 +215,14 @@ class Chat:
         if self._owners is None:
             members = self.group.members if self.group is not None else []
             self._owners = {index: owner_of(leaf) for index, leaf in members}
-            self._leaves = {owner.device_id: index for index, owner in self._owners.items()}
+            self._leaves, self._by_account, self._touched = {}, {}, None
+            for index, owner in self._owners.items():
+                self._index(index, owner)
         return self._owners
+
+    def _index(self, index: LeafIndex, owner: LeafOwner) -> None:
+        self._leaves[owner.device_id] = index
+        self._by_account.setdefault(owner.account_id, set()).add(index)
 
     def leaf_of(self, device_id: bytes) -> LeafIndex | None:
         """The leaf of a device."""
@@ -217,7 +231,19 @@ class Chat:
 
     def leaves_of(self, account_id: bytes) -> list[LeafIndex]:
         """The leaves of an account."""
-        return [i for i, owner in self.owners.items() if owner.account_id == account_id]
+        _ = self.owners
+        return sorted(self._by_account.get(account_id, ()))
+
+    def touch(self, accounts: Iterable[bytes]) -> None:
+        """Something about these accounts has changed."""
+        if self._touched is not None:
+            self._touched.update(accounts)
+
+    def take_touched(self) -> set[bytes] | None:
+        """The accounts about which something has changed since the last call; None for all."""
+        _ = self.owners
+        touched, self._touched = self._touched, set()
+        return touched
 
     def devices(self) -> Iterator[LeafOwner]:
         """Every device that has a leaf, from the left."""
@@ -231,13 +257,17 @@ class Chat:
         changed = {*changes.updated, committer, *(index for index, _ in changes.added)}
         for index in (*changes.removed, *changed):
             former = self._owners.pop(index, None)
-            if former is not None and self._leaves.get(former.device_id) == index:
-                del self._leaves[former.device_id]
+            if former is not None:
+                self._by_account[former.account_id].discard(index)
+                self.touch([former.account_id])
+                if self._leaves.get(former.device_id) == index:
+                    del self._leaves[former.device_id]
         for index in changed:
             leaf = tree.leaf(index)
             if leaf is not None:
-                self._owners[index] = owner_of(leaf)
-                self._leaves[self._owners[index].device_id] = index
+                owner = self._owners[index] = owner_of(leaf)
+                self._index(index, owner)
+                self.touch([owner.account_id])
 
     def rank(self, *, of: bytes, preferring: bytes = b"") -> int:
         """The place of a device among those that may act: devices of one account go first."""

@@ -23,7 +23,7 @@ from parlour.conversation.groups.turns import retry_after, turn_after
 from parlour.conversation.key_package_targets import KeyPackageTargets
 from parlour.conversation.key_packages import KeyPackages
 from parlour.conversation.state import Memory
-from parlour.errors import Code, LimitError, ParlourError
+from parlour.errors import ParlourError
 from parlour.mls.private.committing import CommitOptions
 from parlour.mls.public.extensions import Extension
 from parlour.mls.public.key_package import KeyPackage
@@ -67,6 +67,12 @@ REFRESH_MESSAGES: Final = 1_000
 MAX_ATTEMPTS: Final = 8
 # A plan that was empty is made again after so long, in milliseconds.
 LOOK_AGAIN: Final = 10 * 60_000
+# Of a commit, in bytes: what stands around its proposals and its path, and around each ciphertext.
+_COMMIT_OVERHEAD: Final = 48 << 10
+_PATH_OVERHEAD: Final = 72
+# A device without a key package is left out so long (ms), doubled each time, up to a day.
+LEFT_OUT_FOR: Final = 10 * 60_000
+_MAX_DOUBLINGS: Final = 8
 # A leave that nobody has entered by then is asked for again, in milliseconds.
 LEAVE_AGAIN: Final = 60_000
 
@@ -92,6 +98,7 @@ class Committing:
         self.readd: dict[bytes, set[bytes]] = {}
         # Devices that have no key package for now, and until when they are left out (ms).
         self._left_out: dict[tuple[int, bytes], int] = {}
+        self._times_left_out: dict[tuple[int, bytes], int] = {}
         # Refusals in a row, by group.
         self._attempts: dict[bytes, int] = {}
 
@@ -121,7 +128,7 @@ class Committing:
         packages = self._packages(chat, plan, now)
         if packages is None:
             return False
-        packages = self._coming(plan, packages)
+        packages = self._coming(chat, plan, packages)
         if plan.is_empty:
             return False
         self._commit(chat, plan, packages, now)
@@ -133,7 +140,7 @@ class Committing:
             chat.record.generation,
             chat.epoch,
             chat.known_roster().number,
-            self._memory.lists_version,
+            self._memory.contact_changes,
             tuple(i.intent_id for i in self._groups.intents_of(chat.id)),
             tuple(sorted(self.readd.get(chat.id, ()))),
             len(chat.live().proposals),
@@ -163,6 +170,21 @@ class Committing:
     def is_left_out(self, suite: int, device_id: bytes, now: int) -> bool:
         """Whether there was no key package of a device: it is tried again later."""
         return now < self._left_out.get((suite, device_id), 0)
+
+    def _leave_out(self, suite: int, device_id: bytes, now: int) -> None:
+        """Go on without a device, and try again after a while, each time a longer one."""
+        times = self._times_left_out[suite, device_id] = (
+            self._times_left_out.get((suite, device_id), 0) + 1
+        )
+        pause = min(LEFT_OUT_FOR << min(times - 1, _MAX_DOUBLINGS), _DAY)
+        self._left_out[suite, device_id] = now + pause
+        self._memory.count("device.left_out")
+
+    def try_again(self, chat: Chat, device_id: bytes) -> None:
+        """A device says that it is there."""
+        for table in (self._left_out, self._times_left_out):
+            table.pop((chat.genesis.suite, device_id), None)
+        chat.content_in = ()
 
     def _refreshes(self, chat: Chat, now: int) -> bool:
         """Whether our own keys have served long enough."""
@@ -214,8 +236,7 @@ class Committing:
         if ready is None:
             return None
         for device_id in ready.missing:
-            self._left_out[suite, device_id] = now + 3_600_000
-            self._memory.count("device.left_out")
+            self._leave_out(suite, device_id, now)
         plan.add = [each for each in plan.add if each[1] in ready.packages]
         lost = plan.again - {device for _, device in plan.add}
         if lost:
@@ -232,13 +253,13 @@ class Committing:
 
     # --- The commit ----------------------------------------------------------------------
 
-    def _coming(self, plan: Plan, packages: list[KeyPackage]) -> list[KeyPackage]:
+    def _coming(self, chat: Chat, plan: Plan, packages: list[KeyPackage]) -> list[KeyPackage]:
         """As many devices as a commit can carry, and of the new accounts those that have one.
 
         Nobody is on a roster of whom no device can read (`server/groups`). The others come with
         the next commit, or when there is a key package of theirs.
         """
-        packages, plan.add = _fitting(packages, plan.add)
+        packages, plan.add = _fitting(chat, packages, plan.add)
         coming = {account for account, _ in plan.add}
         late = {
             change.account
@@ -467,14 +488,19 @@ class Committing:
 
 
 def _fitting(
-    packages: list[KeyPackage], add: list[tuple[bytes, bytes]]
+    chat: Chat, packages: list[KeyPackage], add: list[tuple[bytes, bytes]]
 ) -> tuple[list[KeyPackage], list[tuple[bytes, bytes]]]:
-    """As many as a commit can carry; the others come with the next one."""
-    room = MAX_HANDSHAKE_BODY - (128 << 10)
+    """As many as a commit can carry; the others come with the next one.
+
+    Beside them it has the path: in a tree in which nobody has committed yet, a ciphertext for each
+    leaf (RFC 9420 §7.5).
+    """
+    # What a KEM puts out is about as large as its key: 32 bytes, or 1,120 for 1,216.
+    key = len(chat.live().members[0][1].encryption_key)
+    path = len(chat.owners) * (key + _PATH_OVERHEAD)
+    room = MAX_HANDSHAKE_BODY - _COMMIT_OVERHEAD - path
     for count, package in enumerate(packages):
         room -= len(package.encoded) + 8
         if room < 0:
-            if count == 0:
-                raise LimitError(Code.LIMIT_SIZE, "a key package")
-            return packages[:count], add[:count]
+            return packages[: max(count, 1)], add[: max(count, 1)]
     return packages, add

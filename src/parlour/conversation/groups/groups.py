@@ -71,8 +71,8 @@ GROUP: Final = "group"
 GROUP_KINDS: Final = frozenset({"group", "family", "channel"})
 # Entries that wait for their turn in one group; what comes beyond is left with the server.
 MAX_WAITING: Final = 200
-# A link is asked for again after so long (ms) when the server could not be asked.
-_AGAIN: Final = 5_000
+# A device that nobody has added asks for it after so long, in milliseconds.
+ASK_TO_JOIN: Final = 60_000
 _REQUESTS: Final[dict[Sent, tuple[Kind, type[Struct]]]] = {
     Sent.FOUND: (Kind.CREATE_GROUP, CreateGroup),
     Sent.COMMIT: (Kind.HANDSHAKE, Handshake),
@@ -103,10 +103,11 @@ class Groups:
         self._targets = targets
         self._directory = directory
         lists = self._lists = Lists(memory, directory)
-        self._messages = Messages(memory, lists, sending, repairing, histories)
+        planning = Planning(memory, lists)
+        self._messages = Messages(memory, lists, planning, sending, repairing, histories)
         self._founding = Founding(memory, key_packages, targets)
         self._joining = Joining(memory, lists, key_packages)
-        self._committing = Committing(memory, lists, key_packages, targets, Planning(memory, lists))
+        self._committing = Committing(memory, lists, key_packages, targets, planning)
         self._ladder = Ladder(
             memory,
             lists,
@@ -501,6 +502,13 @@ class Groups:
         return [*needs, *self._joining.requests(), *self._ladder.requests()]
 
     def _act(self, chat: Chat, now: int) -> None:
+        if chat.record.state is GroupState.JOINING and chat.id not in self._memory.linked:
+            if chat.joining_since is None:
+                chat.joining_since = now
+            elif now >= chat.joining_since + ASK_TO_JOIN:
+                self._ladder.uninvited(chat, now)
+        else:
+            chat.joining_since = None
         try:
             self._committing.begin(chat, now)
         except Wanting as wanting:
@@ -661,6 +669,7 @@ class Groups:
                 self._ladder.next_timeout(chat),
                 self._committing.next_timeout(chat),
                 chat.details_at,
+                None if chat.joining_since is None else chat.joining_since + ASK_TO_JOIN,
             )
             if time is not None
         ]

@@ -112,6 +112,10 @@ class Ladder:
         """The keys of the group are gone from this device."""
         self._begin(chat, Trouble(0, 0, "state", now, Step.ASK, now))
 
+    def uninvited(self, chat: Chat, now: int) -> None:
+        """Nobody has added this device, though its account is in the group."""
+        self._begin(chat, Trouble(0, 0, "waiting", now, Step.ASK, now))
+
     def unwelcome(self, chat: Chat, entry: Entry, now: int) -> None:
         """A Welcome came that can't be taken, so we are in the tree and have no keys."""
         chat.record.inviter = chat.record.inviter or entry.sender_account
@@ -278,7 +282,7 @@ class Ladder:
         turn = trouble.asked if trouble is not None else 0
         mine: list[tuple[bytes, bytes]] = []
         others: list[tuple[bytes, bytes]] = []
-        for account_id in chat.accounts or [chat.record.inviter]:
+        for account_id in {own, *(chat.accounts or [chat.record.inviter])}:
             contact = self._memory.contacts.get(account_id)
             for identity in contact.identities() if contact is not None else []:
                 if identity.device_id == self._memory.device_id:
@@ -296,6 +300,7 @@ class Ladder:
         behind = (wanted.generation, wanted.epoch) <= (chat.record.generation, chat.epoch)
         member = requester.account_id in chat.known_roster().state.members
         if member and behind:
+            self._committing.try_again(chat, requester.device_id)
             self._committing.readd.setdefault(chat.id, set()).add(requester.device_id)
 
     def readded(self, chat: Chat, device_ids: Iterable[bytes]) -> None:

@@ -62,7 +62,7 @@ class Lists:
     def is_listed(self, owner: LeafOwner) -> bool:
         """Whether a device is on the list as we know it now."""
         contact = self._memory.contacts.get(owner.account_id)
-        return contact is not None and contact.identity(owner.device_id) is not None
+        return contact is not None and owner.device_id in contact.device_ids()
 
     def was_listed(self, owner: LeafOwner) -> bool:
         """Whether it is or once was; raises `Wanting` as `find_key`."""

@@ -32,6 +32,7 @@ from parlour.conversation.groups.chat import EPOCH_TAG_SIZE, Chat
 from parlour.conversation.groups.credentials import owner_of
 from parlour.conversation.groups.lists import Lists
 from parlour.conversation.groups.memory import GroupMemory
+from parlour.conversation.groups.plan import Planning
 from parlour.conversation.groups.records import Acceptance
 from parlour.conversation.histories import Histories, hash_of
 from parlour.conversation.inner import Inner
@@ -86,6 +87,7 @@ class Messages:
         self,
         memory: Memory,
         lists: Lists,
+        planning: Planning,
         sending: Sending,
         repairing: Repairing,
         histories: Histories,
@@ -93,6 +95,7 @@ class Messages:
         self._memory = memory
         self._groups: GroupMemory = memory.groups
         self._lists = lists
+        self._planning = planning
         self._sending = sending
         self._repairing = repairing
         self._histories = histories
@@ -123,14 +126,9 @@ class Messages:
         """
         if not chat.is_active or chat.record.trouble is not None or chat.waiting:
             return False
-        group, members = chat.live(), chat.known_roster().state.members
-        if len(group.proposals):
+        if len(chat.live().proposals) or not self._lists.all_current(chat.accounts):
             return False
-        if not self._lists.all_current(chat.accounts):
-            return False
-        return all(
-            owner.account_id in members and self._lists.is_listed(owner) for owner in chat.devices()
-        )
+        return not self._planning.census(chat).surplus
 
     def requests(
         self, chat: Chat, now: int, is_paused: Callable[[Key, int], bool]

@@ -1,14 +1,17 @@
 """What a commit of ours should do now: what people want, and what the lists ask for.
 
-A group is as it should be when each device on the list of an account on the roster has a leaf, and
-nobody else. Whatever differs is put right by the next commit, whoever makes it.
+Whatever differs in a group from what it should be (`census`) is put right by the next commit,
+whoever makes it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from parlour.conversation.groups.authorising import binding_of
+from parlour.conversation.groups.census import Census
 from parlour.conversation.groups.chat import Chat
 from parlour.conversation.groups.credentials import LeafOwner
 from parlour.conversation.groups.lists import Lists
@@ -29,6 +32,9 @@ from parlour.roster.changes import (
 from parlour.roster.naming import name_commitment
 from parlour.roster.roles import Role
 from parlour.roster.roster import Roster
+
+# Devices that were away too long are looked for so often, in milliseconds.
+LOOK_FOR_IDLE: Final = 3_600_000
 
 
 @dataclass(slots=True)
@@ -78,14 +84,16 @@ class Planning:
     def __init__(self, memory: Memory, lists: Lists) -> None:
         self._memory = memory
         self._lists = lists
+        self._census: dict[bytes, Census] = {}
+        self._looked: dict[bytes, int] = {}
+        self._found_idle: dict[bytes, list[LeafIndex]] = {}
 
     def make(self, chat: Chat, readd: set[bytes], now: int, *, refresh: bool) -> Plan:
         """The plan for a group that is followed. Device lists count as far as they are known."""
         plan = Plan(refresh=refresh)
         roster = chat.known_roster()
         draft = self._wishes(chat, roster, plan)
-        members = draft.keys()
-        self._devices(chat, members, readd, plan, now)
+        self._devices(chat, draft, readd, plan, now)
         binding = binding_of(chat.live().extensions)
         plan.behind = binding.number != roster.number
         plan.bind = plan.behind or bool(plan.changes)
@@ -169,31 +177,51 @@ class Planning:
 
     # --- What the lists ask for ----------------------------------------------------------
 
+    def census(self, chat: Chat) -> Census:
+        """What differs in a group, compared by now."""
+        census = self._census.setdefault(chat.id, Census())
+        census.update(chat, self._memory, self._lists)
+        return census
+
     def _devices(
-        self, chat: Chat, members: object, readd: set[bytes], plan: Plan, now: int
+        self, chat: Chat, members: Mapping[bytes, Role], readd: set[bytes], plan: Plan, now: int
     ) -> None:
-        accounts: set[bytes] = set(members)  # type: ignore[call-overload]
-        seconds = now // 1000
-        own = self._memory.device_id
-        for index, owner in chat.owners.items():
+        """Devices that should come and go, under the roster that the plan leads to."""
+        census, own = self.census(chat), self._memory.device_id
+        before = chat.known_roster().state.members
+        going = {index for leaves in census.surplus.values() for index in leaves}
+        for account in before.keys() - members.keys():
+            going.update(chat.leaves_of(account))
+        going.update(self._idle(chat, now))
+        again = [leaf for device in readd if (leaf := chat.leaf_of(device)) is not None]
+        for index in sorted(going.union(again)):
+            owner = chat.owners[index]
             if owner.device_id == own:
                 continue
-            idle = owner.expires_at <= seconds
-            if owner.account_id not in accounts or idle or not self._lists.is_listed(owner):
-                plan.remove.append(index)
-                plan.removed.append(owner)
-            elif owner.device_id in readd:
-                plan.remove.append(index)
-                plan.removed.append(owner)
+            plan.remove.append(index)
+            plan.removed.append(owner)
+            if index not in going:
                 plan.again.add(owner.device_id)
                 plan.add.append((owner.account_id, owner.device_id))
-        idle_ones = {o.device_id for o in plan.removed} - plan.again
-        for account in accounts:
+        for account, devices in census.missing.items():
+            if account in members:
+                plan.add += [(account, device_id) for device_id in devices]
+        for account in members.keys() - before.keys():
             contact = self._memory.contacts.get(account)
-            if contact is None or contact.stopped:
-                continue
-            plan.add += [
-                (account, identity.device_id)
-                for identity in contact.identities()
-                if chat.leaf_of(identity.device_id) is None and identity.device_id not in idle_ones
+            if contact is not None:
+                plan.add += [(account, device_id) for device_id in contact.device_ids()]
+
+    def _idle(self, chat: Chat, now: int) -> list[LeafIndex]:
+        """Leaves whose certificate has run out; looked for at times."""
+        hour = now // LOOK_FOR_IDLE
+        if self._looked.get(chat.id) != hour:
+            self._looked[chat.id] = hour
+            self._found_idle[chat.id] = [
+                index for index, owner in chat.owners.items() if owner.expires_at <= now // 1000
             ]
+        owners = chat.owners
+        return [
+            index
+            for index in self._found_idle[chat.id]
+            if index in owners and owners[index].expires_at <= now // 1000
+        ]
