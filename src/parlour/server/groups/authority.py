@@ -54,9 +54,20 @@ def owner_of(leaf: LeafNode) -> LeafOwner:
 class Authority:
     """The Authentication Service (RFC 9420 §5.3.1) at one time (`now`, seconds)."""
 
-    def __init__(self, devices: Iterable[DeviceKey], now: int) -> None:
+    def __init__(
+        self, devices: Iterable[DeviceKey], now: int, accepted: frozenset[bytes] = frozenset()
+    ) -> None:
         self._devices = {device.device_id: device for device in devices}
         self._now = now
+        self._accepted = accepted
+
+    def having_accepted(self, identities: Iterable[bytes]) -> Authority:
+        """The same, for whom these certificates are good: they were, when they were proposed.
+
+        A device that has left its list since is to be removed. It must not stop everybody who
+        covers what it had proposed.
+        """
+        return Authority(self._devices.values(), self._now, frozenset(identities))
 
     @property
     def policy(self) -> Policy:
@@ -81,6 +92,8 @@ class Authority:
         """Whether an active device has certified this key, for a time that is not over."""
         try:
             found = _certificate(credential)
+            if credential.encode() in self._accepted:
+                return found.leaf_key == signature_key
             if not self.is_active(found.account, found.device):
                 return False
             found.verify(self.find_key(found.account, found.device))

@@ -5,6 +5,7 @@ Runs in a thread of its own, because the signatures of a thousand key packages t
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,6 +19,7 @@ from parlour.mls.public.proposals import (
     ExternalInit,
     GroupContextExtensions,
     Remove,
+    Update,
 )
 from parlour.mls.public.staging import StagedPublic
 from parlour.mls.public.types import ExtensionType, ProposalType, SenderType
@@ -78,7 +80,8 @@ def judge_commit(group: TrackedGroup, commitment: Commitment, authority: Authori
         _check_kinds(commitment)
         roster = extended(group, commitment, authority)
         seconds = commitment.now // 1000
-        staged = group.public(authority.policy).receive(commitment.decoded.message, seconds)
+        waiting = authority.having_accepted(_proposed(group))
+        staged = group.public(waiting.policy).receive(commitment.decoded.message, seconds)
         if not isinstance(staged, StagedPublic):
             raise refusal("not a commit")
         changes = staged.changes
@@ -95,6 +98,13 @@ def judge_commit(group: TrackedGroup, commitment: Commitment, authority: Authori
         check_group_info(decode_group_info(commitment.request.group_info), staged)
     after = TrackedGroup(group.kind, group.stream, group.generation, staged.state, roster, owners)
     return Judged(_change(group, after, commitment, staged), after)
+
+
+def _proposed(group: TrackedGroup) -> Iterator[bytes]:
+    """The credentials that stand in proposals which were judged before."""
+    for sent in group.proposals:
+        if isinstance(sent.proposal, Update):
+            yield sent.proposal.leaf_node.credential.encode()
 
 
 def _check_sender(group: TrackedGroup, commitment: Commitment) -> None:

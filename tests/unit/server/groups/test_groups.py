@@ -338,6 +338,22 @@ async def test_a_device_that_left_its_list_is_taken_out_by_anybody(services: Ser
     assert room.devices == [ada, bea]
 
 
+async def test_what_a_device_proposed_before_it_left_its_list_stops_nobody(
+    services: Services,
+) -> None:
+    ada, bea = await services.devices("ada", "bea")
+    room = await Room.of(services, ada, bea)
+    tablet = await services.another(ada, "tablet")
+    await room.add(ada, tablet)
+    message = tablet.live.propose_update(services.now // 1000, tablet.certified())
+    await room.send(tablet, room.proposal(tablet, ProposalBody(0, message, b"")))
+    await services.unlist(tablet)
+    # Bea has not heard of it, and covers the proposal.
+    await room.send(bea, room.commit(bea))
+    await room.send(bea, room.commit(bea, removes=[tablet]))
+    assert room.devices == [ada, bea]
+
+
 async def test_an_idle_device_is_taken_out_by_anybody(services: Services) -> None:
     ada, bea = await services.devices("ada", "bea")
     room = await Room.found(services, ada)
