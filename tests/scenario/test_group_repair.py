@@ -15,7 +15,7 @@ from parlour.conversation.events import (
     MessageUnreadable,
 )
 from parlour.conversation.groups.records import GroupState
-from parlour.errors import Code, error
+from parlour.errors import Code, TransportError, error
 from parlour.testing.device import MemoryDevice
 from parlour.wire import groups as wire
 from parlour.wire.kinds import Kind
@@ -256,3 +256,54 @@ def test_a_server_that_was_restored_from_a_backup_gets_the_group_back() -> None:
     party.settle()
     for device in (alice, bob, carol):
         assert device.texts()[-1] == "we are all here"
+
+
+def test_a_server_that_keeps_a_device_list_back_stops_nobody_for_ever() -> None:
+    party = Party("alice", "bob")
+    alice, bob = party.devices
+    dave = MemoryDevice(party.server, "dave")
+    dave.connect()
+    hidden = dave.machine.account_id
+
+    def answer(device_id: bytes, kind: Kind, body: object, answer: object) -> object:
+        asked = getattr(body, "account_id", None)
+        if device_id == bob.machine.device_id and hidden and asked == hidden:
+            raise TransportError(Code.NETWORK_TIMEOUT)
+        return answer
+
+    party.server.answer = answer  # type: ignore[assignment]
+    alice.machine.group_add(party.group, [alice.meet("dave")], party.server.now)
+    alice.settle()
+    party.say(alice, "dave is here")
+    for _ in range(40):
+        bob.pull()
+        bob.wait(2_000)
+    assert [event.reason for event in heard(bob, GroupRepairing)] == ["stalled"]
+    assert bob.texts() == []
+    party.server.answer = lambda device_id, kind, body, answer: answer
+    hidden = b""
+    party.settle(30)
+    party.check_together()
+    assert bob.texts() == ["dave is here"]
+
+
+def test_what_a_device_list_is_kept_back_for_is_given_up_in_the_end() -> None:
+    party = Party("alice", "bob")
+    alice, bob = party.devices
+    dave = MemoryDevice(party.server, "dave")
+    dave.connect()
+    hidden = dave.machine.account_id
+
+    def answer(device_id: bytes, kind: Kind, body: object, answer: object) -> object:
+        if device_id == bob.machine.device_id and getattr(body, "account_id", None) == hidden:
+            raise TransportError(Code.NETWORK_TIMEOUT)
+        return answer
+
+    party.server.answer = answer  # type: ignore[assignment]
+    alice.machine.group_add(party.group, [alice.meet("dave")], party.server.now)
+    alice.settle()
+    for _ in range(80):
+        bob.pull()
+        bob.wait(60_000)
+    assert heard(bob, CommitRefused)
+    assert "ask" in [event.step for event in heard(bob, GroupRepairing)]

@@ -52,6 +52,7 @@ class Chat:
         self.timers: dict[str, int] = {}
         self.details_at: int | None = None
         self.joining_since: int | None = None
+        self.stalled = False
         # The request that the server has taken, as it says now; its entry is to come.
         self.taken = b""
         # In which situation there was nothing to commit.

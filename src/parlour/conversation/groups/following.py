@@ -87,6 +87,15 @@ class Following:
             self._lists.want(wanting.accounts)
             return False
 
+    def give_up(self, chat: Chat, entry: Entry, now: int) -> None:
+        """Go on without an entry whose needs were never met."""
+        if entry.envelope.suite == SuiteId.MLS_MESSAGE:
+            self._messages.unknown(chat, entry, now)
+            return
+        self._refuse(chat, entry, error(Code.DEVICE_UNKNOWN, "no device list"), now)
+        if not chat.is_active and entry.part is not None:
+            self._ladder.unwelcome(chat, entry, now)
+
     # --- Commits -------------------------------------------------------------------------
 
     def _commit(self, chat: Chat, entry: Entry, now: int) -> bool:

@@ -18,7 +18,7 @@ from parlour.conversation.content import (
 )
 from parlour.conversation.decided import following
 from parlour.conversation.directory import Directory
-from parlour.conversation.events import GroupLeft, GroupRefused
+from parlour.conversation.events import GroupLeft, GroupRefused, GroupRepairing
 from parlour.conversation.groups.chat import Chat
 from parlour.conversation.groups.committing import Committing
 from parlour.conversation.groups.comparing import Comparing
@@ -71,6 +71,10 @@ GROUP: Final = "group"
 GROUP_KINDS: Final = frozenset({"group", "family", "channel"})
 # Entries that wait for their turn in one group; what comes beyond is left with the server.
 MAX_WAITING: Final = 200
+# An entry that waits for something is told of after so long (ms), and given up in the end: a server
+# that keeps a device list back stops no group for ever.
+TELL_STALLED: Final = 60_000
+GIVE_UP_STALLED: Final = 3_600_000
 # A device that nobody has added asks for it after so long, in milliseconds.
 ASK_TO_JOIN: Final = 60_000
 _REQUESTS: Final[dict[Sent, tuple[Kind, type[Struct]]]] = {
@@ -457,8 +461,24 @@ class Groups:
     def retry(self, now: int) -> None:
         """Something came that entries may wait for."""
         for chat in list(self._groups.chats.values()):
+            full = len(chat.waiting) >= MAX_WAITING
             while chat.waiting and self._handle(chat, chat.waiting[0].entry, now):
                 self._groups.taken(chat)
+            # What found no room is still with the server.
+            self.behind |= full and len(chat.waiting) < MAX_WAITING
+
+    def _stalled(self, chat: Chat, now: int) -> None:
+        """What an entry waits for did not come: say so, and in the end go on without it."""
+        since = chat.waiting[0].since
+        if now >= since + TELL_STALLED and not chat.stalled:
+            chat.stalled = True
+            self._memory.count("group.stalled")
+            self._memory.events.append(GroupRepairing(chat.id, "stalled", "fetch"))
+        if now >= since + GIVE_UP_STALLED:
+            self._following.give_up(chat, chat.waiting[0].entry, now)
+            self._groups.taken(chat)
+            chat.stalled = False
+            self.retry(now)
 
     # --- Controls ------------------------------------------------------------------------
 
@@ -502,6 +522,10 @@ class Groups:
         return [*needs, *self._joining.requests(), *self._ladder.requests()]
 
     def _act(self, chat: Chat, now: int) -> None:
+        if chat.waiting:
+            self._stalled(chat, now)
+        else:
+            chat.stalled = False
         if chat.record.state is GroupState.JOINING and chat.id not in self._memory.linked:
             if chat.joining_since is None:
                 chat.joining_since = now
@@ -669,6 +693,7 @@ class Groups:
                 self._ladder.next_timeout(chat),
                 self._committing.next_timeout(chat),
                 chat.details_at,
+                chat.waiting[0].since + GIVE_UP_STALLED if chat.waiting else None,
                 None if chat.joining_since is None else chat.joining_since + ASK_TO_JOIN,
             )
             if time is not None
