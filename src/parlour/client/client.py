@@ -25,6 +25,8 @@ from parlour.client.backup import Exported, Imported, Progress
 from parlour.client.devices import Devices
 from parlour.client.engine import Engine, again
 from parlour.client.feed import ClientEvent, Connected, Disconnected, Reader
+from parlour.client.group_names import MARK
+from parlour.client.groups import Groups
 from parlour.client.home import Home
 from parlour.client.invites import Invites
 from parlour.client.link import Link
@@ -76,6 +78,14 @@ class Said:
     content: Content | None
     reason: str = ""
     seq: int | None = None
+    conversation: bytes = b""
+    where: str = ""
+    """What `Client.send` takes to answer: the name of who it is talked with, or ``#group``."""
+
+    @property
+    def in_group(self) -> bool:
+        """Whether it was said in a group."""
+        return self.where.startswith(MARK)
 
     @property
     def text(self) -> str:
@@ -83,12 +93,15 @@ class Said:
         return self.content.text if isinstance(self.content, Text) else ""
 
 
-def _check_text(text: str) -> None:
+def _content(message: str | Content) -> Content:
+    if not isinstance(message, str):
+        return message
     try:
-        text.encode()
+        message.encode()
     except UnicodeEncodeError:
         # From a file's name or a stream that is not in UTF-8: see `surrogateescape`.
         raise UsageError(Code.USAGE_INVALID, "the message is not text in UTF-8") from None
+    return Text(message)
 
 
 class Client:
@@ -104,6 +117,7 @@ class Client:
         self.recovery = RecoveryKeys(room, self.devices.editor)
         self.invites = Invites(room, records, self.contact)
         self.people = People(room, self._until, self.invites.check)
+        self.groups = Groups(room, self.people.find)
         self.settings = Settings(room)
         self._handed: list[Message] = []
         self._marking = asyncio.Lock()
@@ -219,6 +233,11 @@ class Client:
         return self._link.status.failure
 
     @property
+    def counters(self) -> dict[str, int]:
+        """How often what has happened in groups since this client began; without content."""
+        return self._engine.machine.counters
+
+    @property
     def waiting(self) -> int:
         """How many of our messages the server does not have yet."""
         return self._engine.machine.waiting
@@ -308,18 +327,23 @@ class Client:
     # --- Messages ------------------------------------------------------------------------
 
     async def send(self, name: str, message: str | Content) -> bytes:
-        """Say something; return the message's id.
+        """Say something to somebody, or in a group by ``#name``; return the message's id.
 
         On return it is on this device's disk and goes out as soon as it can, also after a restart.
         `sent` waits until the server has it.
         """
-        if isinstance(message, str) and not message.isascii():
-            _check_text(message)
+        if name.startswith(MARK):
+            return await self.send_to(self.groups.find(name), message)
+        content = _content(message)
         contact = await self.contact(name)
-        content = Text(message) if isinstance(message, str) else message
         return await self._engine.step(
             lambda machine, now: machine.send(contact.account_id, content, now)
         )
+
+    async def send_to(self, group: bytes, message: str | Content) -> bytes:
+        """The same, in the group of that id."""
+        content = _content(message)
+        return await self._engine.step(lambda machine, now: machine.send_to(group, content, now))
 
     async def sent(self, timeout: float = 30.0) -> None:
         """Wait until the server holds everything that was said; raise what stands in the way."""
@@ -357,10 +381,21 @@ class Client:
                     raise error(Code.ACCOUNT_KEY_CHANGED, contact.name)
 
     async def history(self, name: str, *, limit: int = 50) -> list[Said]:
-        """The last messages with somebody, oldest first."""
-        contact = await self.contact(name)
-        page = await self._home.store.messages(contact.account_id, limit=limit)
+        """The last messages with somebody, or in a group by ``#name``, oldest first."""
+        if name.startswith(MARK):
+            conversation = self.groups.find(name)
+        else:
+            conversation = (await self.contact(name)).account_id
+        page = await self._home.store.messages(conversation, limit=limit)
         return [self.said(message) for message in page]
+
+    def conversation_name(self, conversation: bytes) -> str:
+        """The name of an account, or ``#name`` of a group; the id in hex where neither is known."""
+        machine = self._engine.machine
+        if machine.has_group(conversation):
+            return self.groups.label(conversation)
+        contact = machine.contacts.get(conversation)
+        return conversation.hex() if contact is None else contact.name
 
     async def unread(self, *, limit: int = 1000) -> list[Said]:
         """Messages that no program has been given yet.
@@ -391,6 +426,8 @@ class Client:
             content=contents.decode(message.content) if readable else None,
             reason=message.reason,
             seq=message.seq,
+            conversation=message.conversation,
+            where=self.conversation_name(message.conversation),
         )
 
     async def events(self) -> AsyncGenerator[ClientEvent, None]:

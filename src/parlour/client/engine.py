@@ -29,7 +29,13 @@ from parlour.client.signals import Signal
 from parlour.client.warnings import Warned, Warnings
 from parlour.conversation import content as contents
 from parlour.conversation.changes import Change, Message, Namespace
-from parlour.conversation.events import Event, MessageReceived, MessageSent, SendingBlocked
+from parlour.conversation.events import (
+    Event,
+    GroupRefused,
+    MessageReceived,
+    MessageSent,
+    SendingBlocked,
+)
 from parlour.conversation.machine import Machine
 from parlour.conversation.requests import LoadHash, LoadMessage, Request, ServerRequest
 from parlour.errors import Code, InternalError, ParlourError, error
@@ -91,6 +97,8 @@ class Engine:
         self.dropped = Signal()
         self.trouble: ParlourError | None = None
         self.blocked: dict[bytes, Code] = {}
+        self.refusals: dict[tuple[bytes, str], GroupRefused] = {}
+        """What was wanted of groups and can't be, by group and wish, until somebody looks."""
         self.warnings = warnings
         """What a person has not heard of yet, as it is on disk."""
         self._told: list[Warned] = []
@@ -227,6 +235,8 @@ class Engine:
                     unseen.discard(message.key)
                 case SendingBlocked(conversation=conversation, reason=reason):
                     self.blocked[conversation] = reason
+                case GroupRefused(group=group, want=want):
+                    self.refusals[group, want] = event
                 case MessageSent(message=message):
                     self.blocked.pop(message.conversation, None)
                 case _:

@@ -95,6 +95,10 @@ class People:
         known = (each for each in contacts if each.is_met and each.account_id != own)
         return sorted(known, key=lambda contact: contact.name)
 
+    def everybody(self) -> dict[bytes, Contact]:
+        """All accounts that are known here, by id: ours, and who only shares a group, too."""
+        return self._machine.contacts
+
     def known_as(self, name: str) -> Contact | None:
         """The account of that name, if it is known here; asks nobody."""
         return self._machine.contact_named(self._local_name(name))

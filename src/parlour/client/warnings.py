@@ -17,7 +17,13 @@ import msgspec
 
 from parlour.conversation.changes import Change, Namespace, PutRecord
 from parlour.conversation.events import (
+    CommitRefused,
     Event,
+    GroupForked,
+    GroupJoined,
+    GroupLeft,
+    GroupRefused,
+    GroupRestarted,
     HistoryMismatch,
     KeyChanged,
     KeyReturned,
@@ -34,6 +40,12 @@ Warned: TypeAlias = (
     | HistoryMismatch
     | MessageMissing
     | RequestReceived
+    | GroupJoined
+    | GroupLeft
+    | GroupRefused
+    | GroupRestarted
+    | GroupForked
+    | CommitRefused
     | ServerMisbehaved
     | ServerRestored
 )

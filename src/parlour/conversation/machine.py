@@ -33,7 +33,7 @@ from parlour.conversation.groups.groups import GROUP_KINDS, Groups
 from parlour.conversation.groups.joining import READ_GROUP
 from parlour.conversation.groups.ladder import REREAD
 from parlour.conversation.groups.progress import GroupProgress
-from parlour.conversation.groups.view import GroupView
+from parlour.conversation.groups.view import GroupName, GroupView
 from parlour.conversation.histories import LOAD_HASH
 from parlour.conversation.key_package_targets import KeyPackageTargets
 from parlour.conversation.key_packages import (
@@ -315,6 +315,19 @@ class Machine:
     def groups(self) -> dict[bytes, GroupView]:
         """All groups that this device is in, or was, by id."""
         return self._groups.views()
+
+    def group(self, group: bytes) -> GroupView:
+        """One of them; raises `GROUP_UNKNOWN`."""
+        return self._groups.view(group)
+
+    @property
+    def group_names(self) -> dict[bytes, GroupName]:
+        """What they are called, by id: quickly, however large they are."""
+        return self._groups.names()
+
+    def has_group(self, conversation: bytes) -> bool:
+        """Whether a conversation is a group that is known here."""
+        return self._groups.is_group(conversation)
 
     def group_progress(self, group: bytes, now: int) -> GroupProgress:
         """How far what is wanted of a group has come."""

@@ -39,7 +39,7 @@ from parlour.conversation.groups.records import (
     Sent,
     Want,
 )
-from parlour.conversation.groups.view import GroupView, view_of
+from parlour.conversation.groups.view import GroupName, GroupView, name_of, view_of
 from parlour.conversation.histories import Histories
 from parlour.conversation.key_package_targets import KeyPackageTargets
 from parlour.conversation.key_packages import KeyPackages
@@ -339,13 +339,16 @@ class Groups:
 
     def views(self) -> dict[bytes, GroupView]:
         """All groups."""
-        own = self._memory.account_id
-        return {
-            group: view_of(
-                chat, own, tuple(intent.want for intent in self._groups.intents_of(group))
-            )
-            for group, chat in self._groups.chats.items()
-        }
+        return {group: self.view(group) for group in self._groups.chats}
+
+    def view(self, group: bytes) -> GroupView:
+        """One group."""
+        wants = tuple(intent.want for intent in self._groups.intents_of(group))
+        return view_of(self._known(group), self._memory.account_id, wants)
+
+    def names(self) -> dict[bytes, GroupName]:
+        """What all groups are called; their members are not looked at."""
+        return {group: name_of(chat) for group, chat in self._groups.chats.items()}
 
     def progress(self, group: bytes, now: int) -> GroupProgress:
         """How far what is wanted of a group has come."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from parlour.conversation.groups.chat import Chat
 from parlour.conversation.groups.records import Acceptance, GroupState, Want
@@ -48,6 +49,28 @@ class GroupView:
     unconfirmed: bool
     wanted: tuple[Want, ...]
     trouble: str = ""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether we are not in it any more, or have said that we go."""
+        return _is_over(self.state, self.acceptance)
+
+
+class GroupName(NamedTuple):
+    """What a group is called, and whether we are not in it any more."""
+
+    name: str
+    is_over: bool
+
+
+def name_of(chat: Chat) -> GroupName:
+    """What is told of a group without a look at its members."""
+    record = chat.record
+    return GroupName(record.name, _is_over(record.state, record.acceptance))
+
+
+def _is_over(state: GroupState, acceptance: Acceptance) -> bool:
+    return state is GroupState.LEFT or acceptance is Acceptance.DECLINED
 
 
 def view_of(chat: Chat, own: bytes, wanted: tuple[Want, ...]) -> GroupView:
