@@ -27,6 +27,7 @@ COMMANDS: Final[tuple[tuple[str, str, Group, str], ...]] = (
     ("inbox", "inbox:inbox", _TALK, "Show new messages, each one once."),
     ("history", "history:history", _TALK, "Show the last messages with somebody."),
     ("contacts", "contacts:contacts", _TALK, "List the people you know."),
+    ("group", "group.commands:group", _TALK, "Talk among several: found groups, invite, leave."),
     ("requests", "requests:requests", _TALK, "Say yes or no to strangers who have written."),
     ("block", "block:block", _TALK, "Hear nothing more of somebody."),
     ("unblock", "block:unblock", _TALK, "Let somebody ask again."),
@@ -51,6 +52,7 @@ COMMANDS: Final[tuple[tuple[str, str, Group, str], ...]] = (
     ("serve", "serve:serve", _SERVER, "Run a server."),
     ("admin", "admin:admin", _SERVER, "Invite people to your server."),
     ("doctor", "doctor.command:doctor", _HELP, "Check everything, and say what to do."),
+    ("counters", "counters:counters", _HELP, "Count what happened in groups, without content."),
     ("demo", "demo.command:demo", _HELP, "Watch a server and two people who talk."),
 )
 

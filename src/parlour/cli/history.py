@@ -10,6 +10,7 @@ from rich.text import Text
 from parlour.cli.options import HomeOptions
 from parlour.cli.shown import People, day, message_document, message_rows
 from parlour.client.client import Client
+from parlour.client.group_names import MARK
 from parlour.errors import Code, error
 
 
@@ -25,7 +26,7 @@ async def history(
     Parameters
     ----------
     name
-        With whom.
+        With whom; a group by its name after "#".
     last
         How many.
     """
@@ -34,10 +35,10 @@ async def history(
     async with Client.open(options.folder(), password, connect=False) as client:
         people = People.of(client)
         shown = ""
-        if client.people.known_as(name) is None:
+        if not name.startswith(MARK) and client.people.known_as(name) is None:
             raise error(Code.ACCOUNT_UNKNOWN, "on this device; to look on the server: parlour chat")
         for said in await client.history(name, limit=last):
-            output.document(message_document(said, name))
+            output.document(message_document(said, said.where))
             if day(said.at) != shown:
                 shown = day(said.at)
                 output.text(Text(f"── {shown} ──", style="dim"))

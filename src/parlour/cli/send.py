@@ -7,11 +7,13 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from parlour.cli.group.described import counted, known_group
 from parlour.cli.notices import tell_of_others
 from parlour.cli.options import HomeOptions
 from parlour.cli.safe_text import one_line
 from parlour.cli.shown import MARKS, message_document
 from parlour.client.client import Client
+from parlour.client.group_names import MARK
 from parlour.errors import Code, ParlourError, TransportError, UsageError
 
 
@@ -30,7 +32,7 @@ async def send(
     Parameters
     ----------
     name
-        Whom to send it to, by their exact name.
+        Whom to send it to, by their exact name; a group by its name after "#".
     words
         The message. Without any, or with "-", it is read from standard input.
     wait
@@ -40,24 +42,34 @@ async def send(
     password = await options.password()
     output = options.output()
     async with Client.open(options.folder(), password) as client:
-        contact = await client.contact(name)
-        message_id = await client.send(contact.name, text)
+        where, sent_to = await _receiver(client, name)
+        message_id = await client.send(where, text)
         failure: ParlourError | None = None
         try:
             await client.sent(wait)
         except TransportError as problem:
             failure = problem
-        page = await client.history(contact.name, limit=50)
+        page = await client.history(where, limit=50)
         said = next((said for said in page if said.message_id == message_id), None)
         if said is not None:
-            output.document(message_document(said, contact.name))
+            output.document(message_document(said, said.where))
         await tell_of_others(client, output, documents=False)
         if failure is not None:
             output.note("It waits on this device and goes out the next time you use Parlour.")
             raise failure
-        mark, _ = MARKS[contact.verification]
-        output.note(f"Sent to {one_line(contact.name)} {mark}")
+        output.note(f"Sent to {sent_to}")
     return 0
+
+
+async def _receiver(client: Client, name: str) -> tuple[str, str]:
+    """Whom `send` names, for `Client.send` and for people."""
+    if name.startswith(MARK):
+        group = await known_group(client, name)
+        label = client.groups.label(group.id)
+        return label, f"{one_line(label)}, {counted(len(group.members), 'person')}"
+    contact = await client.contact(name)
+    mark, _ = MARKS[contact.verification]
+    return contact.name, f"{one_line(contact.name)} {mark}"
 
 
 def _message(words: tuple[str, ...]) -> str:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum, StrEnum
 from typing import Any, Final
 
 from rich.text import Text
 
+from parlour.cli.group.sentences import GroupEvent, group_event_text
 from parlour.cli.output import Document
 from parlour.cli.safe_text import lines, one_line
 from parlour.client.client import Client, ClientEvent, Connected, Disconnected, Said
@@ -87,17 +88,23 @@ class People:
 
     contacts: Mapping[bytes, Contact]
     own: bytes = b""
+    groups: Mapping[bytes, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, client: Client) -> People:
         """All that a client knows; `own` is the account itself."""
-        known = {contact.account_id: contact for contact in client.contacts()}
-        return cls(known, client.account_id)
+        return cls(client.people.everybody(), client.account_id, client.groups.labels())
 
-    def name(self, account_id: bytes) -> str:
-        """The name of an account, harmless for a terminal; part of its id when unknown."""
-        contact = self.contacts.get(account_id)
-        return one_line(contact.name) if contact else account_id.hex()[:_SHORT_ID]
+    def name(self, conversation: bytes) -> str:
+        """The name of an account or a group, harmless for a terminal; part of the id if unknown."""
+        if conversation in self.groups:
+            return one_line(self.groups[conversation])
+        contact = self.contacts.get(conversation)
+        return one_line(contact.name) if contact else conversation.hex()[:_SHORT_ID]
+
+    def who(self, account_id: bytes) -> str:
+        """The name of an account, or ``you``."""
+        return "you" if account_id == self.own else self.name(account_id)
 
     def verification(self, name: str) -> Verification:
         """How far somebody is verified."""
@@ -210,6 +217,7 @@ def message_document(said: Said, peer: str) -> dict[str, Any]:
         "code": _CODE_OF_STATE[said.state],
         "id": said.message_id.hex(),
         "with": peer,
+        "group": said.conversation.hex() if said.in_group else None,
         "from": said.sender,
         "mine": said.mine,
         "at": said.at,
@@ -225,11 +233,13 @@ def message_document(said: Said, peer: str) -> dict[str, Any]:
 def event_document(event: ClientEvent, people: People) -> Document:
     """An event that is no message, as JSON: its code, and its fields."""
     shown: dict[str, Any] = {"code": event.code.value}
-    for field in dataclasses.fields(event):
-        value = getattr(event, field.name)
-        shown[field.name] = _plain(value)
-        if field.name == "conversation":
+    for each in dataclasses.fields(event):
+        value = getattr(event, each.name)
+        shown[each.name] = _plain(value)
+        if each.name in ("conversation", "group"):
             shown["with"] = people.name(value)
+        elif each.name in ("by", "account", "inviter") and value:
+            shown[f"{each.name}_name"] = people.name(value)
     return shown
 
 
@@ -247,6 +257,8 @@ def _plain(value: Any) -> Any:
 
 def event_text(event: ClientEvent, people: People) -> Text | None:
     """An event that is no message, for people; None for what needs no words."""
+    if isinstance(event, GroupEvent):
+        return group_event_text(event, people)
     match event:
         case KeyChanged(name=name, stopped=stopped):
             return _key_changed(one_line(name), stopped=stopped)
@@ -313,9 +325,16 @@ def _of_server(event: ClientEvent, people: People) -> str:
     """What the server did, or seems to have done."""
     match event:
         case MessageMissing(conversation=conversation, counters=counters):
-            return f"⚠ {len(counters)} message(s) with {people.name(conversation)} did not arrive."
+            where = "in" if conversation in people.groups else "with"
+            name = people.name(conversation)
+            return f"⚠ {len(counters)} message(s) {where} {name} did not arrive."
         case MessagesSkipped(conversation=conversation):
             return f"⚠ The server left out {_left_out(conversation, people)}. It is asked again."
+        case HistoryMismatch(conversation=conversation) if conversation in people.groups:
+            return (
+                f"⚠ The server showed somebody in {people.name(conversation)} another history than "
+                "you. It may be attacking you: compare notes over another way."
+            )
         case HistoryMismatch(conversation=conversation):
             return (
                 f"⚠ The server showed {people.name(conversation)} another history than you. It may "
@@ -340,6 +359,8 @@ def _of_server(event: ClientEvent, people: People) -> str:
 def _left_out(conversation: bytes, people: People) -> str:
     if conversation == people.own:
         return "something that is meant for this device"
+    if conversation in people.groups:
+        return f"something of what is said in {people.name(conversation)}"
     return f"something of what you and {people.name(conversation)} say"
 
 

@@ -275,7 +275,7 @@ class Groups:
     async def accept(self, name: str | bytes) -> None:
         """Say yes to being in a group; what was said so far comes as events, and is in `unread`."""
         group = self.find(name)
-        await self._room.engine.step(lambda machine, _now: machine.accept_group(group))
+        await self._room.engine.step(lambda machine, now: machine.accept_group(group, now))
 
     async def decline(self, name: str | bytes, *, timeout: float = PATIENCE) -> None:
         """Say no, and go: what was said there is deleted."""
@@ -355,7 +355,9 @@ class Groups:
             raise UsageError(Code.USAGE_INVALID, f"the link is for {read.server}")
         waiter = Waiting(self._room, read.stream, "join", timeout, progress)
         await self._room.engine.step(lambda machine, now: machine.join_by_link(read, now))
-        await waiter.until(lambda step: step.state is GroupState.ACTIVE)
+        await waiter.until(
+            lambda step: step.state is GroupState.ACTIVE, lambda step: step.named and is_in(step)
+        )
         return self.get(read.stream)
 
     # --- How far we have read ------------------------------------------------------------

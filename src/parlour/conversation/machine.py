@@ -153,6 +153,7 @@ class Machine:
         )
         self._receiving.on_group = self._groups.take
         self._receiving.groups_have_room = self._groups.has_room
+        self._receiving.outside_of_group = self._groups.is_outside
         self._receiving.controls.on_other = self._groups.controlled
         self._receiving.controls.on_resent = self._groups.resent
         self._repairing.may_resend = self._groups.may_resend

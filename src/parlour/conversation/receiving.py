@@ -63,9 +63,10 @@ class Receiving:
         # Accounts of which entries are held until their device lists were read.
         self._awaited: set[bytes] = set()
         self.behind = False
-        # Entries of groups, and whether one has room for more.
+        # Entries of groups, whether one has room for more, and whether we are in it.
         self.on_group: Callable[[Entry, int], None] = lambda *_: None
         self.groups_have_room: Callable[[bytes], bool] = lambda _: True
+        self.outside_of_group: Callable[[bytes], bool] = lambda _: False
 
     # --- Order ---------------------------------------------------------------------------
 
@@ -87,12 +88,17 @@ class Receiving:
             # What is before it waits for something; it is read again after that.
             self.behind = not paged or self.behind
             return
-        if not conversation.received and conversation.late and paged:
+        if paged and self._begins(conversation, group=group):
             # What was there before us was read by others, and trimmed.
-            conversation.received = entry.seq - 1
+            conversation.received = max(conversation.received, entry.seq - 1)
         if self._moves(conversation, entry, conversation.peer, now, paged=paged):
             self._take(entry, conversation, now)
             self._memory.put_conversation(conversation)
+
+    def _begins(self, conversation: Conversation, *, group: bool) -> bool:
+        """Whether we come to a conversation with what comes next."""
+        first = conversation.late and not conversation.received
+        return first or (group and self.outside_of_group(conversation.peer))
 
     def _moves(self, place: Place, entry: Entry, peer: bytes, now: int, *, paged: bool) -> bool:
         """Whether an entry's turn has come; then it is noted as handled."""

@@ -53,6 +53,23 @@ EVENTS: list[ClientEvent] = [
     events.NamesDiffer(bytes(16), "", "bob"),
     events.DeviceLeftOut(bytes(16), bytes(16)),
     events.KeyPackageRefused(bytes(16), bytes(16), Code.KEY_PACKAGE_INVALID),
+    events.GroupJoined(bytes(16), "trip", bytes(16), invited=True),
+    events.GroupJoined(bytes(16), "trip", bytes(16), invited=False),
+    *(
+        events.GroupChanged(bytes(16), bytes(16), change, bytes(16), role=3, name="trip")
+        for change in events.GroupChange
+    ),
+    events.GroupChanged(bytes(16), bytes(16), events.GroupChange.RENAMED, b""),
+    events.GroupLeft(bytes(16), "trip", bytes(16)),
+    events.GroupRefused(bytes(16), "add", Code.ROSTER_FORBIDDEN),
+    events.GroupRefused(bytes(16), "of tomorrow", Code.ROSTER_FORBIDDEN),
+    events.GroupRepairing(bytes(16), "gap", "fetch"),
+    events.GroupRepairing(bytes(16), "gap", "ask"),
+    events.GroupRepaired(bytes(16), confirmed=True),
+    events.GroupRepaired(bytes(16), confirmed=False),
+    events.GroupRestarted(bytes(16), bytes(16), (bytes(16),)),
+    events.GroupForked(bytes(16), 7, bytes(16)),
+    events.CommitRefused(bytes(16), 7, bytes(16), Code.ROSTER_FORBIDDEN, "remove"),
     events.ServerRestored(),
     events.ServerMisbehaved("append", Code.SERVER_MISBEHAVED),
 ]
@@ -75,8 +92,8 @@ def test_events(event: ClientEvent) -> None:
     text = event_text(event, NOBODY)
     if text is None:
         assert event.code.value.startswith(
-            ("message.", "contact.added", "connection.up", "profile.")
-        )
+            ("message.", "contact.added", "connection.up", "profile.", "group.repair")
+        ) or event == events.GroupChanged(bytes(16), bytes(16), events.GroupChange.RENAMED, b"")
     else:
         assert text.plain != event.code.value
 

@@ -16,6 +16,12 @@ ALL: list[Warned] = [
     events.HistoryMismatch(bytes(16), bytes(16), 3),
     events.MessageMissing(bytes(16), bytes(16), (4, 5)),
     events.RequestReceived(bytes(16), "eve"),
+    events.GroupJoined(bytes(16), "trip", bytes(16), invited=True),
+    events.GroupLeft(bytes(16), "trip", bytes(16)),
+    events.GroupRefused(bytes(16), "add", Code.ROSTER_FORBIDDEN),
+    events.GroupRestarted(bytes(16), bytes(16), (bytes(16),)),
+    events.GroupForked(bytes(16), 7, bytes(16)),
+    events.CommitRefused(bytes(16), 7, bytes(16), Code.ROSTER_FORBIDDEN, "remove"),
     events.ServerMisbehaved("append", Code.SERVER_MISBEHAVED),
     events.ServerRestored(),
 ]

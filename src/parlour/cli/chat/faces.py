@@ -9,8 +9,10 @@ from rich.console import Console
 from rich.text import Text
 
 from parlour.cli.chat.editor import Editor
+from parlour.cli.chat.in_groups import Done, shown
 from parlour.cli.chat.screen import Screen
 from parlour.cli.chat.terminal import write
+from parlour.cli.group.described import counted
 from parlour.cli.notices import notice_document, notice_rows
 from parlour.cli.output import Output
 from parlour.cli.safe_text import one_line
@@ -47,6 +49,9 @@ class ChatState:
     own: str
     peer: str
     people: People
+    group: bytes = b""
+    """The group that is talked in, if it is one; `peer` is its name then."""
+    size: int = 0
     online: bool = False
     waiting: dict[bytes, Said] = field(default_factory=dict)
 
@@ -71,6 +76,9 @@ class Face(Protocol):
     def notice(self, text: Text, state: ChatState) -> None:
         """Words of the program's own."""
 
+    def group_done(self, done: Done, state: ChatState) -> None:
+        """What became of a command to the group."""
+
     def own_notice(self, notice: Notice, client: Client, state: ChatState) -> None:
         """What another device of ours did to the list of devices."""
 
@@ -86,6 +94,9 @@ class Face(Protocol):
 
 def greeting(state: ChatState) -> Text:
     """The first line."""
+    if state.group:
+        text = Text(f"{state.own} in {one_line(state.peer)}", style="bold")
+        return text.append(f" ({counted(state.size, 'person')})  ·  /help", style="dim")
     text = Text(f"{state.own} with {state.peer}", style="bold")
     return text.append(f" ({_WORDS[state.verification]})  ·  /help", style="dim")
 
@@ -117,7 +128,8 @@ class JsonFace:
                 "code": ShownCode.CHAT_OPENED.value,
                 "account": state.own,
                 "with": state.peer,
-                "verification": state.verification.value,
+                "group": state.group.hex() or None,
+                "verification": None if state.group else state.verification.value,
             }
         )
 
@@ -131,6 +143,10 @@ class JsonFace:
 
     def notice(self, text: Text, state: ChatState) -> None:
         """See `Face`: words are for people."""
+
+    def group_done(self, done: Done, state: ChatState) -> None:
+        """See `Face`."""
+        self._output.document(done.document)
 
     def own_notice(self, notice: Notice, client: Client, state: ChatState) -> None:
         """See `Face`."""
@@ -186,6 +202,10 @@ class LineFace:
         """See `Face`."""
         self._output.text(text)
 
+    def group_done(self, done: Done, state: ChatState) -> None:
+        """See `Face`."""
+        self.notice(Text(shown(done), style="bold red" if done.failed else "dim"), state)
+
     def own_notice(self, notice: Notice, client: Client, state: ChatState) -> None:
         """See `Face`."""
         for row in notice_rows(notice, client):
@@ -239,6 +259,10 @@ class ScreenFace:
         """See `Face`."""
         self._draw([text], state)
 
+    def group_done(self, done: Done, state: ChatState) -> None:
+        """See `Face`."""
+        self.notice(Text(shown(done), style="bold red" if done.failed else "dim"), state)
+
     def own_notice(self, notice: Notice, client: Client, state: ChatState) -> None:
         """See `Face`."""
         for row in notice_rows(notice, client):
@@ -287,7 +311,7 @@ def _foot(state: ChatState) -> list[Text]:
 
 
 def _prompt(state: ChatState) -> Text:
-    mark, style = MARKS[state.verification]
+    mark, style = (str(state.size), "dim") if state.group else MARKS[state.verification]
     prompt = Text("● " if state.online else "○ offline ", style="green" if state.online else "red")
     prompt.append(one_line(state.peer), style="bold")
     prompt.append(f" {mark}", style=style)

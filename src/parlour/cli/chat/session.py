@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from rich.text import Text
 
-from parlour.cli.chat import terminal
+from parlour.cli.chat import in_groups, terminal
 from parlour.cli.chat.editor import Action, Editor, Left, Redraw, Submitted
 from parlour.cli.chat.faces import ChatState, Face, ScreenFace
 from parlour.cli.chat.keys import KeyReader
@@ -18,6 +18,7 @@ from parlour.cli.failures import INTERRUPTED
 from parlour.cli.safe_text import one_line
 from parlour.cli.shown import People
 from parlour.client.client import Client, Said
+from parlour.client.group_names import MARK
 from parlour.conversation.changes import Message, MessageState
 from parlour.conversation.events import (
     DevicesChanged,
@@ -46,7 +47,9 @@ class ChatSession:
     def __init__(self, client: Client, peer: str, face: Face) -> None:
         self._client = client
         self._face = face
-        self._state = ChatState(client.name, peer, People.of(client))
+        group = client.groups.find(peer) if peer.startswith(MARK) else b""
+        self._state = ChatState(client.name, peer, People.of(client), group)
+        self._look()
         self._shown: set[tuple[bytes, MessageState]] = set()
         # How far the person has seen the conversation: the number of a message.
         self._seen = Seen()
@@ -64,13 +67,20 @@ class ChatSession:
         finally:
             self._face.closed()
 
+    def _look(self) -> None:
+        """Take over what the client knows now; a group may have another name."""
+        state, client = self._state, self._client
+        state.people, state.online = People.of(client), client.online
+        if state.group:
+            state.peer = client.groups.label(state.group)
+            state.size = len(client.groups.get(state.group).members)
+
     # --- What happens --------------------------------------------------------------------
 
     async def _follow(self) -> int:
         await self._tell_of_devices()
         async for event in self._client.events():
-            self._state.people = People.of(self._client)
-            self._state.online = self._client.online
+            self._look()
             match event:
                 case MessageReceived(message=message) | MessageUnreadable(message=message):
                     self._show_message(message)
@@ -91,7 +101,10 @@ class ChatSession:
         while True:
             told = await self._seen.beyond(told)
             with contextlib.suppress(ParlourError):
-                await self._client.people.mark_read(self._state.peer, told)
+                if self._state.group:
+                    await self._client.groups.mark_read(self._state.group, told)
+                else:
+                    await self._client.people.mark_read(self._state.peer, told)
 
     async def _tell_of_devices(self) -> None:
         """What other devices did to our own list of them."""
@@ -101,8 +114,8 @@ class ChatSession:
         await self._client.devices.mark_shown(waiting)
 
     def _show_message(self, message: Message) -> None:
-        peer = self._state.people.name(message.conversation)
-        self._show(self._client.said(message), peer)
+        said = self._client.said(message)
+        self._show(said, said.where)
 
     def _show(self, said: Said, peer: str) -> None:
         """Show a message once in each of its states."""
@@ -151,22 +164,31 @@ class ChatSession:
         if command in ("/quit", "/exit", "/q"):
             return True
         if command == "/help":
-            self._notice(HELP, "dim")
-        elif command == "/verify":
+            self._notice(in_groups.HELP if self._state.group else HELP, "dim")
+        elif command == "/verify" and not self._state.group:
             await self._show_safety_number()
+        elif self._state.group and (
+            done := await in_groups.do(self._client, self._state.group, line)
+        ):
+            self._look()
+            self._face.group_done(done, self._state)
+            return done.leaves
         elif line.startswith("/") and not line.startswith("//"):
             self._notice(f"There is no {one_line(command)}. /help shows what there is.", "")
         else:
             await self._send(line.removeprefix("/") if line.startswith("//") else line)
         return False
 
+    def _failed(self, what: str, failure: ParlourError) -> None:
+        if failure.code is Code.INTERNAL_BUG:
+            raise failure
+        self._notice(f"✗ {what}. {failure} {failure.remedy}", "bold red")
+
     async def _send(self, text: str) -> None:
         try:
             await self._client.send(self._state.peer, text)
         except ParlourError as failure:
-            if failure.code is Code.INTERNAL_BUG:
-                raise
-            self._notice(f"✗ Not sent. {failure} {failure.remedy}", "bold red")
+            self._failed("Not sent", failure)
             return
         page = await self._client.history(self._state.peer, limit=20)
         for said in page:

@@ -26,6 +26,7 @@ from parlour.mls.public.types import LeafIndex
 from parlour.primitives.hashes import sha256
 from parlour.roster.entry import RosterEntry
 from parlour.roster.genesis import Genesis
+from parlour.roster.naming import NAME_SALT_SIZE, name_commitment
 from parlour.roster.roster import Roster
 from parlour.roster.state import RosterState
 from parlour.wire.streams import StreamKind
@@ -202,6 +203,16 @@ class Chat:
         if self.roster is None:
             raise StorageError(Code.STORE_BROKEN, "a group without its roster")
         return self.roster
+
+    @property
+    def is_named(self) -> bool:
+        """Whether the name is known that the roster speaks of."""
+        commitment = None if self.roster is None else self.roster.state.name_commitment
+        if commitment is None:
+            return True
+        record = self.record
+        known = len(record.salt) == NAME_SALT_SIZE and bool(record.name)
+        return known and name_commitment(record.salt, record.name) == commitment
 
     @property
     def accounts(self) -> list[bytes]:

@@ -198,7 +198,7 @@ class Committing:
         """Whether it is our turn: at once for our own wishes, in turns for what anybody can do."""
         urgent = plan.is_ours or plan.refresh
         # Nothing is said while somebody could read who should not: who wants to speak acts.
-        urgent |= bool(plan.remove) and chat.id in self._memory.queues
+        urgent |= bool(plan.remove or plan.proposals) and chat.id in self._memory.queues
         if urgent:
             return chat.timers.get("retry", 0) <= now
         due = False

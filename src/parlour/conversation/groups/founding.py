@@ -33,7 +33,7 @@ from parlour.mls.public.types import ExtensionType
 from parlour.roster.changes import Added, Change, Named
 from parlour.roster.extension import EXTENSION_TYPE
 from parlour.roster.genesis import Genesis, Kind
-from parlour.roster.naming import NAME_SALT_SIZE, name_commitment
+from parlour.roster.naming import MAX_NAME_SIZE, NAME_SALT_SIZE, name_commitment
 from parlour.roster.roles import FIXED_KINDS, Role
 from parlour.roster.roster import Roster
 from parlour.wire.frames import encode_body as encode_request
@@ -180,3 +180,5 @@ def check_name(name: str) -> None:
     """Refuse a name that no group can have."""
     if not name.strip() or len(name) > MAX_GROUP_NAME or not name.isprintable():
         raise error(Code.USAGE_INVALID, f"a group's name has 1 to {MAX_GROUP_NAME} characters")
+    if len(name.encode()) > MAX_NAME_SIZE:
+        raise error(Code.USAGE_INVALID, f"a group's name has at most {MAX_NAME_SIZE} bytes")

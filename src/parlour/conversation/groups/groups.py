@@ -20,7 +20,7 @@ from parlour.conversation.decided import following
 from parlour.conversation.directory import Directory
 from parlour.conversation.events import GroupLeft, GroupRefused, GroupRepairing
 from parlour.conversation.groups.chat import Chat
-from parlour.conversation.groups.committing import Committing
+from parlour.conversation.groups.committing import MAX_ATTEMPTS, Committing
 from parlour.conversation.groups.comparing import Comparing
 from parlour.conversation.groups.following import Following
 from parlour.conversation.groups.founding import Founding, check_name
@@ -122,6 +122,9 @@ class Groups:
             self._messages,
         )
         self._following = Following(memory, lists, self._joining, self._messages, self._ladder)
+        for chat in self._groups.chats.values():
+            if chat.record.link_text and chat.record.state is GroupState.JOINING:
+                memory.linked[chat.id] = JoinLink.from_text(chat.record.link_text)
         self._comparing = Comparing(memory, sending)
         syncing.on_group = self._decided_elsewhere
         syncing.groups = self._decisions
@@ -386,6 +389,8 @@ class Groups:
                 self._ladder.bereft(chat, now)
             if chat.record.state is not GroupState.LEFT:
                 accounts.update(chat.accounts)
+                if not chat.is_named:
+                    chat.details_at = 0
         self._directory.want_aside(sorted(accounts))
 
     def restored(self) -> None:
@@ -429,9 +434,22 @@ class Groups:
         record.state = GroupState.JOINING
         record.acceptance = Acceptance.INVITED
         record.joined_seq = 0
+        record.link = b""
         record.pending = record.trouble = None
         chat.since = {}
+        chat.timers.clear()
+        chat.due.clear()
         self._groups.put(chat)
+        # What was said meanwhile is not ours, and nothing is missing by that.
+        conversation = self._memory.conversations[chat.id]
+        conversation.late = True
+        conversation.senders.clear()
+        self._memory.put_conversation(conversation)
+
+    def is_outside(self, group: bytes) -> bool:
+        """Whether we are not in a group, so that what comes next of it is the first for us."""
+        chat = self._groups.chats[group]
+        return _is_left(chat) or not (chat.record.joined_seq or chat.roster)
 
     def has_room(self, group: bytes) -> bool:
         """Whether one more entry of a group can be taken."""
@@ -454,8 +472,9 @@ class Groups:
         if chat.record.joined_seq != joined:
             self._ladder.entered(chat, trouble, now)
             self._committing.won(chat)
-            if not chat.record.name:
-                chat.details_at = now + ASK_FOR_DETAILS
+            if not chat.is_named:
+                # Who adds somebody tells them; who comes by a link has to ask.
+                chat.details_at = now if chat.record.link else now + ASK_FOR_DETAILS
         elif chat.welcome_problem is not None:
             chat.welcome_problem = None
             self._ladder.unwelcome(chat, entry, now)
@@ -543,7 +562,9 @@ class Groups:
         due = chat.details_at
         if due is not None and due <= now and chat.is_active:
             chat.details_at = None
-            if not chat.record.name:
+            if not chat.is_named:
+                # Again until somebody answers who is there.
+                chat.details_at = now + ASK_FOR_DETAILS
                 self._messages.send(chat, DetailsWanted(), now, silent=True)
 
     def _is_whole(self, chat: Chat, pending: Pending) -> bool:
@@ -561,31 +582,46 @@ class Groups:
         for stream, link in list(self._memory.linked.items()):
             state, failure = self._joining.answer(stream), self._joining.failure(stream)
             chat = self._groups.chats.get(stream)
-            if chat is not None and chat.record.joined_seq:
+            if chat is not None and chat.record.joined_seq and not _is_left(chat):
                 del self._memory.linked[stream]
             elif failure is not None and not isinstance(failure, TransportError):
-                del self._memory.linked[stream]
-                self._joining.done(stream)
-                self._memory.events.append(GroupRefused(stream, "join", failure.code))
-            elif failure is not None:
-                self._joining.ask(stream, self._pass(link))
-            elif state is not None and (chat is None or chat.record.pending is None):
+                self._give_up_link(stream, failure.code)
+            elif chat is not None and chat.record.pending is not None:
+                pass
+            elif state is not None:
                 self._join_by_link(link, state, now)
+            elif not self._joining.is_asked(stream):
+                # After a restart, or when somebody else was quicker.
+                self._joining.ask(stream, self._pass(link))
 
     def _join_by_link(self, link: JoinLink, state: PublicState, now: int) -> None:
         chat = self._groups.chats.get(link.stream)
         if chat is None:
             check_floor(Genesis.decode(state.genesis))
             chat = self._meet(link.stream, state.genesis)
+        elif _is_left(chat):
+            self._come_back(chat)
+        chat.record.link, chat.record.link_text = link.link_id, link.to_text()
         chat.record.generation = state.generation
+        self._groups.put(chat)
         try:
             self._joining.commit_by_link(chat, state, link, now)
         except Wanting as wanting:
             self._lists.want(wanting.accounts)
         except ParlourError as problem:
-            del self._memory.linked[link.stream]
-            self._joining.done(link.stream)
-            self._memory.events.append(GroupRefused(link.stream, "join", problem.code))
+            self._give_up_link(link.stream, problem.code)
+
+    def _give_up_link(self, stream: bytes, reason: Code) -> None:
+        """A link does not let us in."""
+        del self._memory.linked[stream]
+        self._joining.done(stream)
+        chat = self._groups.chats.get(stream)
+        if chat is not None:
+            chat.record.state = GroupState.LEFT
+            chat.record.pending = None
+            chat.record.link_text = ""
+            self._groups.put(chat)
+        self._memory.events.append(GroupRefused(stream, "join", reason))
 
     # --- Answers -------------------------------------------------------------------------
 
@@ -662,6 +698,10 @@ class Groups:
             self._following.leave(chat, self._memory.account_id)
         elif pending.what is Sent.JOIN:
             self._joining.lost(chat)
+            chat.losses += 1
+            final = problem.code is Code.GROUP_LINK or chat.losses >= MAX_ATTEMPTS
+            if final and chat.id in self._memory.linked:
+                self._give_up_link(chat.id, problem.code)
         elif problem.code in (Code.STREAM_UNKNOWN, Code.GROUP_NOT_MEMBER):
             chat.record.pending = None
             self.behind = True
@@ -708,3 +748,7 @@ def _decision(chat: Chat) -> GroupSync:
     record = chat.record
     accepted = record.acceptance is Acceptance.ACCEPTED
     return GroupSync(chat.id, accepted, record.decided_at, record.name, record.salt)
+
+
+def _is_left(chat: Chat) -> bool:
+    return chat.record.state is GroupState.LEFT

@@ -84,6 +84,10 @@ class Joining:
         self._answers.pop(group, None)
         self._asked[group] = ReadGroup(group, link=link)
 
+    def is_asked(self, group: bytes) -> bool:
+        """Whether that is under way."""
+        return group in self._asked
+
     def answered(self, group: bytes, state: PublicState) -> None:
         """What the server says of a group."""
         if state.stream != group:
@@ -218,6 +222,8 @@ class Joining:
         record.state = GroupState.ACTIVE
         record.pending = record.trouble = None
         record.refreshed_at, record.sent_since = now, 0
+        record.link_text = ""
+        chat.losses = 0
         chat.note_epoch()
         self._groups.put_epoch(chat)
         self._groups.put_roster(chat)

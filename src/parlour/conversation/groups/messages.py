@@ -342,7 +342,9 @@ class Messages:
             case GroupDetails():
                 self._described(chat, entry, notice)
             case DetailsWanted():
-                if chat.rank(of=self._memory.device_id) == 0 or entry.seq % 8 == 0:
+                # The first, and another one each time, as the first may be away.
+                rank = chat.rank(of=self._memory.device_id)
+                if rank in (0, entry.seq % max(len(chat.owners), 1)):
                     self.describe(chat, now)
             case CommitBroken():
                 self.on_broken(chat, entry, notice, now)

@@ -19,7 +19,8 @@ class GroupProgress:
     `lists` are device lists that are still to be read, `packages` key packages that are still to
     be fetched; `devices` those of everybody who is in the group or about to come, `leaves` those
     of them that have a leaf, and `left_out` those that can't have one for now. `sending` while a
-    commit is on its way. `told` when members were asked to let this account go.
+    commit is on its way. `told` when members were asked to let this account go, `named`
+    when the group's name is known.
     """
 
     state: GroupState
@@ -31,6 +32,7 @@ class GroupProgress:
     left_out: int
     sending: bool
     told: bool
+    named: bool
 
     @property
     def missing(self) -> int:
@@ -72,4 +74,5 @@ def progress_of(
         left_out=left_out,
         sending=sending,
         told="leave" in chat.timers and not sending,
+        named=chat.is_named,
     )

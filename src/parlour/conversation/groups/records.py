@@ -147,6 +147,7 @@ class GroupRecord(Struct):
     `followed_seq` is that of the last commit that was merged.
     `founding` are the accounts that we are about to bring in, `leaving` statements of those who
     want out, `reports` who could not follow the commit that we stand at, and since when (ms).
+    `link` is the id of the link by which we came, `link_text` the link itself until we are in.
     `unconfirmed` after we joined by a commit of our own, until a member has answered.
     """
 
@@ -173,6 +174,7 @@ class GroupRecord(Struct):
     leaving: list[bytes] = []
     reports: dict[bytes, int] = {}
     link: bytes = b""
+    link_text: str = ""
     base: bytes = b""
 
     def __repr__(self) -> str:
