@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.integration.running import ServerProcess, environment, server_and_people
 from tests.integration.running import People as Homes
+from tests.integration.running import ServerProcess, environment, server_and_people
 from tests.integration.shells import Shell
 
 Running = tuple[ServerProcess, Homes]
@@ -66,7 +66,11 @@ def test_a_group_from_its_beginning_to_its_end(people: Shell, tmp_path: Path) ->
     people.run("carol", "send", "#glacier", "I am here, too.")
     assert texts(people.run("bob", "inbox")) == [("#glacier", "carol", "I am here, too.")]
     assert "[#glacier] " in people.read("alice", "inbox")
+    comes_and_goes(people, tmp_path)
 
+
+def comes_and_goes(people: Shell, tmp_path: Path) -> None:
+    """By a link, by leaving, and put out."""
     (link,) = people.run("bob", "group", "invite", "glacier", "--qr-file", str(tmp_path / "l.png"))
     assert (tmp_path / "l.png").read_bytes()[:4] == b"\x89PNG"
     assert (link["role"], link["uses_left"]) == ("member", 1)
