@@ -307,3 +307,31 @@ def test_what_a_device_list_is_kept_back_for_is_given_up_in_the_end() -> None:
         bob.wait(60_000)
     assert heard(bob, CommitRefused)
     assert "ask" in [event.step for event in heard(bob, GroupRepairing)]
+
+
+def test_a_changed_account_key_brings_no_device_in_until_the_account_is_asked_back() -> None:
+    party = Party("alice", "bob", "carol")
+    alice, bob, carol = party.devices
+    # The server, or a recovery, gives bob's account another key with a device of its own.
+    bob.disconnect()
+    account = party.server.accounts.pop(bob.machine.account_id)
+    other = MemoryDevice(party.server, "bob", seed="other", account_id=bob.machine.account_id)
+    assert account.entries != party.server.accounts[bob.machine.account_id].entries
+    party.devices.remove(bob)
+    party.devices.append(other)
+    party.reconnect()
+    party.settle(8)
+    assert party.view(alice).leaves == 2
+    party.say(alice, "who is bob now?")
+    party.settle(8)
+    assert carol.texts() == ["who is bob now?"]
+    assert other.texts() == []
+    alice.machine.group_remove(party.group, [bob.machine.account_id], party.server.now)
+    alice.settle()
+    party.settle()
+    alice.machine.group_add(party.group, [bob.machine.account_id], party.server.now)
+    alice.settle()
+    party.settle(8)
+    assert party.view(alice).leaves == 3
+    other.machine.accept_group(party.group, party.server.now)
+    party.check_together()

@@ -182,7 +182,8 @@ class Contact:
         verification = self._after(_Step.KEY_CHANGE)
         if verification is Verification.CHANGED:
             return replace(self, verification=verification, offered=latest)
-        return replace(self, verification=verification, head=latest, offered=None)
+        former = formers(self.former, self.head, latest)
+        return replace(self, verification=verification, head=latest, offered=None, former=former)
 
     def verified(self, at: int = 0) -> Contact:
         """A person compared the safety number of the key that is current, or offered."""

@@ -199,6 +199,12 @@ class Memory:
             self._streams[conversation.stream] = conversation.peer
         self._put(Namespace.CONVERSATION, conversation.peer, _encoder(conversation))
 
+    def leave_stream(self, conversation: Conversation) -> None:
+        """Read a stream no more; what was said in it stays."""
+        self._streams.pop(conversation.stream, None)
+        conversation.stream = b""
+        self.put_conversation(conversation)
+
     def put_outgoing(self, outgoing: Outgoing) -> None:
         """Keep something to say."""
         self.outbox[outgoing.message_id] = outgoing

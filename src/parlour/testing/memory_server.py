@@ -356,24 +356,30 @@ class MemoryServer:
             return self._handled(body, known, again=True)
         if not self.groups.is_current(body):
             return self._handled(body, None, again=False)
-        seq = len(stream.entries) + 1
-        before, after = self.groups.follow(body, seq, self.now)
+        before, after = self.groups.follow(body, len(stream.entries) + 1, self.now)
+        self._move(stream, before, after)
+        return self._handled(body, self._store(device_id, body, body.parts), again=False)
+
+    def _move(self, stream: _Stream, before: set[bytes], after: set[bytes]) -> None:
+        """Let accounts read from the next entry on, and up to it."""
+        seq, stream_id = len(stream.entries) + 1, stream.info.stream
         for account_id in after - before:
-            self.windows[body.stream, account_id] = (seq, None)
+            self.windows[stream_id, account_id] = (seq, None)
         for account_id in before - after:
-            first, _ = self.windows.get((body.stream, account_id), (1, None))
-            self.windows[body.stream, account_id] = (first, seq)
+            first, _ = self.windows.get((stream_id, account_id), (1, None))
+            self.windows[stream_id, account_id] = (first, seq)
         members = [*stream.info.members, *sorted(after - set(stream.info.members))]
         stream.info = replace(stream.info, members=members)
-        return self._handled(body, self._store(device_id, body, body.parts), again=False)
 
     def _restart(self, device_id: bytes, body: groups.RestartGroup) -> groups.Handled:
         stream = self.streams[body.stream]
         known = stream.by_client_id.get((device_id, body.client_id))
         if known is not None:
             return self._handled(body, known, again=True)
+        before = self.groups.groups[body.stream].accounts
         if not self.groups.restart(body, len(stream.entries) + 1, self.now):
             return self._handled(body, None, again=False)
+        self._move(stream, before, self.groups.groups[body.stream].accounts)
         return self._handled(body, self._store(device_id, body, []), again=False)
 
     def _store(
@@ -438,6 +444,9 @@ class MemoryServer:
         infos, entries = [], []
         for stream_id, stream in self.streams.items():
             mine = account_id in stream.info.members
+            if self.windows.get((stream_id, account_id), (1, None))[1] is not None:
+                # Who was put out reads up to that, and is told no more of it.
+                mine = stream_id in after
             if stream.info.kind == "inbox":
                 mine = stream_id == device_id
             if not mine:

@@ -49,7 +49,7 @@ class Census:
         _keep(self.surplus, account, surplus)
         contact = memory.contacts.get(account)
         missing: list[bytes] = []
-        if listed and contact is not None and not contact.stopped:
+        if listed and contact is not None and not contact.stopped and chat.is_pinned(contact):
             here = {chat.owners[index].device_id for index in leaves}
             missing = [each for each in contact.device_ids() if each not in here]
         _keep(self.missing, account, missing)

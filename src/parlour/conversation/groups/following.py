@@ -245,6 +245,7 @@ class Following:
     def leave(self, chat: Chat, by: bytes) -> None:
         """We are out of the group; what was said in it stays."""
         self._memory.drop_waiting(chat.id)
+        self._memory.leave_stream(self._memory.conversations[chat.id])
         self._groups.forget(chat)
         chat.record.state = GroupState.LEFT
         chat.record.pending = chat.record.trouble = None

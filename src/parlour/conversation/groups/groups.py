@@ -60,7 +60,6 @@ from parlour.roster.genesis import Kind as GroupKind
 from parlour.roster.links import JoinLink
 from parlour.roster.naming import NAME_SALT_SIZE
 from parlour.roster.roles import Right, Role
-from parlour.wire.envelope import SuiteId
 from parlour.wire.frames import decode_body as decode_request
 from parlour.wire.groups import CreateGroup, Handled, Handshake, LinkPass, RestartGroup
 from parlour.wire.groups import GroupState as PublicState
@@ -436,12 +435,13 @@ class Groups:
         record.joined_seq = 0
         record.link = b""
         record.pending = record.trouble = None
-        chat.since = {}
+        chat.since, chat.keys, chat.recent = {}, {}, []
         chat.timers.clear()
         chat.due.clear()
         self._groups.put(chat)
         # What was said meanwhile is not ours, and nothing is missing by that.
         conversation = self._memory.conversations[chat.id]
+        conversation.stream, conversation.received, conversation.gaps = chat.id, 0, []
         conversation.late = True
         conversation.senders.clear()
         self._memory.put_conversation(conversation)
@@ -463,9 +463,6 @@ class Groups:
             self._groups.wait(chat, entry, now)
 
     def _handle(self, chat: Chat, entry: Entry, now: int) -> bool:
-        welcomed = entry.part is not None and entry.envelope.suite == SuiteId.MLS_COMMIT
-        if chat.record.state is GroupState.LEFT and welcomed:
-            self._come_back(chat)
         trouble = chat.record.trouble
         joined = chat.record.joined_seq
         done = self._following.handle(chat, entry, now)

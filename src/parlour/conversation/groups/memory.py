@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Protocol
 
@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from parlour.conversation.changes import Namespace
+from parlour.conversation.contact import Contact
 from parlour.conversation.groups.chat import Chat
 from parlour.conversation.groups.credentials import policy_of
 from parlour.conversation.groups.records import (
@@ -33,6 +34,10 @@ class Writes(Protocol):
 
     def delete(self, namespace: Namespace, key: bytes) -> None:
         """Delete a record."""
+
+    @property
+    def contacts(self) -> Mapping[bytes, Contact]:
+        """All accounts that are known."""
 
 
 class GroupMemory:
@@ -71,6 +76,7 @@ class GroupMemory:
 
     def put_roster(self, chat: Chat) -> None:
         """Keep the roster of the current epoch."""
+        chat.pin(self._writes.contacts)
         self._writes.put(Namespace.ROSTER, chat.id, chat.roster_record)
 
     def put_state(self, chat: Chat) -> None:
