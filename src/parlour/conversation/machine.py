@@ -15,6 +15,7 @@ dropped at any moment: what was written is where it goes on.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Final
 
 from msgspec import Struct
@@ -152,6 +153,7 @@ class Machine:
             self._key_package_targets,
         )
         self._receiving.on_group = self._groups.take
+        self._groups.on_winner = partial(self._receiving.receive, paged=False)
         self._receiving.groups_have_room = self._groups.has_room
         self._receiving.outside_of_group = self._groups.is_outside
         self._receiving.controls.on_other = self._groups.controlled

@@ -129,6 +129,7 @@ class Groups:
         syncing.groups = self._decisions
         # Whether something has to be caught up with, because an answer told of it first.
         self.behind = False
+        self.on_winner: Callable[[Entry, int], None] = lambda *_: None
 
     # --- What people want ----------------------------------------------------------------
 
@@ -651,7 +652,13 @@ class Groups:
         pending = chat.record.pending
         if pending is None or answer.client_id != pending.client_id:
             return
-        self.behind = True
+        for winner in answer.winners:
+            # Taken where it follows on what is here; anything else is caught up with.
+            self.on_winner(winner, now)
+        received = self._memory.conversations[chat.id].received
+        there = (answer.generation, answer.epoch)
+        here = (chat.record.generation, chat.epoch)
+        self.behind |= received < answer.seq if answer.seq else here != there
         if answer.seq:
             # The entry itself comes in its stream, after what was said before it.
             chat.taken = pending.client_id
