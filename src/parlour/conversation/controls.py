@@ -79,7 +79,7 @@ class Controls:
         held = self._repairing.waiting_for(identity.device_id, resent.message_id)
         if held is None:
             return
-        if held.conversation in self._memory.groups.chats:
+        if self._memory.groups.of(held.conversation) is not None:
             if self.on_resent(held, resent.sent_at, resent.content, now):
                 self._repairing.came(held)
             return

@@ -20,6 +20,8 @@ from parlour.primitives.hashes import sha256
 from parlour.wire.envelope import SuiteId
 from parlour.wire.ids import ID_SIZE
 
+# The first byte of one, by which it is told from that of a conversation on MLS (`roster.Genesis`):
+# that one begins with the length of its content, which is never 1.
 FORMAT: Final = 1
 _MAX_MEMBERS: Final = 2
 
@@ -98,6 +100,11 @@ class Genesis:
     def hash(self) -> bytes:
         """What every message of the conversation is bound to, 32 bytes."""
         return sha256(Writer().opaque(labels.GENESIS_HASH).opaque(self.encode()).data())
+
+
+def is_pairwise(data: bytes) -> bool:
+    """Whether a genesis is meant to be that of a pairwise conversation, acceptable or not."""
+    return data[:1] == bytes([FORMAT])
 
 
 @functools.lru_cache(maxsize=256)

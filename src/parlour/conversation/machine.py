@@ -30,6 +30,7 @@ from parlour.conversation.delivery import Delivery
 from parlour.conversation.directory import DEVICE_LIST, DEVICE_LISTS, LIST_HEADS, Directory
 from parlour.conversation.events import Event, ServerRestored
 from parlour.conversation.gaps import GAP, Gaps
+from parlour.conversation.genesis import is_pairwise
 from parlour.conversation.groups.groups import GROUP_KINDS, Groups
 from parlour.conversation.groups.joining import READ_GROUP
 from parlour.conversation.groups.ladder import REREAD
@@ -45,7 +46,7 @@ from parlour.conversation.key_packages import (
 )
 from parlour.conversation.pending import Pending
 from parlour.conversation.people import People, check_setting
-from parlour.conversation.presets import DEFAULT, built
+from parlour.conversation.presets import built, chosen
 from parlour.conversation.profiles import PROFILE, SET_PROFILE, Profiles
 from parlour.conversation.reasons import Reason
 from parlour.conversation.receiving import Receiving
@@ -130,13 +131,14 @@ class Machine:
         self._profiles = Profiles(self._memory, self._sending)
         self._syncing = Syncing(self._memory, self._directory, self._sending, self._profiles)
         self._people = People(self._memory, self._directory, self._profiles, self._syncing)
+        delivery = Delivery(self._memory, self._people, self._profiles, self._syncing)
         self._receiving = Receiving(
             self._memory,
             self._directory,
             self._sending,
             self._repairing,
             self._people,
-            Delivery(self._memory, self._people, self._profiles, self._syncing),
+            delivery,
         )
         self._syncing.on_unstopped = self._read_on
         self._upkeep = Upkeep(self._memory)
@@ -151,7 +153,11 @@ class Machine:
             self._syncing,
             self._key_packages,
             self._key_package_targets,
+            self._people,
+            delivery,
         )
+        self._groups.on_stream = self._learn
+        self._sending.founds_group = self._groups.found_direct
         self._receiving.on_group = self._groups.take
         self._groups.on_winner = partial(self._receiving.receive, paged=False)
         self._receiving.groups_have_room = self._groups.has_room
@@ -177,6 +183,7 @@ class Machine:
         Whoever asked to be heard is accepted by it; raises `CONTACT_BLOCKED`.
         """
         self._sending.check(peer, content)
+        self._groups.check_direct(peer)
         self._people.writes_to(peer, now)
         self._groups.spoke(peer, now)
         return self._sending.send(peer, content, now)
@@ -206,6 +213,7 @@ class Machine:
     def _read_on(self, account_id: bytes, now: int) -> None:
         """Nothing stops an account any more."""
         self._receiving.retry({Reason.KEY_CHANGED}, account_id, now)
+        self._groups.retry(now)
 
     def accept_request(self, account_id: bytes, now: int) -> None:
         """Let an account be heard, and show what it has said."""
@@ -256,14 +264,15 @@ class Machine:
         now: int,
         *,
         suite: int | None = None,
-        preset: str = DEFAULT,
+        preset: str | None = None,
     ) -> bytes:
         """Found a group with these accounts; return its id. All that follows happens by itself.
 
         `suite` is an MLS cipher suite; without it, X-Wing where all devices have KEMs. `preset`
-        says what the group is (`presets`); raises `UsageError` for what is not built, `LimitError`.
+        says what the group is (`presets`), the person's own by default; raises
+        `UsageError` for what is not built, `LimitError`.
         """
-        policy = built(preset, kind)
+        policy = built(preset or chosen(self._memory.settings), kind)
         return self._groups.create(kind, name, members, now, suite=suite, policy=policy)
 
     def group_add(
@@ -332,6 +341,10 @@ class Machine:
         """Whether a conversation is a group that is known here."""
         return self._groups.is_group(conversation)
 
+    def direct_group(self, account_id: bytes) -> GroupView | None:
+        """The group that the conversation with an account is; None if it is a pairwise one."""
+        return self._groups.direct_view(account_id)
+
     def group_progress(self, group: bytes, now: int) -> GroupProgress:
         """How far what is wanted of a group has come."""
         return self._groups.progress(group, now)
@@ -347,7 +360,7 @@ class Machine:
         """What a new device of the account begins with (`first_changes`), for linking it."""
         memory = self._memory
         # A new device comes into groups by being added there.
-        pairs = [c for c in memory.conversations.values() if c.peer not in memory.groups.chats]
+        pairs = [c for c in memory.conversations.values() if memory.groups.of(c.peer) is None]
         conversations = sorted(pairs, key=lambda each: -each.last_seq)
         syncs = list(self._syncing.everything())
         return encode_snapshot(memory.device_id, memory.incarnation, syncs, conversations)
@@ -530,7 +543,7 @@ class Machine:
             ):
                 self._sending.mark_sent(about, seq, stored_at)
             case StreamInfo() if what == CREATE and about in answer.members:
-                self._sending.learn_stream(answer)
+                self._learn(answer, now)
             case Bundles() if what == BUNDLES and isinstance(body, FetchBundles):
                 self._bundling.answered(about, body.device_ids, answer, now)
                 self._sending.unblocked(about)
@@ -662,7 +675,9 @@ class Machine:
 
     def _is_of_group(self, message_id: bytes) -> bool:
         outgoing = self._memory.outbox.get(message_id)
-        return outgoing is not None and self._groups.is_group(outgoing.conversation)
+        if outgoing is None or outgoing.inbox:
+            return False
+        return self._memory.groups.of(outgoing.conversation) is not None
 
     def loaded(self, message_id: bytes, message: Message | None, now: int) -> None:
         """Take the store's answer to `LoadMessage`."""
@@ -727,11 +742,16 @@ class Machine:
         if info.kind == "inbox":
             return
         try:
-            if info.kind in GROUP_KINDS or self._groups.is_group(info.stream):
-                self._groups.learn_stream(info, now)
-            else:
-                self._sending.learn_stream(info)
+            self._learn(info, now)
         except ParlourError as problem:
             if self._memory.conversation_of_stream(info.stream) is None:
                 self._memory.refuse(info.stream)
             self._sending.blocked(info.stream, problem.code)
+
+    def _learn(self, info: StreamInfo, now: int) -> None:
+        """Take part in a stream, as what its genesis says; raises what is wrong with it."""
+        on_mls = info.kind in GROUP_KINDS or not is_pairwise(info.genesis)
+        if on_mls or self._groups.is_group(info.stream):
+            self._groups.learn_stream(info, now)
+        else:
+            self._sending.learn_stream(info)

@@ -10,6 +10,7 @@ from parlour.conversation.contact import Contact
 from parlour.conversation.decided import following, is_believable
 from parlour.conversation.directory import Directory
 from parlour.conversation.events import RequestFull, RequestReceived, StandingChanged
+from parlour.conversation.presets import PRESET, check_preset
 from parlour.conversation.profiles import Profiles
 from parlour.conversation.records import Conversation
 from parlour.conversation.standing import Act, Standing
@@ -205,3 +206,5 @@ def check_setting(key: str, value: str) -> None:
     """Refuse a value that a known setting can't have."""
     if key == REQUESTS and value not in (ASK, NOBODY):
         raise error(Code.USAGE_INVALID, f"{REQUESTS}: {ASK} or {NOBODY}")
+    if key == PRESET:
+        check_preset(value)

@@ -83,8 +83,8 @@ class Receiving:
         if conversation is None:
             self._pass_over(entry)
             return
-        group = conversation.peer in self._memory.groups.chats
-        if group and not self.groups_have_room(conversation.peer):
+        group = self._memory.groups.of(conversation.peer)
+        if group is not None and not self.groups_have_room(group.id):
             # What is before it waits for something; it is read again after that.
             self.behind = not paged or self.behind
             return
@@ -158,7 +158,7 @@ class Receiving:
 
     def _take(self, entry: Entry, conversation: Conversation, now: int) -> None:
         digest = self.histories.note_hash(entry, conversation)
-        if conversation.peer in self._memory.groups.chats:
+        if self._memory.groups.of(conversation.peer) is not None:
             self.on_group(entry, now)
             saw(conversation, entry.seq, digest)
             return
@@ -267,7 +267,7 @@ class Receiving:
                 return
             # The list is current, and the device is not on it.
             obstacle = Reason.UNKNOWN_DEVICE
-        if held.conversation in self._memory.groups.chats:
+        if self._memory.groups.of(held.conversation) is not None:
             return
         conversation = self._memory.conversations[held.conversation]
         if obstacle is Reason.UNKNOWN_DEVICE:

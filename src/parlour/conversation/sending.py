@@ -21,6 +21,7 @@ from parlour.conversation.changes import Message, MessageState, PutMessage
 from parlour.conversation.content import Content, Notice
 from parlour.conversation.directory import Directory
 from parlour.conversation.events import HistoryMismatch, MessageSent, SendingBlocked
+from parlour.conversation.groups.records import GroupState
 from parlour.conversation.pending import Key
 from parlour.conversation.records import Conversation, Outgoing
 from parlour.conversation.requests import ServerRequest
@@ -59,6 +60,8 @@ class Sending:
         self._sealing = Sealing(memory)
         self._blocked: dict[bytes, Code] = {}
         self._numbered: OrderedDict[bytes, _Numbered] = OrderedDict()
+        # Whether a new conversation with an account is one on MLS: then it is founded (`groups`).
+        self.founds_group: Callable[[bytes, int], bool] = lambda *_: False
 
     def connected(self) -> None:
         """A server that answered badly may be well by now."""
@@ -150,16 +153,21 @@ class Sending:
             # The last of them has left; there is nobody to tell.
             self._memory.drop_waiting(peer)
             return []
-        if not conversation.stream and b"" in self._memory.queues[peer]:
+        said = b"" in self._memory.queues[peer]
+        on_mls = self._memory.groups.of(peer) is not None
+        if said and not (on_mls or conversation.stream):
             # To an inbox alone no stream of two is needed.
-            return [self._create(conversation)]
+            on_mls = self.founds_group(peer, now)
+            if not on_mls:
+                return [self._create(conversation)]
         accounts = sorted({peer, self._memory.account_id})
         stale = [account for account in accounts if not self._directory.is_current(account)]
         if stale:
             return []
         waiting = [
             self._checked(conversation, outgoing)
-            for queue in self._memory.queues[peer].values()
+            for inbox, queue in self._memory.queues[peer].items()
+            if inbox or not on_mls
             for outgoing in list(islice(queue.values(), WINDOW))
         ]
         new = [outgoing for outgoing in waiting if not outgoing.sealed]
@@ -219,8 +227,14 @@ class Sending:
     def learn_stream(self, info: StreamInfo) -> None:
         """Take a stream of a pairwise conversation; its genesis must be the one we would make."""
         own = self._memory.account_id
-        peer = _other_member(info, own)
+        peer = other_member(info, own)
         founding.check_between(info.genesis, own, peer)
+        group = self._memory.groups.of(peer)
+        if group is not None:
+            if group.record.state is not GroupState.FOUNDING:
+                raise error(Code.CONVERSATION_GENESIS, "another kind than before")
+            # The other was first, and founded one of the other kind.
+            self._memory.groups.drop(group)
         conversation = self._memory.conversations.get(peer)
         if conversation is None:
             conversation = Conversation(peer=peer, late=not self._memory.own.first)
@@ -325,7 +339,7 @@ class Sending:
         )
 
 
-def _other_member(info: StreamInfo, own: bytes) -> bytes:
+def other_member(info: StreamInfo, own: bytes) -> bytes:
     """The account that a pairwise conversation is with: our own for that of our devices."""
     others = [member for member in info.members if member != own]
     expected = {"direct": 1, "self": 0}.get(info.kind)

@@ -26,6 +26,7 @@ from parlour.conversation.changes import (
 )
 from parlour.conversation.contact import Contact
 from parlour.conversation.events import Event
+from parlour.conversation.groups.chat import Chat
 from parlour.conversation.groups.memory import GroupMemory
 from parlour.conversation.records import (
     ASKED_FOR_SYNC,
@@ -161,6 +162,11 @@ class Memory:
     def delete(self, namespace: Namespace, key: bytes) -> None:
         """Delete a record."""
         self._delete(namespace, key)
+
+    def tell(self, chat: Chat, event: Event) -> None:
+        """Tell of a group. That two people speak in one is nobody's business but the machine's."""
+        if not chat.is_direct:
+            self.events.append(event)
 
     def count(self, what: str) -> None:
         """Count something that happened."""

@@ -15,6 +15,8 @@ from msgspec.structs import replace
 from parlour.errors import Code, error
 from parlour.identity.device_list import DeviceListEntry, DeviceListState
 from parlour.primitives.signature import Ed25519PublicKey
+from parlour.roster.changes import Added
+from parlour.roster.entry import RosterEntry
 from parlour.testing.memory_groups import MemoryGroups
 from parlour.wire import directory, groups, prekeys, profiles, server, streams
 from parlour.wire.kinds import Kind
@@ -326,10 +328,14 @@ class MemoryServer:
         return None
 
     def _create_group(self, device_id: bytes, body: groups.CreateGroup) -> streams.StreamInfo:
+        entry = RosterEntry.decode(body.roster)
+        members = sorted(change.account for change in entry.changes if isinstance(change, Added))
+        if body.kind == "direct":
+            for stream in self.streams.values():
+                if stream.info.kind == body.kind and sorted(stream.info.members) == members:
+                    return stream.info
         if self.groups.create(body, self.now):
-            info = streams.StreamInfo(
-                body.stream, body.kind, [self.account_of(device_id)], body.genesis, 0
-            )
+            info = streams.StreamInfo(body.stream, body.kind, members, body.genesis, 0)
             self.streams[body.stream] = _Stream(info)
         return self.streams[body.stream].info
 

@@ -110,6 +110,16 @@ class Chat:
         return self.record.group
 
     @property
+    def conversation(self) -> bytes:
+        """Where what is said stands: with the other account of two, else under the group's id."""
+        return self.record.peer or self.record.group
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether it is a conversation of two, of which nobody needs to know that it is a group."""
+        return bool(self.record.peer)
+
+    @property
     def stream_kind(self) -> StreamKind:
         """What the server calls it."""
         return self.genesis.kind.name.lower()  # type: ignore[return-value]

@@ -161,7 +161,7 @@ class Committing:
             self._groups.fulfilled(intent.intent_id)
         for intent, problem in plan.refused:
             self._groups.fulfilled(intent.intent_id)
-            self._memory.events.append(GroupRefused(chat.id, intent.want.value, problem.code))
+            self._memory.tell(chat, GroupRefused(chat.id, intent.want.value, problem.code))
         plan.add = [
             each for each in plan.add if not self.is_left_out(chat.genesis.suite, each[1], now)
         ]
@@ -198,7 +198,10 @@ class Committing:
         """Whether it is our turn: at once for our own wishes, in turns for what anybody can do."""
         urgent = plan.is_ours or plan.refresh
         # Nothing is said while somebody could read who should not: who wants to speak acts.
-        urgent |= bool(plan.remove or plan.proposals) and chat.id in self._memory.queues
+        waiting = chat.conversation in self._memory.queues
+        urgent |= bool(plan.remove or plan.proposals) and waiting
+        # Between two people, what is said waits for all their devices.
+        urgent |= chat.is_direct and bool(plan.add) and waiting
         if urgent:
             return chat.timers.get("retry", 0) <= now
         due = False
@@ -400,7 +403,7 @@ class Committing:
             chat.record.leaving = [each for each in chat.record.leaving if each != data]
             self._groups.put(chat)
             return
-        self._memory.events.append(GroupRefused(chat.id, want.value, problem.code))
+        self._memory.tell(chat, GroupRefused(chat.id, want.value, problem.code))
         for intent_id in list(plan.intents):
             intent = self._groups.intents[intent_id]
             if intent.want is not want or (account and account not in intent.accounts):
@@ -466,9 +469,7 @@ class Committing:
             for intent_id in pending.intents:
                 intent = self._groups.intents.get(intent_id)
                 if intent is not None:
-                    self._memory.events.append(
-                        GroupRefused(chat.id, intent.want.value, problem.code)
-                    )
+                    self._memory.tell(chat, GroupRefused(chat.id, intent.want.value, problem.code))
                     self._groups.fulfilled(intent_id)
             self._attempts.pop(chat.id)
         self.lost(chat, now)

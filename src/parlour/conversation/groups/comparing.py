@@ -87,4 +87,4 @@ class Comparing:
         if chat.record.unconfirmed:
             chat.record.unconfirmed = False
             self._groups.put(chat)
-            self._memory.events.append(GroupRepaired(chat.id, confirmed=True))
+            self._memory.tell(chat, GroupRepaired(chat.id, confirmed=True))

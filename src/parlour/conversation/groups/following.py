@@ -250,14 +250,13 @@ class Following:
         chat.record.state = GroupState.LEFT
         chat.record.pending = chat.record.trouble = None
         self._groups.put(chat)
-        self._memory.events.append(GroupLeft(chat.id, chat.record.name, by))
+        self._memory.tell(chat, GroupLeft(chat.id, chat.record.name, by))
 
     def _refuse(self, chat: Chat, entry: Entry, problem: ParlourError, now: int) -> None:
         """A commit won that we can't follow."""
         culprit = entry.sender_account
-        self._memory.events.append(
-            CommitRefused(chat.id, entry.seq, culprit, problem.code, problem.detail or "")
-        )
+        refused = CommitRefused(chat.id, entry.seq, culprit, problem.code, problem.detail or "")
+        self._memory.tell(chat, refused)
         self._memory.count("commit.refused")
         if chat.is_active:
             self._ladder.broken(chat, entry, problem, now)
@@ -269,7 +268,7 @@ class Following:
             for change in roster_entry.changes:
                 told = _as_event(chat.id, by, change)
                 if told is not None:
-                    self._memory.events.append(told)
+                    self._memory.tell(chat, told)
 
     # --- Proposals -----------------------------------------------------------------------
 

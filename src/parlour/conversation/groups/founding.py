@@ -113,6 +113,8 @@ class Founding:
             inviter=own,
             refreshed_at=now,
         )
+        if kind is Kind.DIRECT:
+            record.peer = next(account for account in members if account != own)
         chat = Chat(record, self._groups.policy)
         group = self._mls_group(chat, roster, now)
         chat.group, chat.roster = group, roster

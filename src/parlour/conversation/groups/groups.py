@@ -17,11 +17,13 @@ from parlour.conversation.content import (
     Shown,
 )
 from parlour.conversation.decided import following
+from parlour.conversation.delivery import Delivery
 from parlour.conversation.directory import Directory
 from parlour.conversation.events import GroupLeft, GroupRefused, GroupRepairing
 from parlour.conversation.groups.chat import Chat
 from parlour.conversation.groups.committing import MAX_ATTEMPTS, Committing
 from parlour.conversation.groups.comparing import Comparing
+from parlour.conversation.groups.direct import Direct
 from parlour.conversation.groups.following import Following
 from parlour.conversation.groups.founding import Founding, check_name
 from parlour.conversation.groups.joining import READ_GROUP, Joining
@@ -44,6 +46,7 @@ from parlour.conversation.histories import Histories
 from parlour.conversation.key_package_targets import KeyPackageTargets
 from parlour.conversation.key_packages import KeyPackages
 from parlour.conversation.pending import Key
+from parlour.conversation.people import People
 from parlour.conversation.policies import Policy, check_floor
 from parlour.conversation.records import Conversation, Held
 from parlour.conversation.repair import Repairing
@@ -88,7 +91,7 @@ _REQUESTS: Final[dict[Sent, tuple[Kind, type[Struct]]]] = {
 class Groups:
     """The groups of one machine."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - the parts of the machine that groups rest on
         self,
         memory: Memory,
         directory: Directory,
@@ -98,6 +101,8 @@ class Groups:
         syncing: Syncing,
         key_packages: KeyPackages,
         targets: KeyPackageTargets,
+        people: People,
+        delivery: Delivery,
     ) -> None:
         self._memory = memory
         self._groups: GroupMemory = memory.groups
@@ -107,7 +112,9 @@ class Groups:
         self._directory = directory
         lists = self._lists = Lists(memory, directory)
         planning = Planning(memory, lists)
-        self._messages = Messages(memory, lists, planning, sending, repairing, histories)
+        self._messages = Messages(
+            memory, lists, planning, sending, repairing, histories, people, delivery
+        )
         self._founding = Founding(memory, key_packages, targets)
         self._joining = Joining(memory, lists, key_packages)
         self._committing = Committing(memory, lists, key_packages, targets, planning)
@@ -125,6 +132,10 @@ class Groups:
             if chat.record.link_text and chat.record.state is GroupState.JOINING:
                 memory.linked[chat.id] = JoinLink.from_text(chat.record.link_text)
         self._comparing = Comparing(memory, sending)
+        self._messages.is_left_out = self._committing.is_left_out
+        self._direct = Direct(memory, directory, sending, self._founding)
+        # A stream that the server names in place of the one that we found.
+        self.on_stream: Callable[[StreamInfo, int], None] = lambda *_: None
         syncing.on_group = self._decided_elsewhere
         syncing.groups = self._decisions
         # Whether something has to be caught up with, because an answer told of it first.
@@ -165,6 +176,14 @@ class Groups:
             raise error(Code.CONTACT_BLOCKED, contact.name)
         if contact.stopped:
             raise error(Code.ACCOUNT_KEY_CHANGED, contact.name)
+
+    def check_direct(self, peer: bytes) -> None:
+        """Raise if a conversation with an account can't be founded as the person wants it."""
+        self._direct.check(peer)
+
+    def found_direct(self, peer: bytes, now: int) -> bool:
+        """Whether a new conversation with an account is one on MLS; then it is founded."""
+        return self._direct.found(peer, now)
 
     def add(self, group: bytes, accounts: Sequence[bytes], role: Role, now: int) -> None:
         """Bring accounts in."""
@@ -246,7 +265,7 @@ class Groups:
     def _decisions(self) -> Iterator[GroupSync]:
         """What our other devices should know of groups."""
         for chat in self._groups.chats.values():
-            decided = chat.record.acceptance is Acceptance.ACCEPTED
+            decided = chat.record.acceptance is Acceptance.ACCEPTED and not chat.is_direct
             if decided and chat.record.state is not GroupState.LEFT:
                 yield _decision(chat)
 
@@ -304,6 +323,8 @@ class Groups:
     def check_send(self, group: bytes, content: Content) -> None:
         """Raise what stands in the way of saying `content`."""
         chat = self._known(group)
+        if chat.is_direct:
+            raise error(Code.GROUP_UNKNOWN)
         if chat.record.state is GroupState.LEFT or chat.record.acceptance is Acceptance.DECLINED:
             raise error(Code.GROUP_OVER, chat.record.name)
         if not isinstance(content, Shown):
@@ -342,7 +363,11 @@ class Groups:
 
     def views(self) -> dict[bytes, GroupView]:
         """All groups."""
-        return {group: self.view(group) for group in self._groups.chats}
+        return {
+            group: self.view(group)
+            for group, chat in self._groups.chats.items()
+            if not chat.is_direct
+        }
 
     def view(self, group: bytes) -> GroupView:
         """One group."""
@@ -351,7 +376,17 @@ class Groups:
 
     def names(self) -> dict[bytes, GroupName]:
         """What all groups are called; their members are not looked at."""
-        return {group: name_of(chat) for group, chat in self._groups.chats.items()}
+        return {
+            group: name_of(chat)
+            for group, chat in self._groups.chats.items()
+            if not chat.is_direct
+        }
+
+    def direct_view(self, account_id: bytes) -> GroupView | None:
+        """The group that a conversation of two is."""
+        chat = self._groups.of(account_id)
+        own = self._memory.account_id
+        return view_of(chat, own, ()) if chat is not None and chat.is_direct else None
 
     def progress(self, group: bytes, now: int) -> GroupProgress:
         """How far what is wanted of a group has come."""
@@ -366,7 +401,10 @@ class Groups:
     @property
     def waits(self) -> bool:
         """Whether something that came has not had its turn yet."""
-        return any(chat.waiting for chat in self._groups.chats.values())
+        return any(
+            chat.waiting and not self._direct.is_stopped(chat)
+            for chat in self._groups.chats.values()
+        )
 
     def may_resend(self, group: bytes, requester: DeviceIdentity, message: Message) -> bool:
         """Whether a member may have a message of ours again: if it was there when it was said."""
@@ -408,11 +446,18 @@ class Groups:
                 raise error(Code.CONVERSATION_GENESIS, "another one than before")
             if chat.record.state is GroupState.LEFT:
                 self._come_back(chat)
+            if chat.is_direct:
+                self._direct.named(chat)
             return
         genesis = Genesis.decode(info.genesis)
         if genesis.stream != info.stream or genesis.kind.name.lower() != info.kind:
             raise error(Code.CONVERSATION_GENESIS, "of another stream")
         check_floor(genesis)
+        if genesis.kind is GroupKind.DIRECT:
+            self._direct.meet(info, genesis)
+            return
+        if genesis.kind is GroupKind.SELF:
+            raise error(Code.CONVERSATION_GENESIS, "that of our own devices is pairwise")
         self._meet(info.stream, info.genesis)
 
     def _meet(self, stream: bytes, genesis: bytes) -> Chat:
@@ -464,6 +509,9 @@ class Groups:
             self._groups.wait(chat, entry, now)
 
     def _handle(self, chat: Chat, entry: Entry, now: int) -> bool:
+        if self._direct.is_stopped(chat):
+            # Until a person has decided about the changed key.
+            return False
         trouble = chat.record.trouble
         joined = chat.record.joined_seq
         done = self._following.handle(chat, entry, now)
@@ -514,7 +562,7 @@ class Groups:
 
     def resent(self, held: Held, sent_at: int, encoded: bytes, now: int) -> bool:
         """A message of a group that came once more."""
-        chat = self._groups.chats.get(held.conversation)
+        chat = self._groups.of(held.conversation)
         return chat is not None and self._messages.resent(chat, held.entry, sent_at, encoded, now)
 
     def spoke(self, account_id: bytes, now: int) -> None:
@@ -529,15 +577,18 @@ class Groups:
         """Everything that has to be asked for the groups."""
         needs: list[ServerRequest] = []
         for chat in list(self._groups.chats.values()):
-            self._ladder.climb(chat, now)
-            if not behind:
+            hushed = self._direct.is_hushed(chat)
+            if not hushed:
+                self._ladder.climb(chat, now)
+            if not (behind or hushed):
                 self._act(chat, now)
             pending = chat.record.pending
             if pending is not None and self._is_whole(chat, pending) and not chat.is_taken:
                 kind, body = _REQUESTS[pending.what]
                 request = decode_request(pending.request, body)
                 needs.append(ServerRequest((GROUP, chat.id), kind, request))
-            needs += self._messages.requests(chat, now, is_paused)
+            if not hushed:
+                needs += self._messages.requests(chat, now, is_paused)
         self._join_by_links(now)
         return [*needs, *self._joining.requests(), *self._ladder.requests()]
 
@@ -627,6 +678,11 @@ class Groups:
         """Take an answer, if it is one for groups."""
         chat = self._groups.chats.get(about)
         match answer:
+            case StreamInfo() if what == GROUP and chat is not None and chat.is_direct:
+                # Whoever comes second gets the stream of the first.
+                self.on_stream(answer, now)
+                if self._groups.of(chat.record.peer) is chat and answer.stream != chat.id:
+                    raise error(Code.SERVER_MISBEHAVED, "the conversation of somebody else")
             case StreamInfo() if what == GROUP and chat is not None:
                 if answer.stream != about or answer.genesis != chat.record.genesis:
                     raise error(Code.SERVER_MISBEHAVED, "another group than was founded")
@@ -694,7 +750,9 @@ class Groups:
             return
         self._memory.count(f"handshake.{problem.code.value}")
         self._directory.want_aside(chat.accounts)
-        if pending.what is Sent.FOUND:
+        if pending.what is Sent.FOUND and chat.is_direct:
+            self._direct.refused(chat, problem, now)
+        elif pending.what is Sent.FOUND:
             self._memory.events.append(GroupRefused(chat.id, "create", problem.code))
             self._memory.events.append(
                 GroupLeft(chat.id, chat.record.name, self._memory.account_id)
@@ -716,7 +774,7 @@ class Groups:
 
     def not_taken(self, group: bytes, problem: ParlourError, now: int) -> None:
         """The server did not take a message."""
-        chat = self._groups.chats.get(group)
+        chat = self._groups.of(group)
         gone = (Code.GROUP_NOT_MEMBER, Code.STREAM_UNKNOWN)
         if chat is not None and problem.code in gone and chat.is_active:
             self.behind = True
@@ -743,9 +801,10 @@ class Groups:
                 chat.waiting[0].since + GIVE_UP_STALLED if chat.waiting else None,
                 None if chat.joining_since is None else chat.joining_since + ASK_TO_JOIN,
             )
-            if time is not None
+            if time is not None and not self._direct.is_hushed(chat)
         ]
-        return min(times, default=None)
+        again = self._direct.next_timeout()
+        return min(times if again is None else [*times, again], default=None)
 
 
 def _decision(chat: Chat) -> GroupSync:

@@ -228,13 +228,14 @@ class Joining:
         self._groups.put_epoch(chat)
         self._groups.put_roster(chat)
         if fresh:
-            self._memory.events.append(
+            self._memory.tell(
+                chat,
                 GroupJoined(
                     chat.id,
                     record.name,
                     record.inviter,
                     invited=record.acceptance is Acceptance.INVITED,
-                )
+                ),
             )
 
     def _acceptance(self, chat: Chat, entry: Entry) -> Acceptance:
@@ -243,6 +244,9 @@ class Joining:
         A further device of somebody who was here before follows what was decided then.
         """
         own = self._memory.account_id
+        if chat.is_direct:
+            # Whether it is heard is decided about the account (`standing`).
+            return Acceptance.ACCEPTED
         if entry.sender_account == own or chat.record.link or not brings_in(entry, own):
             return Acceptance.ACCEPTED
         contact = self._memory.contacts.get(entry.sender_account)

@@ -166,7 +166,7 @@ class Ladder:
             self._memory.count("report.failed")
 
     def _tell(self, chat: Chat, trouble: Trouble) -> None:
-        self._memory.events.append(GroupRepairing(chat.id, trouble.reason, trouble.step.value))
+        self._memory.tell(chat, GroupRepairing(chat.id, trouble.reason, trouble.step.value))
         self._memory.count(f"ladder.{trouble.step.value}")
 
     # --- Finding the way -----------------------------------------------------------------
@@ -179,7 +179,7 @@ class Ladder:
         chat.record.state = GroupState.ACTIVE
         self._groups.put(chat)
         self._memory.count("group.repaired")
-        self._memory.events.append(GroupRepaired(chat.id, not chat.record.unconfirmed))
+        self._memory.tell(chat, GroupRepaired(chat.id, not chat.record.unconfirmed))
 
     def entered(self, chat: Chat, trouble: Trouble | None, now: int) -> None:
         """We are in by a Welcome, or by our own commit."""
@@ -187,7 +187,7 @@ class Ladder:
         if trouble is None:
             return
         self._memory.count("group.repaired")
-        self._memory.events.append(GroupRepaired(chat.id, not chat.record.unconfirmed))
+        self._memory.tell(chat, GroupRepaired(chat.id, not chat.record.unconfirmed))
         if chat.record.unconfirmed:
             self._ask_to_confirm(chat, now)
 
@@ -449,7 +449,7 @@ class Ladder:
         self._groups.put_roster(chat)
         without = tuple(sorted(before - roster.state.members.keys()))
         self._memory.count("group.restarted")
-        self._memory.events.append(GroupRestarted(chat.id, entry.sender_account, without))
+        self._memory.tell(chat, GroupRestarted(chat.id, entry.sender_account, without))
 
     def troubled(self) -> Iterator[Chat]:
         """The groups that are lost."""

@@ -55,12 +55,17 @@ class GroupMemory:
             key: Chat.load(record, self.policy, rosters.get(key), stored.get(key, {}))
             for key, record in all_of(records, Namespace.GROUP, GroupRecord).items()
         }
+        self._by_conversation = {chat.conversation: chat for chat in self.chats.values()}
         for waiting in dict(sorted(all_of(records, Namespace.TURN, Waiting).items())).values():
             chat = self.chats.get(waiting.entry.stream)
             if chat is not None:
                 chat.waiting.append(waiting)
         intents = all_of(records, Namespace.INTENT, Intent).values()
         self.intents = {item.intent_id: item for item in sorted(intents, key=lambda x: x.order)}
+
+    def of(self, conversation: bytes) -> Chat | None:
+        """The group that a conversation is, if it is one on MLS."""
+        return self._by_conversation.get(conversation)
 
     def hears(self, group: bytes) -> bool | None:
         """Whether the person has said yes to a group; None if there is none of that id."""
@@ -71,7 +76,7 @@ class GroupMemory:
 
     def put(self, chat: Chat) -> None:
         """Keep the small record of a group."""
-        self.chats[chat.id] = chat
+        self.chats[chat.id] = self._by_conversation[chat.conversation] = chat
         self._writes.put(Namespace.GROUP, chat.id, _encoder(chat.record))
 
     def put_roster(self, chat: Chat) -> None:
@@ -136,6 +141,13 @@ class GroupMemory:
             self.taken(chat)
         for intent in self.intents_of(chat.id):
             self.fulfilled(intent.intent_id)
+
+    def drop(self, chat: Chat) -> None:
+        """Drop a group as if it had never been: another one is in its place."""
+        self.forget(chat)
+        del self.chats[chat.id]
+        del self._by_conversation[chat.conversation]
+        self._writes.delete(Namespace.GROUP, chat.id)
 
 
 def _same(value: bytes) -> bytes:

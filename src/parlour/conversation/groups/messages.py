@@ -27,6 +27,7 @@ from parlour.conversation.content import (
     Notice,
     Unknown,
 )
+from parlour.conversation.delivery import Delivery
 from parlour.conversation.events import GroupChange, GroupChanged, MessageReceived
 from parlour.conversation.groups.chat import EPOCH_TAG_SIZE, Chat
 from parlour.conversation.groups.credentials import owner_of
@@ -37,8 +38,9 @@ from parlour.conversation.groups.records import Acceptance
 from parlour.conversation.histories import Histories, hash_of
 from parlour.conversation.inner import Inner
 from parlour.conversation.pending import Key
-from parlour.conversation.people import MAX_REQUESTED
+from parlour.conversation.people import MAX_REQUESTED, People
 from parlour.conversation.reasons import Reason
+from parlour.conversation.receiving import CLOCKS
 from parlour.conversation.records import Conversation, Outgoing
 from parlour.conversation.repair import Repairing
 from parlour.conversation.requests import ServerRequest
@@ -91,6 +93,8 @@ class Messages:
         sending: Sending,
         repairing: Repairing,
         histories: Histories,
+        people: People,
+        delivery: Delivery,
     ) -> None:
         self._memory = memory
         self._groups: GroupMemory = memory.groups
@@ -99,18 +103,24 @@ class Messages:
         self._sending = sending
         self._repairing = repairing
         self._histories = histories
+        self._people = people
+        self._delivery = delivery
+        # Whether a device is left out for want of a key package, at a time; set by the groups.
+        self.is_left_out: Callable[[int, bytes, int], bool] = lambda *_: False
         # Who says of which epoch that it can't be followed; set by the ladder.
         self.on_broken: Callable[[Chat, Entry, CommitBroken, int], None] = lambda *_: None
         self._appends: dict[bytes, Append] = {}
 
     def _conversation(self, chat: Chat) -> Conversation:
-        return self._memory.conversations[chat.id]
+        return self._memory.conversations[chat.conversation]
 
     # --- Sending -------------------------------------------------------------------------
 
     def send(self, chat: Chat, content: Content, now: int, *, silent: bool = False) -> bytes:
         """Queue content; return the message's id."""
-        outgoing = self._sending.queue(chat.id, contents.encode(content), now, silent=silent)
+        outgoing = self._sending.queue(
+            chat.conversation, contents.encode(content), now, silent=silent
+        )
         return outgoing.message_id
 
     def describe(self, chat: Chat, now: int) -> None:
@@ -130,16 +140,33 @@ class Messages:
             return False
         return not self._planning.census(chat).surplus
 
+    def _is_whole(self, chat: Chat, now: int) -> bool:
+        """Whether both of two have what a message needs to be read by all their devices.
+
+        In a group, who comes later reads what comes later. Between two people nobody comes: a
+        device that is on the list should read what is said from then on.
+        """
+        if not chat.is_direct:
+            return True
+        if not chat.leaves_of(chat.record.peer):
+            return False
+        return all(
+            chat.leaf_of(identity.device_id) is not None
+            or self.is_left_out(chat.genesis.suite, identity.device_id, now)
+            for account in chat.accounts
+            for identity in self._memory.contacts[account].identities()
+        )
+
     def requests(
         self, chat: Chat, now: int, is_paused: Callable[[Key, int], bool]
     ) -> list[ServerRequest]:
         """What is sealed, in order; what is not is sealed first, if that may be."""
-        queue = self._memory.queues.get(chat.id, {}).get(b"", {})
+        queue = self._memory.queues.get(chat.conversation, {}).get(b"", {})
         if not queue:
             return []
         waiting = list(islice(queue.values(), WINDOW))
         new = [outgoing for outgoing in waiting if not outgoing.sealed]
-        if new and self.may_send(chat):
+        if new and self.may_send(chat) and self._is_whole(chat, now):
             self._seal(chat, new, now)
             new = []
         kept = {outgoing.message_id for outgoing in new}
@@ -186,12 +213,15 @@ class Messages:
 
     def seal_at_once(self, chat: Chat, content: Content, now: int) -> None:
         """Queue content for programs that is encrypted in the epoch we are in, whatever comes."""
-        outgoing = self._sending.queue(chat.id, contents.encode(content), now, silent=True)
+        outgoing = self._sending.queue(
+            chat.conversation, contents.encode(content), now, silent=True
+        )
         self._seal(chat, [outgoing], now)
 
     def reseal(self, chat: Chat) -> None:
         """What has no number yet is encrypted anew: for the members of the epoch that began."""
-        for outgoing in list(self._memory.queues.get(chat.id, {}).get(b"", {}).values()):
+        queue = self._memory.queues.get(chat.conversation, {}).get(b"", {})
+        for outgoing in list(queue.values()):
             if outgoing.sealed:
                 unsealed = structs.replace(outgoing, sealed=b"", resealed=True)
                 self._memory.put_outgoing(unsealed)
@@ -206,11 +236,10 @@ class Messages:
         conversation = self._conversation(chat)
         if self._is_before_us(chat, entry):
             return True
-        if not chat.is_active:
-            self._repairing.unreadable(entry, conversation, Reason.EPOCH_LOST, now)
+        if not self._admits(chat, entry, now):
             return True
-        contact = self._memory.contacts.get(entry.sender_account)
-        if contact is not None and contact.standing is Standing.BLOCKED:
+        if not chat.is_active:
+            self._unreadable(chat, entry, Reason.EPOCH_LOST, now)
             return True
         group = chat.live()
         try:
@@ -222,13 +251,13 @@ class Messages:
                 raise DecodeError(Code.DECODE_MALFORMED, "not something that was said")
             inner = self._opened(chat, entry, received)
             content = contents.decode(inner.content)
-            self._check(content)
+            self._check(chat, content)
         except ParlourError as problem:
             reason = self._reason(chat, entry, problem)
             if reason is Reason.REPEATED:
                 self._repairing.repeated(entry, conversation)
             else:
-                self._repairing.unreadable(entry, conversation, reason, now)
+                self._unreadable(chat, entry, reason, now)
             self._memory.count(reason.value)
             return True
         finally:
@@ -239,8 +268,30 @@ class Messages:
         self._memory.put_conversation(conversation)
         return True
 
+    def _admits(self, chat: Chat, entry: Entry, now: int) -> bool:
+        """Whether what an account says is read at all."""
+        if chat.is_direct:
+            admitted = self._people.admits(entry.sender_account, now)
+            if not admitted:
+                self._people.shut_out(self._conversation(chat))
+            return admitted
+        contact = self._memory.contacts.get(entry.sender_account)
+        return contact is None or contact.standing is not Standing.BLOCKED
+
+    def _unreadable(self, chat: Chat, entry: Entry, reason: Reason, now: int) -> None:
+        conversation = self._conversation(chat)
+        self._repairing.unreadable(entry, conversation, reason, now)
+        known = self._memory.identity_of(entry) is not None
+        if chat.is_direct and known and entry.sender_account == chat.record.peer:
+            # What a stranger sent is a request, readable or not.
+            self._people.hides(conversation)
+
     def _is_before_us(self, chat: Chat, entry: Entry) -> bool:
         """Whether something was said before we came."""
+        if chat.is_direct:
+            # As long as this device is on its account's list, what is said is for it.
+            added_at = self._memory.added_at - CLOCKS
+            return not self._memory.own.first and entry.stored_at < added_at
         if not chat.record.joined_seq:
             return True
         try:
@@ -267,7 +318,10 @@ class Messages:
             self._memory.count("epoch.tag_differs")
         return Inner.decode(received.data)
 
-    def _check(self, content: Content) -> None:
+    def _check(self, chat: Chat, content: Content) -> None:
+        if chat.is_direct and not isinstance(content, GroupNotice):
+            self._delivery.check(content, self._conversation(chat))
+            return
         if isinstance(content, Control | Notice | Sync):
             raise DecodeError(Code.DECODE_MALFORMED, f"{type(content).__name__} in a group")
 
@@ -291,7 +345,7 @@ class Messages:
 
     def unknown(self, chat: Chat, entry: Entry, now: int) -> None:
         """An entry of a kind that a newer program makes."""
-        self._repairing.unreadable(entry, self._conversation(chat), Reason.NEWER_FORMAT, now)
+        self._unreadable(chat, entry, Reason.NEWER_FORMAT, now)
 
     # --- What was said -------------------------------------------------------------------
 
@@ -299,7 +353,7 @@ class Messages:
         """A message that came once more, over the pairwise session; whether it belongs here."""
         try:
             content = contents.decode(encoded)
-            self._check(content)
+            self._check(chat, content)
         except ParlourError:
             return False
         self._deliver(chat, entry, sent_at, encoded, content, now)
@@ -308,7 +362,12 @@ class Messages:
     def _deliver(
         self, chat: Chat, entry: Entry, sent_at: int, encoded: bytes, content: Content, now: int
     ) -> None:
-        message = received_message(entry, chat.id, sent_at, encoded)
+        if chat.is_direct and not isinstance(content, GroupNotice):
+            conversation = self._conversation(chat)
+            self._delivery.take(entry, conversation, sent_at, encoded, content, now)
+            self._memory.put_conversation(conversation)
+            return
+        message = received_message(entry, chat.conversation, sent_at, encoded)
         if isinstance(content, GroupNotice):
             self._changes_nothing_shown(message)
             self._notice(chat, entry, content, now)
@@ -358,8 +417,11 @@ class Messages:
             return
         chat.record.name, chat.record.salt = details.name, details.salt
         self._groups.put(chat)
-        self._memory.events.append(
-            GroupChanged(chat.id, entry.sender_account, GroupChange.RENAMED, b"", name=details.name)
+        self._memory.tell(
+            chat,
+            GroupChanged(
+                chat.id, entry.sender_account, GroupChange.RENAMED, b"", name=details.name
+            ),
         )
 
 

@@ -149,6 +149,7 @@ class GroupRecord(Struct):
     want out, `reports` who could not follow the commit that we stand at, and since when (ms).
     `link` is the id of the link by which we came, `link_text` the link itself until we are in.
     `unconfirmed` after we joined by a commit of our own, until a member has answered.
+    `peer` is the other account of a conversation of two.
     """
 
     group: _Id
@@ -176,6 +177,7 @@ class GroupRecord(Struct):
     link: bytes = b""
     link_text: str = ""
     base: bytes = b""
+    peer: bytes = b""
 
     def __repr__(self) -> str:
         return f"GroupRecord({self.group.hex()}, {self.state.value})"
