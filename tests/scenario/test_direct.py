@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import pytest
 
+from parlour.conversation.events import RequestReceived
 from parlour.conversation.groups.records import GroupState
+from parlour.conversation.groups.view import GroupView
 from parlour.conversation.records import Conversation
+from parlour.errors import Code, ParlourError
 from parlour.testing.device import MemoryDevice
 from parlour.testing.memory_server import MemoryServer
+from tests.scenario.people import heard
+
+PRESETS = [("default", "default-mls"), ("default-mls", "default"), ("default-mls", "default-mls")]
 
 
 def strangers(*presets: str) -> tuple[MemoryServer, MemoryDevice, MemoryDevice]:
@@ -34,12 +40,16 @@ def conversation(device: MemoryDevice, peer: MemoryDevice) -> Conversation:
     return device.machine._memory.conversations[peer.machine.account_id]
 
 
+def view(device: MemoryDevice, peer: MemoryDevice) -> GroupView:
+    """The group that is a conversation."""
+    found = device.machine.direct_group(peer.machine.account_id)
+    assert found is not None
+    return found
+
+
 def check_on_mls(alice: MemoryDevice, bob: MemoryDevice) -> None:
     """That both follow one group of two."""
-    a = alice.machine.direct_group(bob.machine.account_id)
-    b = bob.machine.direct_group(alice.machine.account_id)
-    assert a is not None
-    assert b is not None
+    a, b = view(alice, bob), view(bob, alice)
     assert (a.id, a.epoch, a.leaves) == (b.id, b.epoch, b.leaves)
     assert {a.state, b.state} == {GroupState.ACTIVE}
     assert not alice.machine.groups
@@ -60,3 +70,236 @@ def test_hello(other: str) -> None:
     check_on_mls(alice, bob)
     assert conversation(alice, bob).stream == conversation(bob, alice).stream
     assert not alice.machine.waiting
+
+
+def test_a_pairwise_conversation_stays_what_it_is() -> None:
+    server, alice, bob = strangers("default", "default-mls")
+    alice.say("bob", "hello")
+    settle(alice, bob)
+    bob.say("alice", "hello to you")
+    alice.machine.set_setting("preset", "default-mls", server.now)
+    settle(alice, bob)
+    alice.say("bob", "still the same")
+    settle(alice, bob)
+    assert alice.texts() == ["hello to you"]
+    assert bob.texts() == ["hello", "still the same"]
+    assert alice.machine.direct_group(bob.machine.account_id) is None
+    assert bob.machine.direct_group(alice.machine.account_id) is None
+
+
+@pytest.mark.parametrize("presets", PRESETS)
+@pytest.mark.parametrize("first", [0, 1])
+def test_both_begin_at_once(presets: tuple[str, str], first: int) -> None:
+    """Whoever is first decides; what the other was about to say goes there."""
+    server, alice, bob = strangers(*presets)
+    devices = (alice, bob)
+    for device, other in (devices, devices[::-1]):
+        device.meet(other.name)
+        text = device.content(f"from {device.name}")
+        device.machine.send(other.machine.account_id, text, server.now)
+    # Both have made their request before either has reached the server.
+    for _ in range(4):
+        asked = [(device, device.machine.outgoing(server.now)) for device in devices]
+        for device, requests in asked if first == 0 else asked[::-1]:
+            device._write()
+            for request in requests:
+                device._answer(request)
+                device._write()
+    settle(alice, bob, rounds=6)
+    assert alice.texts() == ["from bob"]
+    assert bob.texts() == ["from alice"]
+    assert not alice.machine.waiting
+    assert not bob.machine.waiting
+    assert conversation(alice, bob).stream == conversation(bob, alice).stream
+    on_mls = presets[first] == "default-mls"
+    assert (alice.machine.direct_group(bob.machine.account_id) is not None) is on_mls
+    if on_mls:
+        check_on_mls(alice, bob)
+    stored = [chat for device in devices for chat in device.machine._memory.groups.chats]
+    assert len(set(stored)) == on_mls
+
+
+@pytest.mark.parametrize("presets", PRESETS)
+def test_who_is_told_of_a_stream_while_it_founds_one(presets: tuple[str, str]) -> None:
+    server, alice, bob = strangers(*presets)
+    alice.meet("bob")
+    alice.machine.send(bob.machine.account_id, alice.content("from alice"), server.now)
+    # Alice has made her request, and does not reach the server.
+    asked = alice.machine.outgoing(server.now)
+    alice._write()
+    bob.say("alice", "from bob")
+    alice.machine.disconnected()
+    alice.restart()
+    alice.connect()
+    settle(alice, bob, rounds=6)
+    assert asked
+    assert alice.texts() == ["from bob"]
+    assert bob.texts() == ["from alice"]
+    assert (alice.machine.direct_group(bob.machine.account_id) is not None) is (
+        presets[1] != "default"
+    )
+
+
+def test_a_stranger_asks() -> None:
+    server, alice, bob = strangers("default-mls", "default-mls")
+    bob.welcoming = False
+    alice.say("bob", "hello")
+    alice.say("bob", "are you there?")
+    settle(alice, bob)
+    assert [event.name for event in heard(bob, RequestReceived)] == ["alice"]
+    assert bob.texts() == []
+    epoch = view(alice, bob).epoch
+    alice.disconnect()
+    settle(bob, rounds=10)
+    # To whom nobody has said yes, nothing is told by what this device does.
+    sent = {stored.entry.sender_device for stored in server.streams[view(alice, bob).id].entries}
+    assert sent == {alice.machine.device_id}
+    bob.machine.accept_request(alice.machine.account_id, server.now)
+    bob.settle()
+    assert bob.texts() == ["hello", "are you there?"]
+    bob.say("alice", "I am")
+    alice.connect()
+    settle(alice, bob)
+    assert alice.texts() == ["I am"]
+    assert view(alice, bob).epoch == epoch
+    check_on_mls(alice, bob)
+
+
+def test_a_stranger_who_is_declined_and_asks_again() -> None:
+    server, alice, bob = strangers("default-mls", "default")
+    bob.welcoming = False
+    alice.say("bob", "hello")
+    settle(alice, bob)
+    bob.machine.decline(alice.machine.account_id, server.now)
+    bob.settle()
+    alice.say("bob", "too soon")
+    settle(alice, bob)
+    assert len(heard(bob, RequestReceived)) == 1
+    server.now += 2 * 24 * 3_600_000
+    alice.say("bob", "and now?")
+    settle(alice, bob)
+    assert len(heard(bob, RequestReceived)) == 2
+    bob.machine.accept_request(alice.machine.account_id, server.now)
+    bob.settle()
+    assert bob.texts() == ["and now?"]
+    bob.say("alice", "well")
+    settle(alice, bob)
+    assert alice.texts() == ["well"]
+
+
+def test_who_is_blocked_is_not_heard() -> None:
+    server, alice, bob = strangers("default-mls", "default-mls")
+    alice.say("bob", "hello")
+    settle(alice, bob)
+    bob.machine.block(alice.machine.account_id, server.now)
+    bob.settle()
+    alice.say("bob", "unheard")
+    settle(alice, bob)
+    assert bob.texts() == ["hello"]
+    bob.machine.unblock(alice.machine.account_id, server.now)
+    bob.say("alice", "again")
+    alice.say("bob", "heard")
+    settle(alice, bob)
+    assert bob.texts() == ["hello", "heard"]
+    assert alice.texts() == ["again"]
+
+
+def test_what_was_read_is_known_on_other_devices() -> None:
+    server, alice, bob = strangers("default-mls", "default-mls")
+    alice.say("bob", "hello")
+    settle(alice, bob)
+    tablet = MemoryDevice(server, "bob", seed="tablet", beside=bob, linked=True)
+    tablet.connect()
+    bob.connect()
+    alice.connect()
+    settle(alice, bob, tablet, rounds=6)
+    check_on_mls(alice, tablet)
+    assert view(alice, bob).leaves == 3
+    alice.say("bob", "to both")
+    settle(alice, bob, tablet)
+    assert tablet.texts() == ["to both"]
+    bob.machine.mark_all_read(alice.machine.account_id, server.now)
+    bob.settle()
+    settle(alice, bob, tablet)
+    read = bob.machine.read_up_to(alice.machine.account_id)
+    assert tablet.machine.read_up_to(alice.machine.account_id) == read > 0
+    tablet.say("alice", "from the tablet")
+    settle(alice, bob, tablet)
+    assert alice.texts() == ["from the tablet"]
+
+
+def test_what_is_said_waits_for_a_new_device() -> None:
+    server, alice, bob = strangers("default-mls", "default-mls")
+    alice.say("bob", "hello")
+    settle(alice, bob)
+    tablet = MemoryDevice(server, "bob", seed="tablet", beside=bob, linked=True)
+    tablet.connect()
+    tablet.disconnect()
+    bob.disconnect()
+    alice.connect()
+    alice.say("bob", "to all your devices")
+    tablet.connect()
+    bob.connect()
+    settle(alice, bob, tablet)
+    assert tablet.texts() == ["to all your devices"]
+    assert bob.texts() == ["hello", "to all your devices"]
+
+
+def test_a_device_without_a_key_package_asks_for_what_it_missed() -> None:
+    server, alice, bob = strangers("default-mls", "default-mls")
+    alice.say("bob", "hello")
+    settle(alice, bob)
+    tablet = MemoryDevice(server, "bob", seed="tablet", beside=bob, linked=True)
+    alice.connect()
+    alice.say("bob", "while you have no keys")
+    assert not alice.machine.waiting
+    tablet.connect()
+    alice.wait(2 * 3_600_000)
+    settle(alice, bob, tablet, rounds=8)
+    check_on_mls(alice, tablet)
+    assert tablet.texts() == ["while you have no keys"]
+
+
+def test_nothing_is_said_while_the_other_can_not_come() -> None:
+    server = MemoryServer()
+    alice, bob = MemoryDevice(server, "alice"), MemoryDevice(server, "bob")
+    alice.machine.set_setting("preset", "default-mls", server.now)
+    alice.connect()
+    alice.say("bob", "hello")
+    settle(alice)
+    assert alice.machine.waiting == 1
+    bob.connect()
+    alice.wait(2 * 3_600_000)
+    settle(alice, bob)
+    assert bob.texts() == ["hello"]
+    check_on_mls(alice, bob)
+
+
+def test_a_changed_key_stops_it() -> None:
+    server, alice, bob = strangers("default-mls", "default-mls")
+    alice.say("bob", "hello")
+    bob.say("alice", "hello to you")
+    settle(alice, bob)
+    peer = bob.machine.account_id
+    alice.machine.verify(peer, server.now)
+    alice.settle()
+    settle(alice, bob)
+    del server.accounts[peer]
+    bob.disconnect()
+    again = MemoryDevice(server, "bob", seed="again", account_id=peer)
+    again.connect()
+    alice.connect()
+    assert alice.machine.contacts[peer].stopped
+    with pytest.raises(ParlourError) as caught:
+        alice.say("bob", "to whom?")
+    assert caught.value.code is Code.ACCOUNT_KEY_CHANGED
+    settle(alice, again)
+    assert view(alice, bob).leaves == 2
+    alice.machine.verify(peer, server.now)
+    alice.say("bob", "to the new one")
+    settle(alice, again, rounds=6)
+    assert again.texts()[-1] == "to the new one"
+    check_on_mls(alice, again)
+    again.say("alice", "it is me")
+    settle(alice, again)
+    assert alice.texts()[-1] == "it is me"

@@ -16,8 +16,9 @@ from msgspec import Meta, Struct
 from parlour.conversation import content as contents
 from parlour.conversation.changes import Change, Namespace, PutRecord
 from parlour.conversation.contact import Contact
-from parlour.conversation.genesis import check_between
+from parlour.conversation.genesis import check_between, is_pairwise
 from parlour.conversation.numbers import settled
+from parlour.conversation.policies import check_floor
 from parlour.conversation.records import (
     ASKED_FOR_SYNC,
     INCARNATION,
@@ -31,6 +32,7 @@ from parlour.conversation.records import (
 from parlour.conversation.sync import ContactSync, OwnProfileSync, SettingSync, Sync
 from parlour.double_ratchet.prekey_store import PrekeyStore
 from parlour.errors import Code, DecodeError, ParlourError
+from parlour.roster.genesis import Genesis
 
 VERSION: Final = 1
 # Linking carries at most so much (`identity.link_messages.MAX_SNAPSHOT`); what has no room is
@@ -167,13 +169,18 @@ def _taken_item(own: OwnDevice, item: bytes) -> Iterator[Change]:
 
 
 def _taken_place(own: OwnDevice, place: Place) -> Change:
+    pairwise = is_pairwise(place.genesis)
     try:
-        check_between(place.genesis, own.account_id, place.peer)
+        if pairwise:
+            check_between(place.genesis, own.account_id, place.peer)
+        else:
+            check_floor(Genesis.decode(place.genesis))
     except ParlourError as error:
         raise DecodeError(Code.DECODE_MALFORMED, "snapshot") from error
     conversation = Conversation(
         peer=place.peer,
-        stream=place.stream,
+        # Into one on MLS the device comes when the server names it, with that very genesis.
+        stream=place.stream if pairwise else b"",
         genesis=place.genesis,
         received=place.received,
         last_seq=place.last_seq,

@@ -360,7 +360,7 @@ class Machine:
         """What a new device of the account begins with (`first_changes`), for linking it."""
         memory = self._memory
         # A new device comes into groups by being added there.
-        pairs = [c for c in memory.conversations.values() if memory.groups.of(c.peer) is None]
+        pairs = [c for c in memory.conversations.values() if c.peer not in memory.groups.chats]
         conversations = sorted(pairs, key=lambda each: -each.last_seq)
         syncs = list(self._syncing.everything())
         return encode_snapshot(memory.device_id, memory.incarnation, syncs, conversations)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Final
 
 from parlour.conversation.directory import Directory
+from parlour.conversation.genesis import is_pairwise
 from parlour.conversation.groups.chat import Chat
 from parlour.conversation.groups.founding import Founding
 from parlour.conversation.groups.memory import GroupMemory
@@ -60,8 +61,11 @@ class Direct:
         """Whether a new conversation with an account is one on MLS; it is made when it can be."""
         own = self._memory.account_id
         conversation = self._memory.conversations[peer]
-        if peer == own or conversation.genesis:
+        if peer == own:
             return False
+        if conversation.genesis:
+            # Of a pairwise one a server may have lost the stream, and it is made again.
+            return not is_pairwise(conversation.genesis)
         try:
             policy = self._policy()
         except ParlourError as problem:
@@ -110,8 +114,8 @@ class Direct:
             # The other, or another device of ours, was first.
             self._groups.drop(known)
         conversation = self._memory.conversations.get(peer)
-        if conversation is not None and conversation.genesis:
-            raise error(Code.CONVERSATION_GENESIS, "another kind than before")
+        if conversation is not None and conversation.genesis not in (b"", info.genesis):
+            raise error(Code.CONVERSATION_GENESIS, "another one than before")
         record = GroupRecord(
             group=info.stream, genesis=info.genesis, state=GroupState.JOINING, peer=peer
         )

@@ -57,7 +57,14 @@ from parlour.conversation.state import Memory
 from parlour.conversation.sync import GroupSync
 from parlour.conversation.syncing import Syncing
 from parlour.double_ratchet.identity import DeviceIdentity
-from parlour.errors import Code, NotFoundError, ParlourError, TransportError, error
+from parlour.errors import (
+    Code,
+    NotFoundError,
+    ParlourError,
+    SecurityStop,
+    TransportError,
+    error,
+)
 from parlour.roster.genesis import Genesis
 from parlour.roster.genesis import Kind as GroupKind
 from parlour.roster.links import JoinLink
@@ -449,7 +456,10 @@ class Groups:
             if chat.is_direct:
                 self._direct.named(chat)
             return
-        genesis = Genesis.decode(info.genesis)
+        try:
+            genesis = Genesis.decode(info.genesis)
+        except ParlourError as problem:
+            raise SecurityStop(Code.CONVERSATION_GENESIS, problem.code.value) from problem
         if genesis.stream != info.stream or genesis.kind.name.lower() != info.kind:
             raise error(Code.CONVERSATION_GENESIS, "of another stream")
         check_floor(genesis)
