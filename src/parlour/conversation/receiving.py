@@ -15,6 +15,7 @@ from parlour.conversation.delivery import Delivery
 from parlour.conversation.directory import Directory
 from parlour.conversation.events import MessagesSkipped, ServerMisbehaved
 from parlour.conversation.genesis import hash_of
+from parlour.conversation.groups.chat import Chat
 from parlour.conversation.histories import Histories
 from parlour.conversation.numbers import Place, cut, is_new, note, settled
 from parlour.conversation.opening import Opening, reason_of
@@ -88,17 +89,17 @@ class Receiving:
             # What is before it waits for something; it is read again after that.
             self.behind = not paged or self.behind
             return
-        if paged and self._begins(conversation, group=group):
+        if paged and self._begins(conversation, group):
             # What was there before us was read by others, and trimmed.
             conversation.received = max(conversation.received, entry.seq - 1)
         if self._moves(conversation, entry, conversation.peer, now, paged=paged):
             self._take(entry, conversation, now)
             self._memory.put_conversation(conversation)
 
-    def _begins(self, conversation: Conversation, *, group: bool) -> bool:
+    def _begins(self, conversation: Conversation, group: Chat | None) -> bool:
         """Whether we come to a conversation with what comes next."""
         first = conversation.late and not conversation.received
-        return first or (group and self.outside_of_group(conversation.peer))
+        return first or (group is not None and self.outside_of_group(group.id))
 
     def _moves(self, place: Place, entry: Entry, peer: bytes, now: int, *, paged: bool) -> bool:
         """Whether an entry's turn has come; then it is noted as handled."""

@@ -384,9 +384,7 @@ class Groups:
     def names(self) -> dict[bytes, GroupName]:
         """What all groups are called; their members are not looked at."""
         return {
-            group: name_of(chat)
-            for group, chat in self._groups.chats.items()
-            if not chat.is_direct
+            group: name_of(chat) for group, chat in self._groups.chats.items() if not chat.is_direct
         }
 
     def direct_view(self, account_id: bytes) -> GroupView | None:
@@ -505,7 +503,9 @@ class Groups:
     def is_outside(self, group: bytes) -> bool:
         """Whether we are not in a group, so that what comes next of it is the first for us."""
         chat = self._groups.chats[group]
-        return _is_left(chat) or not (chat.record.joined_seq or chat.roster)
+        # Of two, both are in from the beginning: what is missing of it is missing.
+        fresh = not (chat.is_direct or chat.record.joined_seq or chat.roster)
+        return _is_left(chat) or fresh
 
     def has_room(self, group: bytes) -> bool:
         """Whether one more entry of a group can be taken."""
@@ -551,7 +551,7 @@ class Groups:
         if now >= since + TELL_STALLED and not chat.stalled:
             chat.stalled = True
             self._memory.count("group.stalled")
-            self._memory.events.append(GroupRepairing(chat.id, "stalled", "fetch"))
+            self._memory.tell(chat, GroupRepairing(chat.id, "stalled", "fetch"))
         if now >= since + GIVE_UP_STALLED:
             self._following.give_up(chat, chat.waiting[0].entry, now)
             self._groups.taken(chat)

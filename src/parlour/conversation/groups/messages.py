@@ -151,10 +151,9 @@ class Messages:
         if not chat.leaves_of(chat.record.peer):
             return False
         return all(
-            chat.leaf_of(identity.device_id) is not None
-            or self.is_left_out(chat.genesis.suite, identity.device_id, now)
-            for account in chat.accounts
-            for identity in self._memory.contacts[account].identities()
+            self.is_left_out(chat.genesis.suite, device_id, now)
+            for devices in self._planning.census(chat).missing.values()
+            for device_id in devices
         )
 
     def requests(
