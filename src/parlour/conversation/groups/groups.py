@@ -721,7 +721,7 @@ class Groups:
         for winner in answer.winners:
             # Taken where it follows on what is here; anything else is caught up with.
             self.on_winner(winner, now)
-        received = self._memory.conversations[chat.id].received
+        received = self._memory.conversations[chat.conversation].received
         there = (answer.generation, answer.epoch)
         here = (chat.record.generation, chat.epoch)
         self.behind |= received < answer.seq if answer.seq else here != there
