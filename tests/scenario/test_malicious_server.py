@@ -769,6 +769,30 @@ def test_a_conversation_that_is_younger_than_the_backup_is_made_again(other: boo
     assert alice.texts()[-1] == "once more"
 
 
+def test_what_is_new_after_a_restore_is_asked_for_again_though_its_number_is_not() -> None:
+    server, alice, bob = two()
+    stream = server.streams[bob.machine.positions()[-1].stream]
+    backup = len(stream.entries)
+    server.now += 1000
+    alice.say("bob", "after the backup")
+    bob.pull()
+    for stored in stream.entries[backup:]:
+        del stream.by_client_id[stored.entry.sender_device, stored.entry.client_id]
+    del stream.entries[backup:]
+    server.incarnation = b"i" * 16
+    alice.connect()
+    bob.connect()
+    server.now += 1000
+    alice.say("bob", "the same number")
+    number = len(stream.entries)
+    deliver(server, lambda e: [replace(e, part=None)] if e.seq == number else [e], to=bob)
+    bob.pull()
+    alice.pull()
+    bob.pull()
+    assert [event.reason for event in heard(bob, MessageUnreadable)] == [Reason.NO_PART]
+    assert bob.texts()[-1] == "the same number"
+
+
 def test_what_is_held_is_not_asked_for_again_after_a_restore() -> None:
     server, alice, bob = two()
     alice.say("bob", "lost part")

@@ -557,6 +557,33 @@ def test_a_sync_that_can_not_be_had_any_more_leads_to_asking_for_everything() ->
     assert not heard(laptop, MessageUnreadable)
 
 
+def test_other_devices_are_asked_for_everything_once_a_minute() -> None:
+    """What they answer with may be hidden again: asked for at once, it would go on for ever."""
+    server, _phone, laptop, _bob = three()
+    stream = server.streams[laptop.machine._memory.conversations[laptop.machine.account_id].stream]
+
+    def asked() -> int:
+        senders = [stored.entry.sender_device for stored in stream.entries]
+        return senders.count(laptop.machine.device_id)
+
+    def miss_something() -> None:
+        laptop.machine._receiving.histories.gaps += 1
+        laptop.settle()
+
+    before = asked()
+    for _ in range(5):
+        miss_something()
+    assert asked() == before + 1
+    due = laptop.machine.next_timeout()
+    assert due is not None
+    assert due <= server.now + 60_000
+    laptop.wait(60_000)
+    assert asked() == before + 2
+    server.now -= 30_000
+    miss_something()
+    assert asked() == before + 3  # a clock that went back is no reason to wait
+
+
 def test_the_last_device_has_nobody_to_tell() -> None:
     server, phone, laptop, _ = three()
     phone.remove(laptop)

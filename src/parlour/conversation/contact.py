@@ -9,7 +9,7 @@ another device of ours has verified a key that is not the one shown here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Annotated, Final
 
@@ -115,6 +115,9 @@ class Contact:
     standing_at: int = 0
     aside: bool = False
     former: tuple[bytes, ...] = ()
+    _identities: tuple[DeviceIdentity, ...] | None = field(
+        default=None, init=False, repr=False, compare=False
+    )
 
     @property
     def is_met(self) -> bool:
@@ -139,7 +142,15 @@ class Contact:
 
     def identities(self) -> list[DeviceIdentity]:
         """All devices, as targets of pairwise messages."""
-        return [identity_of(self.account_id, device) for device in self.head.devices]
+        return list(self._known_identities())
+
+    def _known_identities(self) -> tuple[DeviceIdentity, ...]:
+        """Made once: each costs two hashes, and every message asks for all of them."""
+        if self._identities is None:
+            made = tuple(identity_of(self.account_id, device) for device in self.head.devices)
+            object.__setattr__(self, "_identities", made)
+            return made
+        return self._identities
 
     def device_ids(self) -> list[bytes]:
         """The ids of all devices on the list."""
@@ -147,10 +158,8 @@ class Contact:
 
     def identity(self, device_id: bytes) -> DeviceIdentity | None:
         """The device of that id, if it is on the list."""
-        for device in self.head.devices:
-            if device.device_id == device_id:
-                return identity_of(self.account_id, device)
-        return None
+        known = self._known_identities()
+        return next((each for each in known if each.device_id == device_id), None)
 
     def device_key(self, device_id: bytes) -> Ed25519PublicKey | None:
         """The key of a device that is on the list, or once was."""

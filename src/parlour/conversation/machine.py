@@ -649,6 +649,8 @@ class Machine:
         """A request failed; it is asked again later, or what depends on it is told."""
         what, about = request.key
         self._pending.failed(request.key, now, retry_after=getattr(problem, "retry_after", None))
+        if what == ACKNOWLEDGE:
+            self._upkeep.not_acknowledged()
         if what == PROFILE and not isinstance(problem, TransportError):
             self._profiles.failed(about)
         if problem.code in (Code.SERVER_MISBEHAVED, Code.PROFILE_ROLLBACK):
@@ -702,6 +704,7 @@ class Machine:
             self._repairing.next_timeout(),
             self._upkeep.next_timeout(online=self._online),
             self._groups.next_timeout() if self._online else None,
+            self._syncing.next_ask() if self._misses_sync else None,
         )
         return min((time for time in times if time is not None), default=None)
 
@@ -715,10 +718,14 @@ class Machine:
     def _resync(self, now: int) -> None:
         """Ask for what can be had by now: of those who were accepted, and of our other devices."""
         self._repairing.resume(now)
-        histories = self._receiving.histories
-        if self._repairing.lost_sync or histories.gaps:
-            self._repairing.lost_sync, histories.gaps = False, 0
+        if self._misses_sync and self._syncing.may_ask(now):
+            self._repairing.lost_sync, self._receiving.histories.gaps = False, 0
             self._syncing.ask(now)
+
+    @property
+    def _misses_sync(self) -> bool:
+        """Whether something that our other devices told this one is gone."""
+        return self._repairing.lost_sync or bool(self._receiving.histories.gaps)
 
     def precompute(self, keys: int, now: int) -> None:
         """Derive message keys ahead, in idle time; in memory only."""

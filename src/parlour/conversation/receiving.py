@@ -149,6 +149,7 @@ class Receiving:
     def _cut(self, conversation: Conversation, last: int) -> None:
         # What is repeated of it is recognised as after a restore; what was in a gap is new.
         conversation.seen_before = max(conversation.seen_before, settled(conversation))
+        conversation.seen_until = max(conversation.seen_until, conversation.newest)
         cut(conversation, last)
         conversation.read = min(conversation.read, last)
         if conversation.last_seq > last:
@@ -159,6 +160,7 @@ class Receiving:
 
     def _take(self, entry: Entry, conversation: Conversation, now: int) -> None:
         digest = self.histories.note_hash(entry, conversation)
+        conversation.newest = max(conversation.newest, entry.stored_at)
         if self._memory.groups.of(conversation.peer) is not None:
             self.on_group(entry, now)
             saw(conversation, entry.seq, digest)
@@ -224,7 +226,7 @@ class Receiving:
             self._repairing.release(held)
         if reason is Reason.DEVICE_LIST:
             self._awaited.add(entry.sender_account)
-        again = entry.seq <= conversation.seen_before and reason in _READ_BEFORE
+        again = _may_be_known(entry, conversation) and reason in _READ_BEFORE
         if entry.part is None and self._is_before_us(entry):
             return
         if reason is Reason.REPEATED or again:
@@ -296,3 +298,12 @@ class Receiving:
             if held.reason == Reason.DEVICE_LIST:
                 self._awaited.add(held.entry.sender_account)
                 self._directory.want(held.entry.sender_account)
+
+
+def _may_be_known(entry: Entry, conversation: Conversation) -> bool:
+    """Whether an entry may have been read before the server's data was restored.
+
+    Numbers come again for what is new; what was stored later than all that was seen is new.
+    """
+    stored_before = not conversation.seen_until or entry.stored_at <= conversation.seen_until
+    return entry.seq <= conversation.seen_before and stored_before

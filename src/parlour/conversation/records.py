@@ -93,8 +93,10 @@ class Conversation(Struct):
     Its id is the peer's account id, ours for our own devices; `stream` is empty until it exists.
     `received` is the number up to which every entry was handled, but for those in `gaps`
     (`numbers`). Numbers up to `seen_before` were handled once, before the server's data was
-    restored from a backup. `read` is how far the person has read, on whichever device. `former` is
-    the stream that it had before such a restore, until the server has named it again.
+    restored from a backup: those stored until `seen_until` (ms, by the server's clock). `newest` is
+    when the last of all that were seen was stored. `read` is how far the person has read, on
+    whichever device. `former` is the stream that it had before such a restore, until the server has
+    named it again.
 
     `late`: we came to it when others had spoken already, so that a device's first number here is
     whatever it is. `requested` messages of a stranger are kept until somebody decides, `unkept`
@@ -116,6 +118,8 @@ class Conversation(Struct):
     requested: int = 0
     unkept: int = 0
     former: bytes = b""
+    newest: int = 0
+    seen_until: int = 0
 
 
 class Outgoing(Struct):

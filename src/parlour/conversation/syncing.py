@@ -46,6 +46,9 @@ from parlour.errors import Code, DecodeError, LimitError
 
 # Accounts that other devices told of and whose lists are still to be read.
 MAX_PENDING: Final = 5000
+# Milliseconds between two times that our other devices are asked for everything. What is asked for
+# makes entries that a server may hide again: without a pause, there would be no end.
+ASK_EVERY: Final = 60_000
 
 
 class Syncing:
@@ -66,6 +69,7 @@ class Syncing:
         self.told_lists = ToldLists(memory, directory)
         # Whose clocks were told of, and which names.
         self._ahead: set[bytes] = set()
+        self._asked_at: int | None = None
         self._misnamed: set[tuple[bytes, str]] = set()
         self.on_standing: Callable[[Contact], None] = lambda contact: None
         self.on_forgotten: Callable[[bytes, int], None] = lambda account_id, at: None
@@ -117,7 +121,16 @@ class Syncing:
 
     def ask(self, now: int) -> None:
         """Ask our other devices for everything: something was lost, or nobody handed it over."""
+        self._asked_at = now
         self.tell(SyncRequest(), now)
+
+    def may_ask(self, now: int) -> bool:
+        """Whether they were not asked just now. A clock that went back is no reason to wait."""
+        return self._asked_at is None or not self._asked_at <= now < self._asked_at + ASK_EVERY
+
+    def next_ask(self) -> int | None:
+        """When they may be asked again, in milliseconds."""
+        return None if self._asked_at is None else self._asked_at + ASK_EVERY
 
     def begin(self, now: int) -> None:
         """Ask once, on a device that began without an older one's snapshot."""

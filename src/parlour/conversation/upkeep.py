@@ -7,6 +7,7 @@ from typing import Final
 from parlour.conversation.changes import TrimSilent
 from parlour.conversation.events import ServerMisbehaved
 from parlour.conversation.numbers import settled
+from parlour.conversation.pending import LONGEST_PAUSE
 from parlour.conversation.requests import ServerRequest
 from parlour.conversation.state import Memory
 from parlour.double_ratchet.prekey_store import PrekeyStore, PrekeyUpload
@@ -62,6 +63,7 @@ class Upkeep:
         # Not written down: after a restart the server is told once more.
         self._told: dict[bytes, int] = {}
         self._told_at = 0
+        self._tell_every = ACKNOWLEDGE_EVERY
         self._misbehaved: set[str] = set()
 
     # --- Prekeys -------------------------------------------------------------------------
@@ -146,7 +148,12 @@ class Upkeep:
 
     def acknowledged(self, told: Acknowledge) -> None:
         """The server knows how far we read."""
+        self._tell_every = ACKNOWLEDGE_EVERY
         self._told.update((position.stream, position.seq) for position in told.positions)
+
+    def not_acknowledged(self) -> None:
+        """The server did not take it: nobody is to wake up each second for that."""
+        self._tell_every = min(2 * self._tell_every, LONGEST_PAUSE)
 
     def restored(self) -> None:
         """The server's data is from a backup: its numbers may come again, so read all of it.
@@ -158,6 +165,7 @@ class Upkeep:
             conversation.former = conversation.stream or conversation.former
             conversation.stream = b""
             conversation.seen_before = max(conversation.seen_before, settled(conversation))
+            conversation.seen_until = max(conversation.seen_until, conversation.newest)
             conversation.received = 0
             conversation.gaps = []
             conversation.last_seq = 0
@@ -194,7 +202,7 @@ class Upkeep:
             catch_up = CatchUp(positions=self.positions())
             needs.append(ServerRequest((CATCH_UP, b""), Kind.CATCH_UP, catch_up))
         # A clock that went back must not keep the server from trimming.
-        waits = self._told_at <= now < self._told_at + ACKNOWLEDGE_EVERY
+        waits = self._told_at <= now < self._told_at + self._tell_every
         positions = [] if waits else self._unacknowledged()
         if positions:
             self._told_at = now
@@ -205,7 +213,7 @@ class Upkeep:
     def next_timeout(self, *, online: bool) -> int | None:
         """When prekeys are looked at again, or the server is told how far we read."""
         if online and self._unacknowledged():
-            return self._told_at + ACKNOWLEDGE_EVERY
+            return self._told_at + self._tell_every
         return None if self._maintained_at is None else self._maintained_at + MAINTAIN_EVERY
 
 

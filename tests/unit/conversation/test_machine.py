@@ -23,10 +23,11 @@ from parlour.conversation.reasons import Reason
 from parlour.conversation.records import OwnDevice, SenderCount
 from parlour.errors import Code, ParlourError, error
 from parlour.testing.device import MemoryDevice
+from parlour.testing.memory_server import MemoryServer
 from parlour.wire.kinds import Kind
 from parlour.wire.prekeys import Bundles, PrekeyCounts
 from parlour.wire.push import PushDrain, PushEntry, PushPrekeysLow, PushStream
-from parlour.wire.streams import Entry
+from parlour.wire.streams import Acknowledge, Entry, Position
 from tests.scenario.people import blocks, heard, strangers, two
 
 HOUR = 3_600_000
@@ -36,6 +37,24 @@ def _entries(device: MemoryDevice) -> list[Entry]:
     """The conversation's entries as a device gets them."""
     stream = device.machine.positions()[-1].stream
     return device.server.entries_for(device.machine.device_id, stream, 0)
+
+
+def test_what_the_server_does_not_take_wakes_nobody_up_each_second() -> None:
+    memory = MemoryServer()
+    alice = MemoryDevice(memory, "alice")
+    alice.connect()
+    upkeep = alice.machine._upkeep
+    upkeep._told = {alice.machine.device_id: 7}
+    upkeep._told_at = memory.now
+    waits = []
+    for _ in range(8):
+        due = upkeep.next_timeout(online=True)
+        assert due is not None
+        waits.append(due - memory.now)
+        upkeep.not_acknowledged()
+    assert waits == [1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000]
+    upkeep.acknowledged(Acknowledge([Position(bytes(16), 1)]))
+    assert upkeep.next_timeout(online=True) == memory.now + 1000
 
 
 def test_knows_itself_and_others() -> None:
