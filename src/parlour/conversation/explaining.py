@@ -114,10 +114,11 @@ def _members(policy: Policy) -> str:
 def _keys(policy: Policy) -> str:
     if not policy.update_days:
         return "new ones with every answer"
-    return (
-        f"a device replaces its own after {policy.update_days} days or "
-        f"{policy.update_messages:,} messages of its own, whichever comes first"
+    words = (
+        f"a device replaces its own within {policy.update_days} days, or after "
+        f"{policy.update_messages:,} messages of its own"
     )
+    return f"{words}, and soon after it came" if policy.suite is Suite.MLS else words
 
 
 def _away(policy: Policy) -> str:

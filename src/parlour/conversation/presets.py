@@ -101,6 +101,7 @@ PRESETS: Final[Mapping[str, Mapping[Kind, Policy]]] = MappingProxyType(
     }
 )
 DEFAULT: Final = "default"
+_ON_MLS: Final = "default-mls"
 # The setting that says which preset a person uses, the same on all their devices.
 PRESET: Final = "preset"
 
@@ -129,6 +130,15 @@ def chosen(settings: Mapping[str, Setting]) -> str:
     """The preset that a person uses."""
     setting = settings.get(PRESET)
     return DEFAULT if setting is None else setting.value
+
+
+def group_policy(settings: Mapping[str, Setting], kind: Kind) -> Policy:
+    """By what a conversation on MLS is looked after: the person's preset, whoever founded it.
+
+    Where that has something else than MLS for the kind, it is what has MLS everywhere.
+    """
+    policy = PRESETS.get(chosen(settings), PRESETS[DEFAULT])[kind]
+    return policy if policy.suite is Suite.MLS else PRESETS[_ON_MLS][kind]
 
 
 def check_preset(preset: str) -> None:

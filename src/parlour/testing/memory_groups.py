@@ -7,9 +7,13 @@ test may want the others to get through.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
+from parlour.conversation.groups.credentials import Certificates
 from parlour.errors import Code, error
+from parlour.mls.public.credentials import Credential
 from parlour.mls.public.group import PublicGroup
+from parlour.mls.public.policy import Policy
 from parlour.mls.public.staging import StagedPublic
 from parlour.mls.public.tree.extension import encode_tree
 from parlour.roster.device_signature import FindKey
@@ -17,9 +21,21 @@ from parlour.roster.draft import Step, changed, founded
 from parlour.roster.entry import RosterEntry
 from parlour.roster.genesis import Genesis
 from parlour.roster.roster import Roster
-from parlour.testing.mls import OPEN_POLICY
 from parlour.wire import groups
 from parlour.wire.envelope import SuiteId
+
+
+class _AnyCertificate(Certificates):
+    """Takes every certificate, also one that succeeds another of the same device."""
+
+    def accepts(self, credential: Credential, signature_key: bytes) -> bool:
+        """Whoever it names."""
+        return True
+
+
+_POLICY: Final = Policy(
+    _AnyCertificate(lambda *_: None), external_commits=True, resync=True, new_member_proposals=True
+)
 
 
 @dataclass(slots=True)
@@ -57,7 +73,7 @@ class MemoryGroups:
         """Found one; whether it is new."""
         if body.stream in self.groups:
             return False
-        public = PublicGroup.follow(body.group_info, now // 1000, OPEN_POLICY, body.tree)
+        public = PublicGroup.follow(body.group_info, now // 1000, _POLICY, body.tree)
         genesis, entry = Genesis.decode(body.genesis), RosterEntry.decode(body.roster)
         step = Step(entry.signer_account, entry.signer_device, 0, entry.at, self.find_key)
         roster = Roster(genesis, founded(genesis, entry.changes, step), entry)
@@ -134,7 +150,7 @@ class MemoryGroups:
         for data in restart.roster:
             group.roster = self._extended(group.roster, data)
         group.generation, group.seq = body.generation, seq
-        group.public = PublicGroup.follow(body.group_info, now // 1000, OPEN_POLICY, body.tree)
+        group.public = PublicGroup.follow(body.group_info, now // 1000, _POLICY, body.tree)
         group.group_info = body.group_info
         self._note(body.stream)
         return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, Self
 
@@ -38,6 +39,9 @@ TAG_SIZE: Final = 16
 # Entries of the roster that are kept: changes of people between two backups of a server.
 MAX_RECENT: Final = 64
 EPOCH_TAG_SIZE: Final = 8
+# Ids of messages that are remembered, in memory: more than an epoch sees between two renewals. What
+# was read before a restart is not opened again either, as its key is gone.
+MAX_READ: Final = 4_096
 
 
 class Chat:
@@ -52,6 +56,10 @@ class Chat:
         # to do what only we can.
         self.due: dict[str, int] = {}
         self.timers: dict[str, int] = {}
+        # Before this our own keys are not renewed (ms), though it may be time.
+        self.renews_after = 0
+        # Messages that were read, newest last: none is taken twice.
+        self.read: OrderedDict[bytes, None] = OrderedDict()
         self.details_at: int | None = None
         self.joining_since: int | None = None
         self.stalled = False
@@ -123,6 +131,16 @@ class Chat:
     def stream_kind(self) -> StreamKind:
         """What the server calls it."""
         return self.genesis.kind.name.lower()  # type: ignore[return-value]
+
+    def takes(self, device_id: bytes, message_id: bytes) -> bool:
+        """Whether a message of a device is not one that was read before, and remember it."""
+        key = device_id + message_id
+        if key in self.read:
+            return False
+        self.read[key] = None
+        while len(self.read) > MAX_READ:
+            self.read.popitem(last=False)
+        return True
 
     @property
     def is_taken(self) -> bool:

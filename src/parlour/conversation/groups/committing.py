@@ -19,9 +19,11 @@ from parlour.conversation.groups.lists import Lists
 from parlour.conversation.groups.memory import GroupMemory
 from parlour.conversation.groups.plan import Plan, Planning
 from parlour.conversation.groups.records import Pending, Sent, Want
+from parlour.conversation.groups.renewing import Renewing
 from parlour.conversation.groups.turns import retry_after, turn_after
 from parlour.conversation.key_package_targets import KeyPackageTargets
 from parlour.conversation.key_packages import KeyPackages
+from parlour.conversation.policies import max_leaves
 from parlour.conversation.state import Memory
 from parlour.errors import ParlourError
 from parlour.mls.private.committing import CommitOptions
@@ -59,10 +61,6 @@ _WANTS: Final[Mapping[type[Change], Want]] = {
     LinkClosed: Want.CLOSE_LINK,
 }
 _DAY: Final = 24 * 3_600_000
-# Own keys are renewed after so long (ms), spread over as much again, or so many messages.
-REFRESH_AFTER: Final = 7 * _DAY
-REFRESH_SPREAD: Final = 3 * _DAY
-REFRESH_MESSAGES: Final = 1_000
 # Refusals of a commit in a row before what it was for is given up.
 MAX_ATTEMPTS: Final = 8
 # A plan that was empty is made again after so long, in milliseconds.
@@ -87,6 +85,7 @@ class Committing:
         key_packages: KeyPackages,
         targets: KeyPackageTargets,
         planning: Planning,
+        renewing: Renewing,
     ) -> None:
         self._memory = memory
         self._groups: GroupMemory = memory.groups
@@ -94,6 +93,7 @@ class Committing:
         self._key_packages = key_packages
         self._targets = targets
         self._planning = planning
+        self._renewing = renewing
         # Devices that asked to be added again, by group.
         self.readd: dict[bytes, set[bytes]] = {}
         # Devices that have no key package for now, and until when they are left out (ms).
@@ -162,9 +162,12 @@ class Committing:
         for intent, problem in plan.refused:
             self._groups.fulfilled(intent.intent_id)
             self._memory.tell(chat, GroupRefused(chat.id, intent.want.value, problem.code))
-        plan.add = [
-            each for each in plan.add if not self.is_left_out(chat.genesis.suite, each[1], now)
-        ]
+        suite = chat.genesis.suite
+        plan.add = [each for each in plan.add if not self.is_left_out(suite, each[1], now)]
+        room = max_leaves(suite) - len(chat.owners) + len(plan.remove)
+        if len(plan.add) > room:
+            self._memory.count("group.full")
+            plan.add = plan.add[:room]
         return plan
 
     def is_left_out(self, suite: int, device_id: bytes, now: int) -> bool:
@@ -188,11 +191,11 @@ class Committing:
 
     def _refreshes(self, chat: Chat, now: int) -> bool:
         """Whether our own keys have served long enough."""
-        record = chat.record
-        spread = int.from_bytes(chat.id[:4]) % REFRESH_SPREAD
-        by_time = now >= record.refreshed_at + REFRESH_AFTER + spread
+        due = self._renewing.due_at(chat)
+        if due > now:
+            chat.timers["renew"] = due
         wished = [i for i in self._groups.intents_of(chat.id) if i.want is Want.UPDATE]
-        return by_time or record.sent_since >= REFRESH_MESSAGES or bool(wished)
+        return due <= now or bool(wished)
 
     def _is_due(self, chat: Chat, plan: Plan, now: int) -> bool:
         """Whether it is our turn: at once for our own wishes, in turns for what anybody can do."""

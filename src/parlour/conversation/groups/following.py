@@ -18,6 +18,7 @@ from parlour.conversation.groups.lists import Lists, Wanting
 from parlour.conversation.groups.memory import GroupMemory
 from parlour.conversation.groups.messages import Messages
 from parlour.conversation.groups.records import GroupState, Want
+from parlour.conversation.groups.renewing import Renewing
 from parlour.conversation.state import Memory
 from parlour.errors import Code, ParlourError, error
 from parlour.mls.private.events import PendingCommit, ReceivedProposal
@@ -57,6 +58,7 @@ class Following:
         joining: Joining,
         messages: Messages,
         ladder: Ladder,
+        renewing: Renewing,
     ) -> None:
         self._memory = memory
         self._groups: GroupMemory = memory.groups
@@ -65,6 +67,7 @@ class Following:
         self._joining = joining
         self._messages = messages
         self._ladder = ladder
+        self._renewing = renewing
 
     def handle(self, chat: Chat, entry: Entry, now: int) -> bool:
         """Take an entry whose turn it is; False if it has to wait for something."""
@@ -181,7 +184,7 @@ class Following:
         if ours:
             renamed = self._fulfil(chat)
             chat.losses = 0
-            record.refreshed_at, record.sent_since = now, 0
+            self._renewing.renewed(chat, now)
         elif record.pending is not None:
             chat.losses += 1
             self._memory.count("commit.lost")

@@ -41,13 +41,14 @@ from parlour.conversation.groups.records import (
     Sent,
     Want,
 )
+from parlour.conversation.groups.renewing import Renewing
 from parlour.conversation.groups.view import GroupName, GroupView, name_of, view_of
 from parlour.conversation.histories import Histories
 from parlour.conversation.key_package_targets import KeyPackageTargets
 from parlour.conversation.key_packages import KeyPackages
 from parlour.conversation.pending import Key
 from parlour.conversation.people import People
-from parlour.conversation.policies import Policy, check_floor
+from parlour.conversation.policies import Policy, check_floor, max_leaves
 from parlour.conversation.records import Conversation, Held
 from parlour.conversation.repair import Repairing
 from parlour.conversation.requests import ServerRequest
@@ -118,13 +119,14 @@ class Groups:
         self._targets = targets
         self._directory = directory
         lists = self._lists = Lists(memory, directory)
-        planning = Planning(memory, lists)
+        planning, renewing = Planning(memory, lists), Renewing(memory)
+        self._renewing = renewing
         self._messages = Messages(
             memory, lists, planning, sending, repairing, histories, people, delivery
         )
         self._founding = Founding(memory, key_packages, targets)
-        self._joining = Joining(memory, lists, key_packages)
-        self._committing = Committing(memory, lists, key_packages, targets, planning)
+        self._joining = Joining(memory, lists, key_packages, renewing)
+        self._committing = Committing(memory, lists, key_packages, targets, planning, renewing)
         self._ladder = Ladder(
             memory,
             lists,
@@ -134,7 +136,9 @@ class Groups:
             self._committing,
             self._messages,
         )
-        self._following = Following(memory, lists, self._joining, self._messages, self._ladder)
+        self._following = Following(
+            memory, lists, self._joining, self._messages, self._ladder, renewing
+        )
         for chat in self._groups.chats.values():
             if chat.record.link_text and chat.record.state is GroupState.JOINING:
                 memory.linked[chat.id] = JoinLink.from_text(chat.record.link_text)
@@ -197,7 +201,19 @@ class Groups:
         chat = self._may(group, Right.ADD)
         for account in accounts:
             self._check_contact(account)
+        self._check_room(chat, set(accounts))
         self._founding.want(chat, Want.ADD, now, accounts=list(accounts), role=int(role))
+
+    def _check_room(self, chat: Chat, accounts: set[bytes]) -> None:
+        """Refuse more people, or more devices, than a group of its kind and suite may have."""
+        new = accounts.difference(chat.accounts)
+        people = self._renewing.policy(chat).max_members
+        if len(chat.accounts) + len(new) > people:
+            raise error(Code.LIMIT_COUNT, f"a group of at most {people} people")
+        devices = sum(len(self._memory.contacts[account].head.devices) for account in new)
+        most = max_leaves(chat.genesis.suite)
+        if len(chat.owners) + devices > most:
+            raise error(Code.LIMIT_COUNT, f"a group of at most {most} devices")
 
     def remove(self, group: bytes, accounts: Sequence[bytes], now: int) -> None:
         """Put accounts out."""
@@ -432,6 +448,7 @@ class Groups:
                 self._ladder.bereft(chat, now)
             if chat.record.state is not GroupState.LEFT:
                 accounts.update(chat.accounts)
+                self._renewing.connected(chat, now)
                 if not chat.is_named:
                     chat.details_at = 0
         self._directory.want_aside(sorted(accounts))

@@ -15,6 +15,7 @@ from parlour.conversation.groups.credentials import owner_of
 from parlour.conversation.groups.lists import Lists
 from parlour.conversation.groups.memory import GroupMemory
 from parlour.conversation.groups.records import Acceptance, GroupState, Pending, Sent
+from parlour.conversation.groups.renewing import Renewing
 from parlour.conversation.key_packages import KeyPackages
 from parlour.conversation.pending import Key
 from parlour.conversation.requests import ServerRequest
@@ -57,11 +58,14 @@ READ_GROUP = "read-group"
 class Joining:
     """Takes Welcomes, and makes commits from outside."""
 
-    def __init__(self, memory: Memory, lists: Lists, key_packages: KeyPackages) -> None:
+    def __init__(
+        self, memory: Memory, lists: Lists, key_packages: KeyPackages, renewing: Renewing
+    ) -> None:
         self._memory = memory
         self._groups: GroupMemory = memory.groups
         self._lists = lists
         self._key_packages = key_packages
+        self._renewing = renewing
         # What is asked of the server, and what it answered; by group.
         self._asked: dict[bytes, ReadGroup] = {}
         self._answers: dict[bytes, PublicState] = {}
@@ -176,6 +180,7 @@ class Joining:
             raise error(Code.GROUP_WELCOME_REFUSED, "by another device than the server says")
         self._key_packages.used(used.reference, now)
         self._enter(chat, group, roster, entry, now)
+        self._renewing.came(chat, now)
         self.done(chat.id)
 
     def _roster_of(self, chat: Chat, state: PublicState) -> Roster:
@@ -221,7 +226,7 @@ class Joining:
         record.joined_seq = record.followed_seq = entry.seq
         record.state = GroupState.ACTIVE
         record.pending = record.trouble = None
-        record.refreshed_at, record.sent_since = now, 0
+        self._renewing.renewed(chat, now)
         record.link_text = ""
         chat.losses = 0
         chat.note_epoch()

@@ -39,6 +39,7 @@ from parlour.conversation.histories import Histories, hash_of
 from parlour.conversation.inner import Inner
 from parlour.conversation.pending import Key
 from parlour.conversation.people import MAX_REQUESTED, People
+from parlour.conversation.presets import group_policy
 from parlour.conversation.reasons import Reason
 from parlour.conversation.receiving import CLOCKS
 from parlour.conversation.records import Conversation, Outgoing
@@ -48,7 +49,7 @@ from parlour.conversation.sending import APPEND, WINDOW, Sending
 from parlour.conversation.standing import Standing
 from parlour.conversation.state import Memory, received_message
 from parlour.conversation.sync import Sync
-from parlour.errors import Code, DecodeError, ParlourError, SecurityStop
+from parlour.errors import Code, DecodeError, ParlourError, SecurityStop, error
 from parlour.mls.private.events import ApplicationMessage
 from parlour.mls.public.framing.messages import PrivateMessage, decode_message
 from parlour.roster.naming import name_commitment
@@ -315,7 +316,11 @@ class Messages:
         if received.epoch == chat.epoch and tag != chat.epoch_tag():
             # A hint and no more: whoever is in another epoch could not have been read.
             self._memory.count("epoch.tag_differs")
-        return Inner.decode(received.data)
+        inner = Inner.decode(received.data)
+        policy = group_policy(self._memory.settings, chat.genesis.kind)
+        if policy.refuses_replays and not chat.takes(owner.device_id, message_id):
+            raise error(Code.SESSION_REPLAYED, "a message of that id was read")
+        return inner
 
     def _check(self, chat: Chat, content: Content) -> None:
         if chat.is_direct and not isinstance(content, GroupNotice):

@@ -149,6 +149,7 @@ class GroupRecord(Struct):
     want out, `reports` who could not follow the commit that we stand at, and since when (ms).
     `link` is the id of the link by which we came, `link_text` the link itself until we are in.
     `unconfirmed` after we joined by a commit of our own, until a member has answered.
+    `renew_at` is when we renew our own keys after coming, 0 when we have.
     `peer` is the other account of a conversation of two.
     """
 
@@ -167,6 +168,7 @@ class GroupRecord(Struct):
     unconfirmed: bool = False
     refreshed_at: int = 0
     sent_since: int = 0
+    renew_at: int = 0
     pending: Pending | None = None
     trouble: Trouble | None = None
     rejoined: list[int] = []
