@@ -104,6 +104,10 @@ interop: $(STAMP) ## Tests against foreign implementations
 fuzz: $(STAMP) ## Fuzz the parsers (ARGS: see python -m fuzz --help)
 	@$(BIN)/python -m fuzz $(ARGS)
 
+.PHONY: simulate
+simulate: $(STAMP) ## Simulate devices and a faulty server (ARGS="--seeds 0-99 --json FILE")
+	@$(BIN)/python -m parlour.testing.simulation $(ARGS)
+
 .PHONY: audit
 audit: $(STAMP) ## Hashes and addresses of the locks, known advisories
 	@$(BIN)/python -m tools.audit

@@ -1,0 +1,45 @@
+"""What a server does that lies. Of each lie something has to be told, or it has harmed nobody."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from parlour.testing.simulation.actions import Action
+from parlour.testing.simulation.trouble import begin_meddling, meddle, when
+from parlour.testing.simulation.world import World
+
+# What a device, or its sender, is told of a lie: one of these.
+NAMES: Final[dict[str, frozenset[str]]] = {
+    "tamper": frozenset({"message.unreadable", "history.mismatch", "server.misbehaved"}),
+    "strip": frozenset({"message.unreadable", "history.mismatch"}),
+    "count_up": frozenset({"message.skipped", "server.misbehaved", "history.mismatch"}),
+    "misnumber": frozenset({"history.mismatch", "server.misbehaved"}),
+    "shorten": frozenset({"device_list.rollback", "device_list.invalid", "server.misbehaved"}),
+    "fork": frozenset(
+        {"history.mismatch", "server.misbehaved", "message.missing", "message.skipped"}
+    ),
+}
+
+
+def _may_fork(world: World) -> bool:
+    return world.forked is None and world.server.up and world.server.readers.stale is None
+
+
+def _fork(world: World) -> None:
+    if _may_fork(world):
+        world.fork()
+
+
+def _merge(world: World) -> None:
+    world.merge()
+
+
+LIES: Final = [
+    Action("tamper", 4, meddle("tamper"), begin_meddling, lie=True),
+    Action("strip", 4, meddle("strip"), begin_meddling, lie=True),
+    Action("count_up", 3, meddle("count_up"), begin_meddling, lie=True),
+    Action("misnumber", 3, meddle("misnumber"), begin_meddling, lie=True),
+    Action("shorten", 3, meddle("shorten"), begin_meddling, lie=True),
+    Action("fork", 3, when(_may_fork), _fork, lie=True),
+    Action("merge", 25, when(lambda world: world.forked is not None), _merge, lie=True),
+]

@@ -1,0 +1,67 @@
+"""Time that passes when nothing else is to be done: an event loop without a clock and without I/O.
+
+asyncio's own loop runs what is ready in the order in which it became ready, and what is due in the
+order of time. So a run is the same each time, as long as nobody else puts anything in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Any, Final
+
+# Two moments closer than this are one (seconds); sums of floats may miss by less.
+RESOLUTION: Final = 1e-6
+# Milliseconds since the epoch when a run begins.
+BEGINNING: Final = 1_800_000_000_000
+
+
+class Stuck(Exception):
+    """Somebody waits, and nothing is left that could happen; or it never ends."""
+
+
+class _Nothing:
+    """In place of a selector: waiting lets the time pass."""
+
+    def __init__(self, loop: SimulatedLoop) -> None:
+        self._loop = loop
+
+    def select(self, timeout: float | None) -> list[object]:
+        """Wait: at once, for so many seconds, or for ever, which is a bug."""
+        self._loop.turns += 1
+        if timeout is None:
+            raise Stuck("everybody waits, and nothing is left that could happen")
+        if self._loop.turns > self._loop.most_turns:
+            raise Stuck("too much happens, as if it never came to an end")
+        self._loop.seconds += max(timeout, 0.0)
+        return []
+
+
+class SimulatedLoop(asyncio.BaseEventLoop):
+    """An event loop whose time is `seconds`, 0 at the beginning."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds = 0.0
+        self.turns = 0
+        self.most_turns = sys.maxsize
+        """After so many turns of the loop, it is taken for one that never ends."""
+        self._selector = _Nothing(self)
+        self._clock_resolution = RESOLUTION
+        self.faults: list[dict[str, Any]] = []
+        """What went wrong where nobody waited for it."""
+        self.set_exception_handler(lambda _loop, context: self.faults.append(context))
+
+    def time(self) -> float:
+        """Seconds since the beginning."""
+        return self.seconds
+
+    def now(self) -> int:
+        """Milliseconds since the epoch, as a right clock shows."""
+        return BEGINNING + round(self.seconds * 1000)
+
+    def _write_to_self(self) -> None:
+        """There is one thread: nobody has to wake it."""
+
+    def _process_events(self, event_list: list[object]) -> None:
+        """Nothing comes from outside."""

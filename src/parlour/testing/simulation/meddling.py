@@ -1,0 +1,182 @@
+"""What a faulty server makes of its own frames, honestly or not.
+
+Each `Meddling` looks at entries, in pushes and in pages alike, or at answers. It counts what it
+has done, and to whom: of every lie something must be told by the end.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final, TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from parlour.testing.simulation.wire import Look, Pair
+from parlour.wire.directory import DeviceListPage
+from parlour.wire.frames import decode_body, decode_frame, encode_frame
+from parlour.wire.kinds import OPERATIONS, Kind
+from parlour.wire.push import PushEntry
+from parlour.wire.streams import Appended, Entry
+
+_PAGES: Final = frozenset({Kind.LIVE_START, Kind.CATCH_UP, Kind.READ})
+_FAR: Final = 10_000
+# The share of flipped bits that are in what one device gets alone.
+_IN_PART: Final = 0.5
+
+B = TypeVar("B", bound=Struct)
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """Something was done to a frame for a device."""
+
+    meddling: str
+    device_id: bytes
+    stream: bytes
+    client_id: bytes
+
+
+@dataclass(slots=True)
+class Meddling:
+    """One fault that is going on. `share` of what it could touch, it touches."""
+
+    name: str
+    share: float
+    devices: frozenset[bytes]
+    random: random.Random
+    hits: list[Hit] = field(default_factory=list)
+
+    def strikes(self, device_id: bytes) -> bool:
+        """Whether this one is touched."""
+        return device_id in self.devices and self.random.random() < self.share
+
+    def hit(self, device_id: bytes, entry: Entry) -> None:
+        """Note what was done."""
+        self.hits.append(Hit(self.name, device_id, entry.stream, entry.client_id))
+
+
+def _hide(_meddling: Meddling, _entry: Entry) -> list[Entry]:
+    return []
+
+
+def _repeat(_meddling: Meddling, entry: Entry) -> list[Entry]:
+    return [entry, entry]
+
+
+def _tamper(meddling: Meddling, entry: Entry) -> list[Entry]:
+    if entry.part is not None and meddling.random.random() < _IN_PART:
+        return [replace(entry, part=_flipped(entry.part, meddling.random))]
+    body = _flipped(entry.envelope.body, meddling.random)
+    return [replace(entry, envelope=replace(entry.envelope, body=body))]
+
+
+def _strip(_meddling: Meddling, entry: Entry) -> list[Entry]:
+    return [replace(entry, part=None)]
+
+
+def _count_up(_meddling: Meddling, entry: Entry) -> list[Entry]:
+    return [replace(entry, seq=entry.seq + _FAR)]
+
+
+def _flipped(data: bytes, chance: random.Random) -> bytes:
+    at = chance.randrange(len(data))
+    return data[:at] + bytes([data[at] ^ (1 << chance.randrange(8))]) + data[at + 1 :]
+
+
+def _misnumber(answer: Appended) -> Appended:
+    return replace(answer, seq=answer.seq + _FAR)
+
+
+def _shorten(answer: DeviceListPage) -> DeviceListPage:
+    return replace(answer, entries=answer.entries[:1], more=False)
+
+
+OF_ENTRIES: Final[dict[str, Callable[[Meddling, Entry], list[Entry]]]] = {
+    "hide": _hide,
+    "repeat": _repeat,
+    "tamper": _tamper,
+    "strip": _strip,
+    "count_up": _count_up,
+}
+OF_PUSHES: Final = frozenset({"drop_pushes"})
+OF_ANSWERS: Final = {"misnumber": Kind.APPEND, "shorten": Kind.READ_DEVICE_LIST}
+
+
+class Meddler:
+    """All that goes on at one time."""
+
+    def __init__(self) -> None:
+        self.active: dict[str, Meddling] = {}
+        self.hits: list[Hit] = []
+
+    def begin(self, meddling: Meddling) -> None:
+        """Begin one, in place of one of its name."""
+        self.end(meddling.name)
+        self.active[meddling.name] = meddling
+
+    def end(self, name: str) -> None:
+        """End one."""
+        ended = self.active.pop(name, None)
+        if ended is not None:
+            self.hits += ended.hits
+
+    def end_all(self) -> None:
+        """The server is well."""
+        for name in list(self.active):
+            self.end(name)
+
+    def look(self, device_id: bytes, pair: Pair) -> Look:
+        """What becomes of the frames of one connection."""
+
+        def look(frame: bytes) -> list[bytes]:
+            return self._frame(device_id, pair, frame) if self.active else [frame]
+
+        return look
+
+    def _frame(self, device_id: bytes, pair: Pair, data: bytes) -> list[bytes]:
+        frame = decode_frame(data)
+        if frame.kind == Kind.PUSH_ENTRY:
+            if any(name in OF_PUSHES and m.strikes(device_id) for name, m in self.active.items()):
+                return []
+            entry = decode_body(frame.body, PushEntry).entry
+            entries = self._entries(device_id, [entry])
+            return [encode_frame(Kind.PUSH_ENTRY, 0, PushEntry(each)) for each in entries]
+        if frame.kind != Kind.OK:
+            return [data]
+        kind = Kind(pair.asked.get(frame.request_id, 0))
+        body = decode_body(frame.body, OPERATIONS[kind].response)
+        changed = self._answer(device_id, kind, body)
+        return [data] if changed is body else [encode_frame(Kind.OK, frame.request_id, changed)]
+
+    def _answer(self, device_id: bytes, kind: Kind, body: Struct) -> Struct:
+        if kind in _PAGES:
+            entries = self._entries(device_id, list(body.entries))  # type: ignore[attr-defined]
+            return replace(body, entries=entries)
+        for name, meddling in self.active.items():
+            if OF_ANSWERS.get(name) is kind and meddling.strikes(device_id):
+                if isinstance(body, Appended):
+                    meddling.hits.append(Hit(name, device_id, body.stream, body.client_id))
+                    body = _misnumber(body)
+                elif isinstance(body, DeviceListPage) and len(body.entries) > 1:
+                    meddling.hits.append(Hit(name, device_id, body.account_id, b""))
+                    body = _shorten(body)
+        return body
+
+    def _entries(self, device_id: bytes, entries: list[Entry]) -> list[Entry]:
+        for name, meddling in self.active.items():
+            change = OF_ENTRIES.get(name)
+            if change is None:
+                continue
+            changed: list[Entry] = []
+            for entry in entries:
+                # What goes to a device alone is for programs: nobody would be told.
+                if entry.stream != device_id and meddling.strikes(device_id):
+                    meddling.hit(device_id, entry)
+                    changed += change(meddling, entry)
+                else:
+                    changed.append(entry)
+            entries = changed
+        return entries

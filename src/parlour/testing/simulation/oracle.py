@@ -1,0 +1,213 @@
+"""Who knows all that was said, and compares it with what was heard.
+
+Every message that a device has written down, or that its server has given a number, is owed to
+every device that was on the list of either account when the number was given, and still is at the
+end. Each is delivered exactly once to the person, and those of one device in the order of their
+numbers, unless it was said before why not. What may be missing, and why, stands in `Excuse`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+from parlour.client.feed import ClientEvent
+from parlour.conversation.changes import Message
+from parlour.conversation.events import (
+    HistoryMismatch,
+    MessageMissing,
+    MessageReceived,
+    MessageSent,
+    MessagesSkipped,
+    MessageUnreadable,
+    SendingBlocked,
+    ServerMisbehaved,
+)
+
+if TYPE_CHECKING:
+    from parlour.testing.simulation.node import Node
+
+Key = tuple[bytes, bytes, bytes]
+_SHOWN_PROBLEMS: Final = 20
+
+
+class Excuse(StrEnum):
+    """Why a message that was owed may be missing at the end, each counted by itself."""
+
+    RESTORED = "restored"
+    """The server's disk was put back to a state before it: the server had answered for it, so that
+    its sender does not keep it in the outbox, and nobody who has read it sends it on."""
+    REMOVED = "removed"
+    """Its sender was taken off its account's list: whoever reads the list first reads no more of
+    it, and nobody answers who asks for a message again."""
+    LIE = "lie"
+    """The server lied, and the device was told so (`message.missing`, `history.mismatch`)."""
+    BEGINNING = "beginning"
+    """The server left the first entries of a conversation out of the first page that a device read
+    of it. One that is not its account's first takes what comes first for the beginning, as most
+    often all before it was trimmed before the device was there."""
+    BLOCKED = "blocked"
+    """The server lied and takes nothing any more; the sender was told so, and still has it."""
+
+
+@dataclass(slots=True)
+class Said:
+    """One message, as its sender's device wrote it down."""
+
+    label: str
+    device_id: bytes
+    account_id: bytes
+    peer: bytes
+    message_id: bytes
+    text: str
+
+
+@dataclass(slots=True)
+class Numbered:
+    """An entry to which the server gave a number. `owed` are devices."""
+
+    stream: bytes
+    seq: int
+    stored_at: int
+    owed: frozenset[bytes]
+    timeline: int
+
+
+@dataclass(slots=True)
+class Heard:
+    """What one device's person has seen, over all its processes."""
+
+    delivered: dict[Key, Message] = field(default_factory=dict)
+    marked: set[Key] = field(default_factory=set)
+    unreadable: dict[Key, str] = field(default_factory=dict)
+    names: Counter[str] = field(default_factory=Counter)
+    """How often each code was told."""
+    missing_from: set[bytes] = field(default_factory=set)
+    """Sending devices of which something is missing, as it was told."""
+    doubted: set[bytes] = field(default_factory=set)
+    """Conversations whose history was called into question."""
+    last: dict[tuple[bytes, bytes, int], int] = field(default_factory=dict)
+    """The number of the last message delivered, by conversation, sending device and timeline."""
+
+
+class Oracle:
+    """Collects while a run goes on; `judge` at the end."""
+
+    def __init__(self) -> None:
+        self.problems: list[str] = []
+        self.messages: dict[bytes, Said] = {}
+        self.numbered: dict[bytes, list[Numbered]] = {}
+        self.discarded: set[int] = set()
+        """Timelines of the server's disk that are gone."""
+        self.heard: dict[str, Heard] = defaultdict(Heard)
+        self.intents: dict[str, Said] = {}
+        self.sent: Counter[bytes] = Counter()
+        self.on_note: Callable[[str, str, str], None] = lambda who, what, detail: None
+
+    def problem(self, text: str) -> None:
+        """Something is not as it must be."""
+        if len(self.problems) < _SHOWN_PROBLEMS:
+            self.problems.append(text)
+
+    # --- While it goes on ----------------------------------------------------------------
+
+    def intends(self, node: Node, peer: bytes, text: str) -> None:
+        """A person is about to say something; it is not known yet under which id."""
+        account = node.engine.machine.account_id
+        self.intents[text] = Said(node.label, node.device_id, account, peer, b"", text)
+
+    def said(self, node: Node, peer: bytes, message_id: bytes, text: str) -> None:
+        """It is on the device's disk."""
+        self.on_note(node.label, "said", text)
+        account = node.engine.machine.account_id
+        said = Said(node.label, node.device_id, account, peer, message_id, text)
+        self.messages[message_id] = said
+        self.intents.pop(text, None)
+
+    def written(self, message: Message, text: str) -> None:
+        """A message of which the device did not live to tell lies on its disk."""
+        intent = self.intents.pop(text, None)
+        if intent is not None:
+            intent.message_id = message.message_id
+            self.messages[message.message_id] = intent
+
+    def entry(self, client_id: bytes, numbered: Numbered) -> None:
+        """The server gave a number."""
+        self.numbered.setdefault(client_id, []).append(numbered)
+
+    def delivered(self, node: Node, message: Message, text: str) -> None:
+        """A message is shown to a person."""
+        heard = self.heard[node.label]
+        self.on_note(node.label, "delivered", f"{text} {message.seq}")
+        if message.key in heard.delivered:
+            if message.key in heard.marked:
+                self.problem(f"{node.label} was shown {text!r} twice")
+            return
+        heard.delivered[message.key] = message
+        self._check_content(node, message, text)
+        self._check_order(node, heard, message, text)
+
+    def _check_content(self, node: Node, message: Message, text: str) -> None:
+        said = self.messages.get(message.message_id) or self.intents.get(text)
+        if said is None or said.text != text or said.device_id != message.sender_device:
+            self.problem(f"{node.label} was shown {text!r}, which nobody said so")
+
+    def _check_order(self, node: Node, heard: Heard, message: Message, text: str) -> None:
+        """Those of one device come in the order of their numbers, but for what was repaired."""
+        numbered = self._entry_of(message)
+        if numbered is None or message.key in heard.unreadable:
+            return
+        place = (message.conversation, message.sender_device, numbered.timeline)
+        before = heard.last.get(place, 0)
+        if numbered.seq > before:
+            heard.last[place] = numbered.seq
+        elif not self._was_named(heard, message):
+            self.problem(f"{node.label} was shown {text!r} ({numbered.seq}) after {before}")
+
+    def _was_named(self, heard: Heard, message: Message) -> bool:
+        """Whether it was said that something is missing, before it came after all."""
+        names = heard.names
+        skipped = names["message.skipped"] or names["server.restored"]
+        return bool(skipped) or message.sender_device in heard.missing_from
+
+    def _entry_of(self, message: Message) -> Numbered | None:
+        entries = self.numbered.get(message.message_id, [])
+        return next((each for each in entries if each.seq == message.seq), None)
+
+    def marked(self, node: Node, messages: list[Message]) -> None:
+        """The program has noted that these were shown."""
+        self.heard[node.label].marked.update(message.key for message in messages)
+
+    def event(self, node: Node, event: ClientEvent) -> None:
+        """A program was told of something."""
+        heard = self.heard[node.label]
+        heard.names[event.code.value] += 1
+        match event:
+            case MessageReceived():
+                return
+            case MessageUnreadable(message=message, reason=reason):
+                heard.unreadable[message.key] = reason.value
+                self.on_note(node.label, event.code.value, f"{message.seq} {reason.value}")
+                return
+            case MessageMissing(sender_device=device):
+                heard.missing_from.add(device)
+            case MessagesSkipped(conversation=conversation):
+                heard.doubted.add(conversation)
+            case HistoryMismatch(conversation=conversation):
+                heard.doubted.add(conversation)
+            case MessageSent(message=message):
+                self.sent[message.message_id] += 1
+            case SendingBlocked(reason=reason):
+                heard.names[reason.value] += 1
+                self.on_note(node.label, event.code.value, reason.value)
+                return
+            case ServerMisbehaved(what=what, reason=reason):
+                heard.names[reason.value] += 1
+                self.on_note(node.label, event.code.value, what)
+                return
+            case _:
+                pass
+        self.on_note(node.label, event.code.value, "")

@@ -1,0 +1,291 @@
+"""One run: a world is made, a program runs in it, all faults stop, and the oracle compares.
+
+What may differ between two runs of one seed is the time that they take.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import random
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+from parlour.errors import Code
+from parlour.testing.simulation.lies import NAMES
+from parlour.testing.simulation.loop import SimulatedLoop, Stuck
+from parlour.testing.simulation.node import Node
+from parlour.testing.simulation.population import NAMES as PEOPLE
+from parlour.testing.simulation.process import make_task
+from parlour.testing.simulation.program import Drawn, Step, actions_of, lies
+from parlour.testing.simulation.trace import Trace
+from parlour.testing.simulation.verdict import Judge, Verdict
+from parlour.testing.simulation.world import World
+
+# Seconds until everybody is connected and has sent and read all, once all faults have stopped.
+REST: Final = 1800
+# Days in which what could not be read is asked for again, and given up at the end.
+DAYS: Final = 9
+# Turns of the loop after which a run is taken for one that never ends: ten times the usual.
+TURNS: Final = 200_000
+TURNS_PER_STEP: Final = 2_000
+_DAY: Final = 24 * 3600
+_SETTLING_IN: Final = 5
+_REMOVED: Final = (Code.DEVICE_REMOVED, Code.TOKEN_INVALID, Code.TOKEN_REVOKED)
+# Rounds of cancelling what is left when a run is over.
+_SWEEPS: Final = 10
+
+
+class Program(Protocol):
+    """Where steps come from."""
+
+    def steps(self, world: World) -> Iterator[Step]:
+        """One step after the other; the world moves on in between."""
+        ...
+
+
+@dataclass(slots=True)
+class Run:
+    """A run that is over. `problems` is empty where all is as it must be."""
+
+    seed: int
+    kind: str
+    steps: list[Step] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    verdict: Verdict = field(default_factory=Verdict)
+    counts: dict[str, int] = field(default_factory=dict)
+    lies: dict[str, int] = field(default_factory=dict)
+    trace: str = ""
+    seconds: float = 0.0
+
+    def record(self) -> dict[str, Any]:
+        """The run's line in a file of records."""
+        verdict = self.verdict
+        return {
+            "seed": self.seed,
+            "steps": len(self.steps),
+            "sent": verdict.sent,
+            "delivered": verdict.delivered,
+            "repaired": verdict.repaired,
+            "lost": verdict.lost,
+            "unreadable": verdict.unreadable,
+            "unreadable_without_reason": verdict.unreadable_without_reason,
+            "kind": self.kind,
+            "server": "lying" if lies(self.seed) else "honest",
+            "excused": dict(sorted(verdict.excused.items())),
+            "lies": self.lies,
+            "actions": self.counts,
+            "problems": self.problems,
+            "seconds": round(self.seconds, 2),
+            "trace": self.trace,
+        }
+
+
+def people_of(seed: int) -> dict[str, int]:
+    """Who takes part in the run of that seed, with how many devices each."""
+    chance = random.Random(f"people {seed}")
+    return {name: chance.choice((1, 1, 2, 3)) for name in PEOPLE[: chance.choice((2, 3, 3, 4))]}
+
+
+def run(
+    seed: int, kind: str, count: int, program: Program | None = None, *, show: bool = False
+) -> Run:
+    """Run one seed: its own program of `count` steps, or another one."""
+    began = time.perf_counter()
+    result = Run(seed, kind)
+    loop = SimulatedLoop()
+    loop.set_task_factory(make_task)  # type: ignore[arg-type]
+    loop.most_turns = TURNS + TURNS_PER_STEP * count
+    trace = Trace(loop.time, show=show)
+    was_enabled = gc.isenabled()
+    # Whenever garbage is collected, it is at another moment; and it takes a fifth of the time. At
+    # the end, only what the run has left is looked through.
+    gc.freeze()
+    gc.disable()
+    try:
+        asyncio.set_event_loop(loop)
+        world = World(str(seed), people_of(seed), trace, loop)
+        running = _Running(world, result, program or Drawn(seed, kind, count))
+        try:
+            loop.run_until_complete(running.all())
+        except Stuck as stuck:
+            result.problems.append(str(stuck))
+        loop.most_turns = sys.maxsize
+        running.conclude()
+        _clear(loop)
+        running.check_loop()
+    finally:
+        asyncio.set_event_loop(None)
+        loop.close()
+        if was_enabled:
+            gc.enable()
+            gc.collect()
+    result.trace = trace.hash()
+    result.seconds = time.perf_counter() - began
+    return result
+
+
+def _clear(loop: SimulatedLoop) -> None:
+    """End all tasks that are left."""
+    for _ in range(_SWEEPS):
+        tasks = asyncio.all_tasks(loop)
+        if not tasks:
+            return
+        for task in tasks:
+            task.cancel()
+        loop.run_until_complete(asyncio.sleep(0))
+
+
+class _Running:
+    """What happens in a run, in its order."""
+
+    def __init__(self, world: World, result: Run, program: Program) -> None:
+        self._world = world
+        self._result = result
+        self._program = program
+        self._actions = actions_of(result.kind)
+        self._ended = False
+
+    async def all(self) -> None:
+        """From the beginning to the end."""
+        world = self._world
+        world.settle_in()
+        await asyncio.sleep(_SETTLING_IN)
+        for step in self._program.steps(world):
+            self._result.steps.append(step)
+            world.trace.note("step", str(step))
+            self._actions[step.action].act(world, *step.arguments)
+            await asyncio.sleep(step.pause / 1000)
+        await self._end()
+        self._ended = True
+
+    async def _end(self) -> None:
+        world = self._world
+        world.trace.note("world", "end")
+        await self._use_copies()
+        world.mend_everything()
+        await self._rest("the faults stopped")
+        world.reconnect_everybody()
+        await self._rest("all connected again")
+        self._probe()
+        await self._rest("everybody spoke once more")
+        for _ in range(DAYS):
+            if not any(_holds(node) for node in world.present()):
+                break
+            await asyncio.sleep(_DAY)
+            await world.server.sweep()
+            world.reconnect_everybody()
+            await self._rest("a day passed")
+
+    async def _rest(self, when: str) -> None:
+        world = self._world
+        if not await world.come_to_rest(REST):
+            for node in world.present():
+                self._say_what_is_up(node, when)
+            world.trace.note("world", "restless")
+
+    def _say_what_is_up(self, node: Node, when: str) -> None:
+        if not node.online:
+            reason = node.link.status.last_error if node.ready else "it does not start"
+            self._problem(f"{node.label} does not connect after {when}: {reason}")
+            return
+        machine = node.engine.machine
+        state = (
+            f"{machine.waiting} wait, caught up: {machine.caught_up}, telling: {machine.telling}"
+        )
+        named = self._world.oracle.heard[node.label].names["sending.blocked"]
+        if not self._world.at_rest([node]) and not (lies(self._result.seed) and named):
+            self._problem(f"{node.label} does not come to rest after {when}: {state}")
+
+    def _probe(self) -> None:
+        """Everybody says one thing more to everybody they know: what is missing shows by it."""
+        for node in self._world.present():
+            known = [name for name in self._world.names if name != node.name]
+            for name in known:
+                if node.ready and node.engine.machine.contact_named(name) is not None:
+                    node.do(node.say(name, self._world.next_text(node.label)))
+
+    async def _use_copies(self) -> None:
+        """A copy of a home that is older than its original is refused, and told why."""
+        world = self._world
+        for copy, node, times in world.copies:
+            if not copy.on and world.times_up(node) < times + 2:
+                continue
+            copy.line.heal()
+            if not world.server.up:
+                world.server.start()
+            world.server.fill(full=False)
+            copy.start()
+            for _ in range(60):
+                if copy.failure is not None:
+                    break
+                await asyncio.sleep(5)
+            code = None if copy.failure is None else copy.failure.code
+            if code not in (Code.DEVICE_COPIED, *_REMOVED):
+                self._problem(f"{copy.label}, a copy, is not refused: {code}")
+            copy.kill()
+
+    # --- The verdict ---------------------------------------------------------------------
+
+    def conclude(self) -> None:
+        """Compare what was said with what was heard."""
+        world, result = self._world, self._result
+        oracle = world.oracle
+        self._read_disks()
+        nodes, hits = world.present() + self._removed(), world.meddler.hits
+        judge = Judge(oracle, nodes, hits, lying=lies(result.seed))
+        if self._ended:
+            result.verdict = judge.judge()
+            self._check_removed()
+            self._check_lies()
+        result.problems += oracle.problems
+        for bug in world.server.bugs():
+            self._problem(f"the server: {bug}")
+        result.counts = dict(sorted(world.trace.counts.items()))
+
+    def _removed(self) -> list[Node]:
+        return [node for node in self._world.nodes.values() if not node.on_list]
+
+    def _read_disks(self) -> None:
+        """Who was killed may have written what nobody knows of."""
+        for node in self._world.nodes.values():
+            for message, text in node.own_messages():
+                self._world.oracle.written(message, text)
+
+    def _check_removed(self) -> None:
+        """Who was taken off the list knows."""
+        for node in self._removed():
+            code = None if node.failure is None else node.failure.code
+            if code not in _REMOVED:
+                state = f"{code}, ready: {node.ready}, on: {node.on}"
+                self._problem(f"{node.label} was removed, and is told {state}")
+
+    def _check_lies(self) -> None:
+        """Of each lie that reached a device something was told, or what it touched came anyway."""
+        world = self._world
+        for hit in world.meddler.hits:
+            if hit.meddling not in NAMES:
+                continue
+            node = next(each for each in world.nodes.values() if each.device_id == hit.device_id)
+            names = world.oracle.heard[node.label].names.keys()
+            named = "named" if names & NAMES[hit.meddling] else "harmless"
+            counted = f"{hit.meddling} {named}"
+            self._result.lies[counted] = self._result.lies.get(counted, 0) + 1
+
+    def check_loop(self) -> None:
+        """Nothing failed where nobody waited for it."""
+        for context in self._world.loop.faults:
+            failure = context.get("exception")
+            if isinstance(failure, Exception):
+                self._problem(f"{context['message']}: {failure!r}")
+
+    def _problem(self, text: str) -> None:
+        self._result.problems.append(text)
+
+
+def _holds(node: Node) -> bool:
+    """Whether a device holds something that it can't read yet."""
+    return bool(node.disk.count("SELECT count(*) FROM record WHERE namespace = 'held'"))

@@ -1,0 +1,300 @@
+"""The world of one run: people with devices, a server, the lines between them, and who watches."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from parlour.client.feed import ConnectionCode
+from parlour.errors import ParlourError
+from parlour.identity.device_list import DeviceListState, next_entry
+from parlour.server.store.records import NewList
+from parlour.server.store.sqlite.devices import append_list
+from parlour.server.store.sqlite.rows import active_device
+from parlour.server.store.sqlite.tokens import insert_token
+from parlour.testing.simulation import population
+from parlour.testing.simulation.loop import SimulatedLoop
+from parlour.testing.simulation.meddling import Meddler
+from parlour.testing.simulation.node import Node
+from parlour.testing.simulation.oracle import Numbered, Oracle
+from parlour.testing.simulation.server import SimulatedServer
+from parlour.testing.simulation.trace import Trace
+from parlour.testing.simulation.wire import Pair
+
+# Seconds between two looks whether all is at rest, and how long it has to be so.
+_LOOK_EVERY: Final = 5
+_STAYS: Final = 2
+# Kinds of streams in which people speak.
+_SPOKEN: Final = ("direct", "group", "family", "channel")
+_NEW: Final = (
+    "SELECT entries.pk, streams.pk, streams.stream_id, entries.seq, client_id, stored_at, kind "
+    "FROM entries JOIN streams ON streams.pk = entries.stream WHERE entries.pk > ? "
+    "ORDER BY entries.pk"
+)
+_OWED: Final = (
+    "SELECT device_id FROM members JOIN devices ON devices.account = members.account "
+    "AND devices.active = 1 WHERE members.stream = ?"
+)
+
+
+@dataclass(slots=True)
+class Backup:
+    """A copy of the server's disk, and which timelines it holds."""
+
+    image: sqlite3.Connection
+    timelines: frozenset[int]
+    list_changes: int
+
+
+@dataclass(slots=True)
+class _Branch:
+    """How far the entries of one server's disk were seen, and in which timeline they are."""
+
+    timeline: int
+    newest: int = 0
+
+
+class World:
+    """Everything that there is in one run. `names` are accounts with their numbers of devices."""
+
+    def __init__(self, seed: str, names: dict[str, int], trace: Trace, loop: SimulatedLoop) -> None:
+        self.seed = seed
+        self.loop = loop
+        self.trace = trace
+        self.random = random.Random(f"{seed} world")
+        self.oracle = Oracle()
+        self.oracle.on_note = trace.note
+        self.meddler = Meddler()
+        self.names = names
+        self.nodes: dict[str, Node] = {}
+        self.copies: list[tuple[Node, Node, int]] = []
+        """Copied homes: the copy, the original, and its connections when it was copied."""
+        self.backup: Backup | None = None
+        self.list_changes = 0
+        self.said = 0
+        self.timelines = {0}
+        self._timelines = 0
+        self._main = _Branch(0)
+        self.server = SimulatedServer(loop, loop.now, population.image(tuple(names)), f"{seed} 0")
+        self._watch(self.server, self._main)
+        self.forked: SimulatedServer | None = None
+        self.half: frozenset[str] = frozenset()
+        """Labels of devices that the server shows its other side."""
+        self._fork_timeline = 0
+
+    # --- The beginning -------------------------------------------------------------------
+
+    def settle_in(self) -> None:
+        """Put everybody's first devices on their lists, and switch them on."""
+        for name, count in self.names.items():
+            owner, entry = population.member(name), population.member(name).entry
+            kits = [population.kit(name, number) for number in range(1, count + 1)]
+            for number in range(2, count + 1):
+                listed = tuple(kit.listed for kit in kits[:number])
+                state = DeviceListState.after(entry)
+                entry = next_entry(state, owner.key, listed, population.SECONDS)
+                new = NewList(
+                    entry.number,
+                    entry.encode(),
+                    [kit.as_new() for kit in kits[:number]],
+                    {kits[number - 1].device_id: kits[number - 1].uploaded},
+                )
+                self._at_server(new, owner.account_id, kits[number - 1])
+            for kit in kits:
+                records = owner.records(kit, entry, first=kit is kits[0])
+                self.add(Node.made(self, name, kit, records))
+
+    def _at_server(self, new: NewList, account_id: bytes, kit: population.Kit) -> None:
+        connection = self.server.connection
+        connection.execute("BEGIN")
+        append_list(connection, account_id, new, self.loop.now())
+        connection.execute("COMMIT")
+        self.log_in(kit)
+
+    def log_in(self, kit: population.Kit) -> None:
+        """Give a device that is on its list a token."""
+        connection = self.server.connection
+        connection.execute("BEGIN")
+        token = population.new_token(kit.token, self.loop.now())
+        insert_token(connection, active_device(connection, kit.device_id).pk, token)
+        connection.execute("COMMIT")
+
+    def add(self, node: Node) -> None:
+        """There is one more device; it is switched on."""
+        self.nodes[node.label] = node
+        node.start()
+
+    # --- Looking -------------------------------------------------------------------------
+
+    def listed(self) -> set[bytes]:
+        """The devices that are on their lists."""
+        rows = self.server.connection.execute("SELECT device_id FROM devices WHERE active = 1")
+        return {bytes(row[0]) for row in rows}
+
+    def present(self) -> list[Node]:
+        """The devices that are on their lists, in the order of their coming."""
+        listed = self.listed()
+        for node in self.nodes.values():
+            node.on_list = node.device_id in listed
+        return [node for node in self.nodes.values() if node.on_list]
+
+    def of_account(self, name: str) -> list[Node]:
+        """An account's devices that are on its list."""
+        return [node for node in self.present() if node.name == name]
+
+    def server_of(self, node: Node) -> SimulatedServer:
+        """The server that a device is shown."""
+        if self.forked is not None and node.label in self.half:
+            return self.forked
+        return self.server
+
+    def pairs_of(self, node: Node) -> list[Pair]:
+        """The connections of a device."""
+        servers = [self.server] + ([self.forked] if self.forked is not None else [])
+        return [pair for each in servers for pair in list(each.pairs) if pair.line is node.line]
+
+    def times_up(self, node: Node) -> int:
+        """How often a device was connected."""
+        return self.oracle.heard[node.label].names[ConnectionCode.UP.value]
+
+    def next_text(self, label: str) -> str:
+        """What nobody has said before."""
+        self.said += 1
+        return f"{label} {self.said}"
+
+    # --- The server's disk ---------------------------------------------------------------
+
+    def _watch(self, server: SimulatedServer, branch: _Branch) -> None:
+        server.looks = self.meddler.look
+        server.on_commit = lambda: self._absorb(server, branch)
+
+    def _absorb(self, server: SimulatedServer, branch: _Branch) -> None:
+        """Tell the oracle of the entries that have a number since it last looked."""
+        connection = server.connection
+        for pk, stream, stream_id, seq, client_id, stored_at, kind in connection.execute(
+            _NEW, (branch.newest,)
+        ).fetchall():
+            branch.newest = max(branch.newest, pk)
+            if kind in _SPOKEN:
+                owed = connection.execute(_OWED, (stream,)).fetchall()
+                devices = frozenset(bytes(row[0]) for row in owed)
+                numbered = Numbered(bytes(stream_id), seq, stored_at, devices, branch.timeline)
+                self.oracle.entry(bytes(client_id), numbered)
+
+    def _begin_timeline(self) -> None:
+        self._main.timeline = self._next_timeline()
+        self.timelines.add(self._main.timeline)
+        newest = self.server.connection.execute("SELECT coalesce(max(pk), 0) FROM entries")
+        self._main.newest = newest.fetchone()[0]
+
+    def _next_timeline(self) -> int:
+        self._timelines += 1
+        return self._timelines
+
+    def take_backup(self) -> None:
+        """Copy the server's disk."""
+        image, held = self.server.backup(), frozenset(self.timelines)
+        self.backup = Backup(image, held, self.list_changes)
+        self._begin_timeline()
+
+    def restore(self) -> None:
+        """Put the copy back."""
+        backup = self.backup
+        if backup is None:
+            return
+        self.oracle.discarded |= self.timelines - backup.timelines
+        self.timelines = set(backup.timelines)
+        self.server.restore(backup.image)
+        # Tickets are forgotten: a copied home would be believed, if it came first.
+        self.copies.clear()
+        self._begin_timeline()
+
+    # --- Two sides -----------------------------------------------------------------------
+
+    def fork(self) -> None:
+        """From now on, the server shows half of the devices another side than the others."""
+        image = self.server.backup()
+        branch = _Branch(self._next_timeline(), self._main.newest)
+        seed = f"{self.seed} side {branch.timeline}"
+        self.forked = SimulatedServer(self.loop, self.loop.now, image, seed)
+        self._watch(self.forked, branch)
+        self._fork_timeline = branch.timeline
+        labels = sorted(self.nodes)
+        self.half = frozenset(self.random.sample(labels, len(labels) // 2))
+        for label in sorted(self.half):
+            self.nodes[label].cut()
+
+    def merge(self) -> None:
+        """It has one side again: the other's entries are gone."""
+        if self.forked is not None:
+            self.forked.stop()
+            self.oracle.discarded.add(self._fork_timeline)
+            self.server.connection.execute("UPDATE devices SET ticket = NULL")
+            self.copies.clear()
+            self.forked = None
+            self.half = frozenset()
+
+    # --- The end -------------------------------------------------------------------------
+
+    def mend_everything(self) -> None:
+        """All faults stop."""
+        self.meddler.end_all()
+        self.merge()
+        self.server.go_stale(None)
+        self.server.fill(full=False)
+        self.server.process.disarm()
+        if not self.server.up:
+            self.server.start()
+        for node in self.nodes.values():
+            node.process.disarm()
+            node.line.heal()
+            node.offset = 0
+            node.fill(full=False)
+            if node.failure is not None:
+                # A person tries again: what a server said wrongly stops a link for good.
+                node.kill()
+            node.start()
+            if node.ready:
+                # The hands were put right: whoever waits looks at the clock again.
+                node.engine.changed.notify()
+
+    def reconnect_everybody(self) -> None:
+        """End all connections; each device makes another one."""
+        for node in self.nodes.values():
+            node.cut()
+
+    def at_rest(self, nodes: Iterable[Node]) -> bool:
+        """Whether everybody is connected, and nobody has anything to send or to read."""
+        for node in nodes:
+            if not node.online:
+                return False
+            machine = node.engine.machine
+            if machine.waiting or machine.telling or not machine.caught_up:
+                return False
+        return True
+
+    async def come_to_rest(self, seconds: int) -> bool:
+        """Let time pass until all is at rest, at most so long; whether it is.
+
+        Who was taken off the list is at rest when it was told so.
+        """
+        nodes = self.present()
+        removed = [node for node in self.nodes.values() if not node.on_list]
+        for _ in range(seconds // _LOOK_EVERY):
+            await asyncio.sleep(_LOOK_EVERY)
+            if self.at_rest(nodes) and all(node.failure is not None for node in removed):
+                await asyncio.sleep(_STAYS)
+                if self.at_rest(nodes):
+                    return True
+        return False
+
+    async def try_to(self, deed: object) -> None:
+        """Do something that may be refused."""
+        try:
+            await deed  # type: ignore[misc]
+        except ParlourError as refusal:
+            self.trace.note("world", "refused", refusal.code.value)

@@ -1,0 +1,39 @@
+"""One seed is one run, wherever and however often it runs."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from parlour.testing.simulation.run import run
+
+_PROGRAM = (
+    "from parlour.testing.simulation.run import run; print(run({seed}, 'pairwise', 120).trace)"
+)
+
+
+@pytest.mark.parametrize("seed", [4, 7])
+def test_the_same_seed_is_the_same_run(seed: int) -> None:
+    first, second = run(seed, "pairwise", 120), run(seed, "pairwise", 120)
+    assert first.trace == second.trace
+    assert first.steps == second.steps
+    traces = {first.trace}
+    for hash_seed in ("0", "1", "4242"):
+        done = subprocess.run(
+            [sys.executable, "-c", _PROGRAM.format(seed=seed)],
+            env={
+                **os.environ,
+                "PYTHONHASHSEED": hash_seed,
+                "PYTHONPATH": os.pathsep.join(sys.path),
+            },
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        traces.add(done.stdout.strip())
+    assert traces == {first.trace}
+
+
+def test_another_seed_is_another_run() -> None:
+    assert run(4, "pairwise", 40).trace != run(5, "pairwise", 40).trace

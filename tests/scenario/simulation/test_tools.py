@@ -1,0 +1,115 @@
+"""The list of what is put in something's place, shrinking, and the command."""
+
+import ast
+import json
+import random
+from pathlib import Path
+
+import pytest
+
+from parlour.testing import simulation
+from parlour.testing.simulation import shrink
+from parlour.testing.simulation.command import main
+from parlour.testing.simulation.program import Step
+from parlour.testing.simulation.substitutes import SUBSTITUTES
+
+FOLDER = Path(simulation.__file__).parent
+
+
+def test_nothing_but_time_randomness_and_the_wire_is_put_in_something_s_place() -> None:
+    assert list(SUBSTITUTES) == [
+        "SimulatedLoop",
+        "randomness.seeded",
+        "ClientSocket",
+        "ServerSocket",
+        "InlineWorker",
+        "InlineWriter",
+        "InlineReaders",
+        "InlineDatabase",
+        "LocalDisk",
+        "NoLock",
+    ]
+
+
+def test_no_other_class_of_the_product_is_derived_from_or_patched() -> None:
+    derived = set()
+    for path in FOLDER.glob("*.py"):
+        tree = ast.parse(path.read_text("utf-8"))
+        imported = {
+            alias.asname or alias.name
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("parlour")
+            if not (node.module or "").startswith("parlour.testing")
+            for alias in node.names
+        }
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef):
+                bases = {base.id for base in node.bases if isinstance(base, ast.Name)}
+                if bases & imported:
+                    derived.add(node.name)
+        assert "patch" not in set(imported)
+        assert "setattr(" not in path.read_text("utf-8")
+    assert derived == {"InlineWorker", "InlineWriter", "InlineReaders", "InlineDatabase", "NoLock"}
+    assert derived < SUBSTITUTES.keys()
+
+
+def test_shrinking_finds_what_a_failure_needs() -> None:
+    steps = [Step("say", [number], 0) for number in range(200)]
+    needed = {17, 90, 141}
+
+    def fails(tried: object) -> bool:
+        assert isinstance(tried, list)
+        return needed <= {step.arguments[0] for step in tried}
+
+    shorter = shrink.shrink(steps, fails)
+    assert {step.arguments[0] for step in shorter} == needed
+
+
+def test_a_program_in_a_file_is_the_same_program(tmp_path: Path) -> None:
+    chance = random.Random(1)
+    steps = [Step("say", ["alice1", "bob", chance.randint(1, 9)], 5), Step("crash", [], 700)]
+    shrink.write(tmp_path / "program.json", 7, "pairwise", steps)
+    assert shrink.read(tmp_path / "program.json") == (7, "pairwise", steps)
+
+
+def test_the_command_writes_a_record_for_each_seed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, evidence = tmp_path / "records.json", tmp_path / "evidence.json"
+    words = ["--seeds", "0-1", "--steps", "20", "--jobs", "1", "--json", str(file)]
+    assert main([*words, "--evidence", str(evidence)]) == 0
+    records = json.loads(file.read_text())
+    assert [record["seed"] for record in records] == [0, 1]
+    assert list(records[0])[:8] == [
+        "seed",
+        "steps",
+        "sent",
+        "delivered",
+        "repaired",
+        "lost",
+        "unreadable",
+        "unreadable_without_reason",
+    ]
+    written = json.loads(evidence.read_text())
+    assert written["seeds"] == 2
+    assert written["steps"] == 40
+    assert written["failures"] == []
+    assert "2 of 2 runs" in capsys.readouterr().err
+
+
+def test_a_program_that_was_written_down_runs_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shrink.write(tmp_path / "p.json", 3, "pairwise", [Step("say", ["alice1", "bob"], 100)])
+    assert main(["--program", str(tmp_path / "p.json")]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record["steps"] == 1
+    assert record["sent"] >= 1
+    assert main(["--seed", "3", "--steps", "5", "--kind", "pairwise", "--trace"]) == 0
+    assert "connection.up" in capsys.readouterr().out
+    assert main(["--shrink", "3", "--steps", "5"]) == 0
+
+
+def test_it_has_to_be_said_what_to_run() -> None:
+    with pytest.raises(SystemExit):
+        main([])
