@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 
 from parlour.conversation.events import RequestReceived
+from parlour.conversation.groups.committing import LEFT_OUT_FOR
 from parlour.conversation.groups.records import GroupState
 from parlour.conversation.groups.view import GroupView
 from parlour.conversation.records import Conversation
 from parlour.errors import Code, ParlourError
 from parlour.testing.device import MemoryDevice
 from parlour.testing.memory_server import MemoryServer
-from tests.scenario.people import heard
+from tests.scenario.people import blocks, heard
 
 PRESETS = [("default", "default-mls"), ("default-mls", "default"), ("default-mls", "default-mls")]
 
@@ -268,8 +269,10 @@ def test_nothing_is_said_while_the_other_can_not_come() -> None:
     alice.say("bob", "hello")
     settle(alice)
     assert alice.machine.waiting == 1
+    assert blocks(alice) == [Code.KEY_PACKAGE_NONE]
+    alice.wait(3 * 3_600_000)
     bob.connect()
-    alice.wait(2 * 3_600_000)
+    alice.wait(LEFT_OUT_FOR)
     settle(alice, bob)
     assert bob.texts() == ["hello"]
     check_on_mls(alice, bob)

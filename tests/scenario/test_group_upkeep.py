@@ -12,6 +12,7 @@ from parlour.conversation.policies import MAX_XWING_LEAVES
 from parlour.conversation.presets import group_policy, policy_of
 from parlour.conversation.records import Setting
 from parlour.errors import Code, ParlourError
+from parlour.mls.public.types import LeafIndex
 from parlour.roster.genesis import Kind
 from parlour.testing.device import MemoryDevice
 from tests.scenario.parties import Party
@@ -145,7 +146,8 @@ def test_the_window_grows_with_the_group() -> None:
     bob = party.devices[1]
     chat, now = chat_of(party, bob), party.server.now
     renewing = Renewing(bob.machine._memory)
-    chat._owners = dict.fromkeys(range(3_000), chat.owners[0])
+    alone = chat.owners[LeafIndex(0)]
+    chat._owners = {LeafIndex(n): alone for n in range(3_000)}
     moments = []
     for _ in range(3_000):
         renewing.came(chat, now)

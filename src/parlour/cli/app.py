@@ -48,7 +48,7 @@ COMMANDS: Final[tuple[tuple[str, str, Group, str], ...]] = (
     ("profile", "profile:profile", _ACCOUNT, "Show profiles, or change yours."),
     ("settings", "settings:settings", _ACCOUNT, "What is the same on all your devices."),
     ("backup", "backup:backup", _ACCOUNT, "Export or import an encrypted backup."),
-    ("policy", "policy:policy", _HELP, "Show what presets mean, in words."),
+    ("policy", "policy:policy", _HELP, "Show what presets mean, in words; choose one."),
     ("serve", "serve:serve", _SERVER, "Run a server."),
     ("admin", "admin:admin", _SERVER, "Invite people to your server."),
     ("doctor", "doctor.command:doctor", _HELP, "Check everything, and say what to do."),

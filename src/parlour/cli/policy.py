@@ -9,14 +9,22 @@ from typing import Any, Literal, TypeAlias
 from cyclopts import App
 from rich.text import Text
 
-from parlour.cli.options import Options
+from parlour.cli.options import HomeOptions, Options
 from parlour.cli.output import Output
+from parlour.client.client import Client
 from parlour.conversation.explaining import explain
 from parlour.conversation.policies import Suite, requires_encryption
-from parlour.conversation.presets import ABOUT, DEFAULT, PRESETS, policy_of
+from parlour.conversation.presets import (
+    ABOUT,
+    DEFAULT,
+    PRESET,
+    PRESETS,
+    check_preset,
+    policy_of,
+)
 from parlour.roster import Kind
 
-policy = App(name="policy", help="Show what presets mean, in words.")
+policy = App(name="policy", help="Show what presets mean, in words; choose one.")
 
 KindName: TypeAlias = Literal["direct", "self", "group", "family", "channel"]
 
@@ -58,6 +66,32 @@ def show(
     output.document({"preset": preset, "kinds": [_described(preset, each) for each in kinds]})
     for each in kinds:
         _show(output, preset, each)
+    return 0
+
+
+@policy.command
+async def use(
+    preset: str,
+    /,
+    *,
+    options: HomeOptions = HomeOptions(),  # noqa: B008 - frozen
+) -> int:
+    """Use a preset for new conversations, on all your devices. Those you have stay what they are.
+
+    Parameters
+    ----------
+    preset
+        Its name; see parlour policy list.
+    """
+    check_preset(preset)
+    password = await options.password()
+    output = options.output()
+    async with Client.open(options.folder(), password) as client:
+        await client.caught_up()
+        await client.settings.set(PRESET, preset)
+        await client.told()
+    output.document({"preset": preset})
+    output.text(f"✓ New conversations are what {preset} says. See parlour policy show {preset}.")
     return 0
 
 

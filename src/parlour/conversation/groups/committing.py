@@ -174,13 +174,18 @@ class Committing:
         """Whether there was no key package of a device: it is tried again later."""
         return now < self._left_out.get((suite, device_id), 0)
 
-    def _leave_out(self, suite: int, device_id: bytes, now: int) -> None:
-        """Go on without a device, and try again after a while, each time a longer one."""
+    def _leave_out(self, chat: Chat, device_id: bytes, now: int) -> None:
+        """Go on without a device, and try again after a while, each time a longer one.
+
+        Where two talk, nothing may be said until the other is there: then it is no longer.
+        """
+        suite = chat.genesis.suite
         times = self._times_left_out[suite, device_id] = (
             self._times_left_out.get((suite, device_id), 0) + 1
         )
-        pause = min(LEFT_OUT_FOR << min(times - 1, _MAX_DOUBLINGS), _DAY)
-        self._left_out[suite, device_id] = now + pause
+        longest = LEFT_OUT_FOR if chat.is_direct else _DAY
+        pause = min(LEFT_OUT_FOR << min(times - 1, _MAX_DOUBLINGS), longest)
+        self._left_out[suite, device_id] = chat.timers["left out"] = now + pause
         self._memory.count("device.left_out")
 
     def try_again(self, chat: Chat, device_id: bytes) -> None:
@@ -242,7 +247,7 @@ class Committing:
         if ready is None:
             return None
         for device_id in ready.missing:
-            self._leave_out(suite, device_id, now)
+            self._leave_out(chat, device_id, now)
         plan.add = [each for each in plan.add if each[1] in ready.packages]
         lost = plan.again - {device for _, device in plan.add}
         if lost:

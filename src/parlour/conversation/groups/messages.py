@@ -149,13 +149,16 @@ class Messages:
         """
         if not chat.is_direct:
             return True
-        if not chat.leaves_of(chat.record.peer):
-            return False
-        return all(
+        whole = all(
             self.is_left_out(chat.genesis.suite, device_id, now)
             for devices in self._planning.census(chat).missing.values()
             for device_id in devices
         )
+        peer = chat.record.peer
+        if whole and not chat.leaves_of(peer):
+            self._sending.blocked(peer, Code.KEY_PACKAGE_NONE)
+            return False
+        return whole
 
     def requests(
         self, chat: Chat, now: int, is_paused: Callable[[Key, int], bool]
