@@ -268,8 +268,8 @@ class Node:
         if not self.ready:
             deed.close()
             return
-        task = self.process.spawn(self._done(deed))
-        del task
+        # Who is killed before it begins has begun nothing.
+        self.process.spawn(self._done(deed)).add_done_callback(lambda _task: deed.close())
 
     async def _done(self, deed: Coroutine[Any, Any, object]) -> None:
         try:
