@@ -118,6 +118,10 @@ audit: $(STAMP) ## Hashes and addresses of the locks, known advisories
 demo: $(STAMP) ## A server and two people who talk
 	@$(BIN)/parlour demo $(ARGS)
 
+.PHONY: demo-groups
+demo-groups: $(STAMP) ## A group of five people with seven devices
+	@$(BIN)/parlour demo groups $(ARGS)
+
 .PHONY: peers
 peers: ## Install what benchmarks and interop compare with
 	@benchmarks/peers/install.sh

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from parlour.cli.app import run
 from tests.integration.running import (
     SERVER,
     People,
@@ -17,38 +14,10 @@ from tests.integration.running import (
     environment,
     server_and_people,
 )
+from tests.integration.shells import Shell
 
 TEXT = "The first snow of the year fell today."
 Running = tuple[ServerProcess, People]
-
-
-class Shell:
-    """Runs commands in this process as one person, and reads what they print."""
-
-    def __init__(self, people: People, capture: pytest.CaptureFixture[str]) -> None:
-        self.people = people
-        self._capture = capture
-        self.errors = ""
-
-    def run(self, person: str, *arguments: str, code: int = 0) -> list[Any]:
-        """Run a command with --json; return its documents."""
-        assert run([*arguments, *self._home(person), "--json"]) == code, self._capture.readouterr()
-        printed = self._capture.readouterr()
-        self.errors = printed.err
-        return [json.loads(line) for line in printed.out.splitlines()]
-
-    def read(self, person: str, *arguments: str) -> str:
-        """Run a command; return what people read."""
-        assert run([*arguments, *self._home(person)]) == 0, self._capture.readouterr()
-        return self._capture.readouterr().out
-
-    def _home(self, person: str) -> list[str]:
-        home = self.people.folder / person
-        return ["--home", str(home), "--password-file", str(self.people.password)]
-
-    @property
-    def error_code(self) -> str:
-        return str(json.loads(self.errors)["error"]["code"])
 
 
 @pytest.fixture(scope="module")

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.integration.running import People, environment, server_and_people
+from tests.integration.running import People, environment, json_line, server_and_people
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 EXAMPLES = {path.stem for path in (CHECKOUT / "examples").glob("*.py")}
-SHOWN = {"echo_bot", "send_and_wait", "verify_by_scan"}
+SHOWN = {"dice_bot", "echo_bot", "send_and_wait", "verify_by_scan"}
 
 
 class Examples:
@@ -69,6 +71,44 @@ def test_the_bot_answers_who_waits(examples: Examples) -> None:
         asked = examples.arguments("send_and_wait", "asker", "bot", "Is anybody there?")
         assert examples.run(*asked) == "sent\nIs anybody there?\n"
         bot.terminate()
+
+
+def test_the_dice_bot_answers_in_a_group(examples: Examples) -> None:
+    options = examples.options("asker")
+    examples.run("-m", "parlour.cli", "group", "create", "game night", "bot", *options)
+    bot, player = (
+        subprocess.Popen(
+            [sys.executable, *arguments],
+            cwd=CHECKOUT,
+            env=environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for arguments in (
+            examples.arguments("dice_bot", "bot"),
+            ["-m", "parlour.cli", "chat", "#game night", "--json", *options],
+        )
+    )
+    with bot, player:
+        try:
+            assert bot.stdout is not None
+            assert bot.stdout.readline() == "bot@parlour.example rolls dice\n"
+            assert player.stdin is not None
+            player.stdin.write("hello\nroll 3d6\n")
+            player.stdin.flush()
+            said: dict[str, Any] = {}
+            while (said.get("with"), said.get("from")) != ("#game night", "bot"):
+                said = json_line(player.stdout)
+            rolled = re.fullmatch(r"asker: ([1-6]) \+ ([1-6]) \+ ([1-6]) = (\d+)", said["text"])
+            assert rolled is not None
+            *dice, total = map(int, rolled.groups())
+            assert sum(dice) == total
+            player.stdin.close()
+            assert player.wait(30) == 0
+        finally:
+            for each in (bot, player):
+                each.kill()
 
 
 def test_a_scanned_code_verifies(examples: Examples) -> None:

@@ -53,7 +53,7 @@ COMMANDS: Final[tuple[tuple[str, str, Group, str], ...]] = (
     ("admin", "admin:admin", _SERVER, "Invite people to your server."),
     ("doctor", "doctor.command:doctor", _HELP, "Check everything, and say what to do."),
     ("counters", "counters:counters", _HELP, "Count what happened in groups, without content."),
-    ("demo", "demo.command:demo", _HELP, "Watch a server and two people who talk."),
+    ("demo", "demo.command:demo", _HELP, "Watch a server and people who talk."),
 )
 
 _HELP_TEXT: Final = "Private rooms that you host yourself. Messages are end-to-end encrypted."

@@ -8,6 +8,9 @@ from parlour.cli.options import HomeOptions
 from parlour.cli.reading import show_unread
 from parlour.client.client import Client
 
+# Seconds for a new device to leave keys on the server; others are not kept waiting by it.
+_READY = 5.0
+
 
 async def inbox(*, options: HomeOptions = HomeOptions()) -> int:  # noqa: B008 - frozen
     """Fetch and show what is new: messages, and what happened to keys and devices.
@@ -24,6 +27,7 @@ async def inbox(*, options: HomeOptions = HomeOptions()) -> int:  # noqa: B008 -
         count += await tell_of_devices(client, output)
         count += await tell_of_others(client, output)
         count += await show_unread(client, output)
+        await client.ready(_READY)
     if not count:
         output.note("Nothing new.")
     return 0

@@ -98,8 +98,7 @@ async def register(
         },
     )
     _say_done(f"{name}@{invited.server}", options, recovery, words, alone=alone)
-    if invited.account_key is not None and invited.account_name:
-        await _meet(options, password)
+    await _begin(options, password, meet=bool(invited.account_key and invited.account_name))
     output.text("  Talk with somebody: parlour chat NAME")
     return 0
 
@@ -119,10 +118,14 @@ async def _make(
     return lone
 
 
-async def _meet(options: HomeOptions, password: str) -> None:
-    """Look up who has invited us, and compare their key with the one in the invite."""
+async def _begin(options: HomeOptions, password: str, *, meet: bool) -> None:
+    """Leave keys by which others can add this device to groups, and look up who has invited us.
+
+    Their key is compared with the one in the invite.
+    """
     async with Client.open(options.folder(), password) as client:
-        met = await client.invites.meet()
+        met = await client.invites.meet() if meet else None
+        await client.ready()
     if met is not None:
         name = one_line(met.name)
         options.output().text(f"  {name} has invited you, and has the key that the invite names.")

@@ -257,6 +257,19 @@ class Client:
         # What was read is on disk, where `unread` looks for it.
         await self._engine.current()
 
+    async def ready(self, timeout: float = 10.0) -> bool:
+        """Wait until others can add this device to groups; whether they can in time.
+
+        A new device leaves the keys for that on the server when it is online for the first time.
+        """
+        with contextlib.suppress(TransportError):
+            await self.connected(timeout)
+            await self._until(
+                lambda: self._engine.machine.can_be_added, timeout, self._engine.changed
+            )
+            return True
+        return False
+
     async def _until(self, reached: Callable[[], bool], timeout: float, signal: Signal) -> None:
         """Wait for a condition that `signal` tells of; raise why it can't come, or does not."""
         try:

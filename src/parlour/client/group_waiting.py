@@ -12,6 +12,7 @@ from parlour.client.engine import again
 from parlour.client.own_list import Room
 from parlour.conversation.events import GroupJoined, GroupLeft
 from parlour.conversation.groups.progress import GroupProgress
+from parlour.conversation.groups.records import Want
 from parlour.errors import Code, TransportError, error
 
 # Seconds without any progress after which nobody waits any longer.
@@ -134,6 +135,17 @@ def step_of(progress: GroupProgress) -> Step:
 
 def _left(what: str, left: int, total: int) -> Step:
     return Step(what, max(total - left, 0), max(total, left))
+
+
+def is_added(progress: GroupProgress) -> bool:
+    """Whether everybody who was to come is on the roster, but for those who can't be yet.
+
+    Somebody of whom no device was online since it has the account has no keys to be added by.
+    """
+    if Want.ADD not in progress.wishes:
+        return True
+    busy = progress.lists or progress.packages or progress.sending or progress.missing
+    return bool(progress.left_out) and not busy
 
 
 def is_in(progress: GroupProgress) -> bool:

@@ -14,7 +14,15 @@ from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
 from parlour.client.group_names import MARK, SHORT_ID, is_named, label, labels, short_id
-from parlour.client.group_waiting import PATIENCE, Progress, Reached, Step, Waiting, is_in
+from parlour.client.group_waiting import (
+    PATIENCE,
+    Progress,
+    Reached,
+    Step,
+    Waiting,
+    is_added,
+    is_in,
+)
 from parlour.client.own_list import Room
 from parlour.conversation.contact import Contact, Verification
 from parlour.conversation.groups.records import GroupState, Want
@@ -127,6 +135,12 @@ class Groups:
             )
         return found
 
+    def awaited(self, name: str | bytes) -> Sequence[str]:
+        """Who is to come into a group, and can't yet: no device of theirs has been online."""
+        contacts = self._machine.contacts
+        coming = self._machine.group_coming(self.find(name))
+        return sorted(contacts[each].name for each in coming if each in contacts)
+
     # --- Found ---------------------------------------------------------------------------
 
     async def create(
@@ -154,9 +168,7 @@ class Groups:
             )
         )
         waiter = Waiting(self._room, group, Want.ADD.value, timeout, progress)
-        await waiter.until(
-            lambda step: step.state is GroupState.ACTIVE and Want.ADD not in step.wishes, is_in
-        )
+        await waiter.until(lambda step: step.state is GroupState.ACTIVE and is_added(step), is_in)
         return self.get(group)
 
     async def _accounts(self, names: Collection[str], progress: Progress | None) -> Sequence[bytes]:
@@ -202,7 +214,10 @@ class Groups:
         timeout: float = PATIENCE,
         progress: Progress | None = None,
     ) -> GroupView:
-        """Bring people in, with all their devices. They read what is said from then on."""
+        """Bring people in, with all their devices. They read what is said from then on.
+
+        Who has no device that was ever online comes in later, by itself: see `awaited`.
+        """
         group = self.find(name)
         accounts = await self._accounts(members, progress)
         return await self._want(
@@ -211,6 +226,7 @@ class Groups:
             lambda machine, now: machine.group_add(group, accounts, now, role),
             timeout=timeout,
             progress=progress,
+            true=is_added,
             complete=is_in,
         )
 
@@ -387,11 +403,12 @@ class Groups:
         *,
         timeout: float,
         progress: Progress | None = None,
+        true: Reached | None = None,
         complete: Reached = lambda _: True,
     ) -> GroupView:
         waiter = Waiting(self._room, group, want.value, timeout, progress)
         await self._room.engine.step(act)
-        await waiter.until(lambda step: want not in step.wishes, complete)
+        await waiter.until(true or (lambda step: want not in step.wishes), complete)
         return self.get(group)
 
 

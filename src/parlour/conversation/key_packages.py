@@ -162,6 +162,15 @@ class KeyPackages:
         # What was under way may have arrived or not: it does not leave again.
         self._upload.clear()
 
+    @property
+    def is_published(self) -> bool:
+        """Whether the server has said on this connection that it has what it should."""
+        if not self._is_counted or self._upload or any(self._wanted.values()):
+            return False
+        current = (self._last_resort(suite) for suite in self._supply)
+        packages = self._memory.key_packages
+        return all(each is not None and packages[each].published for each in current)
+
     def maintain(self, now: int) -> None:
         """Erase what is old, at most daily; then it is counted again."""
         recent = self._maintained_at is not None and (

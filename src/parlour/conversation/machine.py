@@ -345,6 +345,10 @@ class Machine:
         """The group that the conversation with an account is; None if it is a pairwise one."""
         return self._groups.direct_view(account_id)
 
+    def group_coming(self, group: bytes) -> set[bytes]:
+        """The accounts that are wanted in a group by this device, and are not in it yet."""
+        return self._groups.coming(group)
+
     def group_progress(self, group: bytes, now: int) -> GroupProgress:
         """How far what is wanted of a group has come."""
         return self._groups.progress(group, now)
@@ -427,6 +431,11 @@ class Machine:
         own = self._memory.profiles.get(self._memory.account_id)
         silent = any(outgoing.silent for outgoing in self._memory.outbox.values())
         return silent or (own is not None and own.unsent)
+
+    @property
+    def can_be_added(self) -> bool:
+        """Whether the server has keys by which others can add this device to groups."""
+        return self._online and self._key_packages.is_published
 
     @property
     def caught_up(self) -> bool:

@@ -7,13 +7,14 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Self
 
 from parlour.errors import Code, InternalError
 
-PATIENCE: Final = 20.0
+# Seconds; on a machine that is busy with other things a step takes a few.
+PATIENCE: Final = 40.0
 _PREFIX: Final = "PARLOUR_"
 _LAST_LINES: Final = 5
 
@@ -72,6 +73,14 @@ class Process:
         except TimeoutError:
             raise failed(f"{self.name} did not say {wanted}{self._last_words()}") from None
         raise failed(f"{self.name} ended before it said {wanted}{self._last_words()}")
+
+    async def all(self) -> AsyncIterator[dict[str, Any]]:
+        """All documents until it ends well."""
+        output = self._process.stdout
+        async with asyncio.timeout(PATIENCE):
+            while output is not None and (line := await output.readline()):
+                yield json.loads(line)
+        await self.finish()
 
     async def tell(self, line: str) -> None:
         """Write a line to its standard input."""

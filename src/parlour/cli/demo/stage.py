@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.text import Text
 
 from parlour.cli import qr
 from parlour.cli.demo.stored import StoredMessage
 from parlour.cli.output import Output
 
-_LABEL = 16
+_LABEL = 15
 
 
 class Stage:
@@ -30,7 +32,7 @@ class Stage:
 
     def show(self, label: str, text: str, style: str = "") -> None:
         """Something with a label before it."""
-        row = Text(f"   {label:<{_LABEL}}", style="dim").append(text, style=style or "default")
+        row = Text(f"   {label:<{_LABEL}} ", style="dim").append(text, style=style or "default")
         self._output.text(row)
 
     def check(self, text: str) -> None:
@@ -56,6 +58,24 @@ class Stage:
         self.show("server stores", f"{stored.head}", "red")
         size = f"{len(stored.body)} bytes, as of every short message"
         self.show("", f"{size}; with {len(stored.parts)} bytes of sealed keys", "dim")
+
+    def group_message(
+        self, author: str, readers: Sequence[str], text: str, stored: StoredMessage
+    ) -> None:
+        """One message to many: who reads it, and what the server has."""
+        self._output.document(
+            {
+                "step": self._number,
+                "from": author,
+                "to": list(readers),
+                "text": text,
+                "seq": stored.seq,
+                "stored_size": len(stored.body),
+            }
+        )
+        self.show(f"{author} writes", text, "bold cyan")
+        self.show("server stores", f"{stored.tail} ({len(stored.body)} bytes)", "red")
+        self.show("read by", ", ".join(readers), "bold green")
 
     def read(self, reader: str, text: str) -> None:
         """Somebody reads."""

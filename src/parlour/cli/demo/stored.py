@@ -15,7 +15,7 @@ _QUERY: Final = """
     SELECT entries.seq, coalesce(entries.body, x''), coalesce(group_concat(hex(parts.data), ''), '')
     FROM entries JOIN streams ON streams.pk = entries.stream
     LEFT JOIN parts ON parts.entry = entries.pk
-    WHERE streams.kind = 'direct' AND entries.client_id = ? GROUP BY entries.pk
+    WHERE streams.kind IN ('direct', 'group') AND entries.client_id = ? GROUP BY entries.pk
 """
 
 
@@ -31,6 +31,11 @@ class StoredMessage:
     def head(self) -> str:
         """The first bytes of the ciphertext, in hexadecimal."""
         return self.body[:_HEAD].hex(" ", 4) + " …"
+
+    @property
+    def tail(self) -> str:
+        """The last bytes of the ciphertext; of groups, the first ones say which group it is."""
+        return "… " + self.body[-_HEAD:].hex(" ", 4)
 
 
 def stored_message(data: Path, message_id: str) -> StoredMessage:

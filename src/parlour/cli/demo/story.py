@@ -3,43 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
-import ssl
-from contextlib import AsyncExitStack
-from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any
 
+from parlour.cli.demo.cast import SERVER_NAME, Cast
 from parlour.cli.demo.processes import Process, failed
 from parlour.cli.demo.stage import Stage
-from parlour.cli.demo.stored import appears_in, stored_message
+from parlour.cli.demo.stored import stored_message
 from parlour.cli.safety import digit_lines
-from parlour.client.tls import Pinned, client_context, peer_pin
-
-_SERVER_NAME: Final = "demo.parlour"
 
 
 class Story:
-    """What happens, in `folder`, as `stage` shows it."""
+    """What happens to the `cast`, as `stage` shows it."""
 
-    def __init__(self, folder: Path, stage: Stage) -> None:
-        self._folder = folder
+    def __init__(self, cast: Cast, stage: Stage) -> None:
+        self._cast = cast
         self._stage = stage
-        self._exit = AsyncExitStack()
-        self._data = folder / "server"
-        self._server: dict[str, Any] = {}
-        self._texts: list[str] = []
-        self._passwords: list[str] = []
+        self._said = 0
         self._chats: tuple[Process, ...] = ()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *fault: object) -> None:
-        await self._exit.aclose()
 
     async def tell(self) -> None:
         """All of it."""
-        await self.start_server()
+        await self._cast.start_server()
         await self.register("alice", "bob")
         await self.talk()
         await self.deliver_later()
@@ -48,74 +32,19 @@ class Story:
 
     # --- Steps ---------------------------------------------------------------------------
 
-    async def start_server(self) -> None:
-        """A server process; a connection to it with TLS 1.3, and one that tries less."""
-        self._stage.step("A server starts")
-        server = await self._start(
-            "server", "serve", "--data", str(self._data), "--name", _SERVER_NAME,
-            "--host", "127.0.0.1", "--port", "0",
-        )  # fmt: skip
-        said = self._server = await server.expect(code="server.started")
-        self._stage.tell(f"Process {server.pid} listens on 127.0.0.1:{said['port']}.")
-        pin = bytes.fromhex(said["pin"])
-        version = await self._handshake(client_context(Pinned.of([pin])), pin)
-        if version != "TLSv1.3":
-            raise failed(f"the server speaks {version}")
-        self._stage.check(f"It speaks TLS 1.3 under the pinned key {said['pin'][:16]}…")
-        older = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        older.check_hostname, older.verify_mode = False, ssl.CERT_NONE
-        older.maximum_version = ssl.TLSVersion.TLSv1_2
-        try:
-            await self._handshake(older, pin)
-        except OSError:
-            self._stage.check("It refuses TLS 1.2.")
-        else:
-            raise failed("the server takes TLS 1.2")
-
-    async def _handshake(self, context: ssl.SSLContext, pin: bytes) -> str:
-        _, writer = await asyncio.open_connection("127.0.0.1", self._server["port"], ssl=context)
-        connection: ssl.SSLObject = writer.get_extra_info("ssl_object")
-        shown = peer_pin(connection)
-        writer.close()
-        if shown != pin:
-            raise failed("the server shows another key")
-        return str(connection.version())
-
     async def register(self, *names: str) -> None:
-        """Two accounts by invite, each with a home and a process of its own, at the same time."""
+        """Two accounts by invite."""
         self._stage.step("Two people register, by invite, on devices of their own")
-        inviting = await self._start(
-            "invite", "admin", "invite", "--uses", str(len(names)), "--data", str(self._data),
-            "--address", f"127.0.0.1:{self._server['port']}",
-        )  # fmt: skip
-        invite = str((await inviting.expect())["invite"])
-        await inviting.finish()
-        await asyncio.gather(*(self._register(name, invite) for name in names))
+        await self._cast.register(*names)
         for name in names:
-            self._stage.check(f"{name}@{_SERVER_NAME} has an account; the keys stayed at home.")
-
-    async def _register(self, name: str, invite: str) -> None:
-        home = self._folder / name
-        home.mkdir(mode=0o700)
-        password = secrets.token_urlsafe(16)
-        self._passwords.append(password)
-        file = home / "password"
-        file.touch(mode=0o600)
-        file.write_text(password + "\n")
-        invited = home / "invite"
-        invited.touch(mode=0o600)
-        invited.write_text(invite + "\n")
-        registering = await self._client(
-            name, "register", name, "--invite-file", str(invited),
-            "--recovery-file", str(home / "recovery-key"),
-        )  # fmt: skip
-        await registering.expect(account=f"{name}@{_SERVER_NAME}")
-        await registering.finish()
+            self._stage.check(f"{name}@{SERVER_NAME} has an account; the keys stayed at home.")
 
     async def talk(self) -> None:
         """A message each way, live."""
         self._stage.step("They talk")
-        alice, bob = await asyncio.gather(self._chat("alice", "bob"), self._chat("bob", "alice"))
+        alice, bob = await asyncio.gather(
+            self._cast.chat("alice", "bob"), self._cast.chat("bob", "alice")
+        )
         self._stage.tell(f"alice is process {alice.pid}, bob is process {bob.pid}.")
         await self._say(alice, bob, "Hi Bob! Is this line ours alone?")
         await self._say(bob, alice, "It is. The server carries it and can't read it.")
@@ -129,7 +58,7 @@ class Story:
         alice = self._chats[0]
         message_id = await self._write(alice, "bob", text)
         self._stage.tell("The server keeps it for bob. A moment later his device is on again.")
-        bob = await self._chat("bob", "alice")
+        bob = await self._cast.chat("bob", "alice")
         said = await bob.expect(code="message.received", id=message_id)
         self._take(said, "bob", text)
         await self._say(bob, alice, "Back, and read.")
@@ -156,11 +85,9 @@ class Story:
     def look_for_plaintext(self) -> None:
         """Neither texts nor passwords stand in any file of the server."""
         self._stage.step("We search the server's disk")
-        for secret in [*self._texts, *self._passwords]:
-            if found := appears_in(self._data, secret):
-                raise failed(f"plaintext in {', '.join(found)}")
+        self._cast.look_for_plaintext()
         self._stage.check(
-            f"None of the {len(self._texts)} messages and neither password is in its files."
+            f"None of the {self._said} messages and neither password is in its files."
         )
 
     # --- Acts ----------------------------------------------------------------------------
@@ -172,11 +99,12 @@ class Story:
 
     async def _write(self, author: Process, reader: str, text: str) -> str:
         """Send; show what the server has of it."""
-        self._texts.append(text)
+        self._cast.secrets.append(text)
+        self._said += 1
         await author.tell(text)
         sent = await author.expect(code="message.sent", text=text)
         message_id = str(sent["id"])
-        stored = stored_message(self._data, message_id)
+        stored = stored_message(self._cast.data, message_id)
         if not stored.body or text.encode() in stored.body + stored.parts:
             raise failed("the server has something else than ciphertext")
         self._stage.message(author.name, reader, text, stored)
@@ -186,24 +114,3 @@ class Story:
         if said["text"] != text:
             raise failed("another text arrived")
         self._stage.read(reader, str(said["text"]))
-
-    # --- Processes -----------------------------------------------------------------------
-
-    async def _start(self, name: str, *arguments: str, **settings: str) -> Process:
-        process = await Process.start(name, self._folder, *arguments, settings=settings)
-        self._exit.push_async_callback(process.stop)
-        return process
-
-    async def _client(self, name: str, *arguments: str) -> Process:
-        home = self._folder / name
-        return await self._start(
-            name,
-            *arguments,
-            PARLOUR_HOME=str(home / "home"),
-            PARLOUR_PASSWORD_FILE=str(home / "password"),
-        )
-
-    async def _chat(self, own: str, other: str) -> Process:
-        chat = await self._client(own, "chat", other)
-        await chat.expect(code="chat.opened")
-        return chat

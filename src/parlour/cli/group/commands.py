@@ -12,6 +12,7 @@ from parlour.cli.group.described import (
     counted,
     document,
     kind_of,
+    note_awaited,
     row,
     standing,
     suite_of,
@@ -79,6 +80,7 @@ async def create(
         await client.told()
         output.document(document(client, made))
         _describe(output, client, made)
+        note_awaited(client, made, output)
         label = one_line(client.groups.label(made.id))
         output.note(f"Talk there: parlour chat '{label}'")
     return 0

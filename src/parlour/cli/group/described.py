@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from rich.text import Text
 
+from parlour.cli.output import Output
 from parlour.cli.safe_text import one_line
 from parlour.client.client import Client
 from parlour.client.groups import KINDS, SUITES, Member
@@ -66,6 +67,7 @@ def document(client: Client, group: GroupView) -> dict[str, Any]:
         "devices": group.leaves,
         "members": [member_document(each) for each in client.groups.members(group.id)],
         "links": [link_document(each) for each in group.links],
+        "awaited": list(client.groups.awaited(group.id)),
         "wanted": [want.value for want in group.wanted],
         "trouble": group.trouble or None,
     }
@@ -104,6 +106,14 @@ def row(client: Client, group: GroupView) -> Text:
     if words := standing(group):
         text.append(f"  {words}", style="yellow")
     return text
+
+
+def note_awaited(client: Client, group: GroupView, output: Output) -> None:
+    """Tell who could not be added yet."""
+    for name in client.groups.awaited(group.id):
+        output.note(
+            f"{one_line(name)} comes in by itself later: none of their devices has been online yet."
+        )
 
 
 async def known_group(client: Client, name: str) -> GroupView:

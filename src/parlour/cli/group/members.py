@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 from cyclopts import App
 from rich.text import Text
 
-from parlour.cli.group.described import counted, document, member_document
+from parlour.cli.group.described import counted, document, member_document, note_awaited
 from parlour.cli.group.progress import progress
 from parlour.cli.group.waiting import patient
 from parlour.cli.options import HomeOptions
@@ -57,7 +57,7 @@ async def add(
         lambda client, shown: client.groups.add(
             name, people, role=Role[role.upper()], progress=shown
         ),
-        f"✓ {_names(people)} {_is(people)} in {{label}} now.",
+        f"✓ {_names(people)} {_is(people)} invited to {{label}}.",
     )
 
 
@@ -180,6 +180,7 @@ async def _change(name: str, options: HomeOptions, act: _Act, sentence: str) -> 
             changed = await act(client, shown)
         await client.told()
         output.document(document(client, changed))
+        note_awaited(client, changed, output)
         label = one_line(client.groups.label(changed.id))
     output.text(sentence.replace("{label}", label))
     return 0

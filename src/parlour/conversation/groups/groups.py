@@ -409,6 +409,12 @@ class Groups:
         own = self._memory.account_id
         return view_of(chat, own, ()) if chat is not None and chat.is_direct else None
 
+    def coming(self, group: bytes) -> set[bytes]:
+        """Whom this device wants in a group who is not in it yet."""
+        chat = self._known(group)
+        wanted = (i for i in self._groups.intents_of(group) if i.want is Want.ADD)
+        return {account for intent in wanted for account in intent.accounts} - set(chat.accounts)
+
     def progress(self, group: bytes, now: int) -> GroupProgress:
         """How far what is wanted of a group has come."""
         return progress_of(
