@@ -61,6 +61,8 @@ class Chat:
         # Messages that were read, newest last: none is taken twice.
         self.read: OrderedDict[bytes, None] = OrderedDict()
         self.details_at: int | None = None
+        # Something could not be done here: nothing is tried before this (ms).
+        self.rests_until = 0
         self.joining_since: int | None = None
         self.stalled = False
         # The request that the server has taken, as it says now; its entry is to come.

@@ -27,9 +27,11 @@ from parlour.conversation.policies import max_leaves
 from parlour.conversation.state import Memory
 from parlour.errors import ParlourError
 from parlour.mls.private.committing import CommitOptions
+from parlour.mls.private.events import PendingCommit
+from parlour.mls.private.group import Group
 from parlour.mls.public.extensions import Extension
 from parlour.mls.public.key_package import KeyPackage
-from parlour.mls.public.proposals import GroupContextExtensions, Proposal, Remove
+from parlour.mls.public.proposals import GroupContextExtensions, Proposal, Remove, Update
 from parlour.mls.public.welcome_parts import split_welcome
 from parlour.roster.changes import (
     Added,
@@ -299,14 +301,7 @@ class Committing:
         proposals = self._proposals(chat, plan, entry)
         identity = self._key_packages.identity(chat.genesis.suite, now // 1000)
         options = CommitOptions(
-            ratchet_tree=False,
-            group_info=True,
-            identity=identity,
-            unwanted=frozenset(
-                sent.reference
-                for sent in group.proposals
-                if sent.reference is not None and isinstance(sent.proposal, Remove)
-            ),
+            ratchet_tree=False, group_info=True, identity=identity, unwanted=_unwanted(group)
         )
         pending = group.commit(
             now // 1000,
@@ -316,11 +311,28 @@ class Committing:
             options=options,
             random=self._memory.random,
         )
+        try:
+            self._send_commit(chat, plan, pending, packages, entry, now)
+        except ParlourError:
+            # What is not sent must not stand in the way of the next one.
+            group.clear_pending()
+            raise
+        self._targets.used([device_id for _, device_id in plan.add])
+
+    def _send_commit(
+        self,
+        chat: Chat,
+        plan: Plan,
+        pending: PendingCommit,
+        packages: list[KeyPackage],
+        entry: RosterEntry | None,
+        now: int,
+    ) -> None:
         info, parts = b"", []
         if pending.welcome is not None:
             info, secrets = split_welcome(pending.welcome)
             by_reference = {
-                package.reference(group.current.suite): device_id
+                package.reference(chat.live().current.suite): device_id
                 for package, (_, device_id) in zip(packages, plan.add, strict=True)
             }
             parts = [Part(by_reference[ref], data) for ref, data in secrets.items()]
@@ -335,7 +347,6 @@ class Committing:
             plan.intents,
             now,
         )
-        self._targets.used([device_id for _, device_id in plan.add])
 
     def _send(
         self,
@@ -474,13 +485,26 @@ class Committing:
         pending = chat.record.pending
         attempts = self._attempts[chat.id] = self._attempts.get(chat.id, 0) + 1
         if pending is not None and attempts >= MAX_ATTEMPTS:
-            for intent_id in pending.intents:
-                intent = self._groups.intents.get(intent_id)
-                if intent is not None:
-                    self._memory.tell(chat, GroupRefused(chat.id, intent.want.value, problem.code))
-                    self._groups.fulfilled(intent_id)
-            self._attempts.pop(chat.id)
+            self._give_up_all(chat, pending.intents, problem)
         self.lost(chat, now)
+
+    def failed(self, chat: Chat, problem: ParlourError, now: int) -> None:
+        """Something here can't be done: drop what was made; in the end, what it was for."""
+        self._memory.count("group.failed")
+        self.drop(chat)
+        attempts = self._attempts[chat.id] = self._attempts.get(chat.id, 0) + 1
+        if attempts >= MAX_ATTEMPTS:
+            self._give_up_all(
+                chat, [i.intent_id for i in self._groups.intents_of(chat.id)], problem
+            )
+
+    def _give_up_all(self, chat: Chat, intents: list[bytes], problem: ParlourError) -> None:
+        for intent_id in intents:
+            intent = self._groups.intents.get(intent_id)
+            if intent is not None:
+                self._memory.tell(chat, GroupRefused(chat.id, intent.want.value, problem.code))
+                self._groups.fulfilled(intent_id)
+        self._attempts.pop(chat.id)
 
     def drop(self, chat: Chat) -> None:
         """Give up what was made for an epoch that is not ours any more."""
@@ -494,6 +518,19 @@ class Committing:
     def won(self, chat: Chat) -> None:
         """A commit of ours was merged."""
         self._attempts.pop(chat.id, None)
+
+
+def _unwanted(group: Group) -> frozenset[bytes]:
+    """Proposals that we cover with nothing: others may only propose to renew their own leaf.
+
+    Whoever leaves is taken out by the roster. What a member and its server agree on beside that,
+    an Add or other extensions, nobody has checked.
+    """
+    return frozenset(
+        sent.reference
+        for sent in group.proposals
+        if sent.reference is not None and not isinstance(sent.proposal, Update)
+    )
 
 
 def _fitting(

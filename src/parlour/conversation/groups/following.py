@@ -99,6 +99,14 @@ class Following:
         if not chat.is_active and entry.part is not None:
             self._ladder.unwelcome(chat, entry, now)
 
+    def stumbled(self, chat: Chat, entry: Entry, problem: ParlourError, now: int) -> None:
+        """Go on without an entry that can't be handled at all; it stops nothing but this group."""
+        self._memory.count("group.failed")
+        if entry.envelope.suite == SuiteId.MLS_MESSAGE:
+            self._messages.unknown(chat, entry, now)
+        else:
+            self._refuse(chat, entry, problem, now)
+
     # --- Commits -------------------------------------------------------------------------
 
     def _commit(self, chat: Chat, entry: Entry, now: int) -> bool:

@@ -85,6 +85,8 @@ MAX_WAITING: Final = 200
 # that keeps a device list back stops no group for ever.
 TELL_STALLED: Final = 60_000
 GIVE_UP_STALLED: Final = 3_600_000
+# A group in which something can't be done is left alone so long, in milliseconds.
+REST: Final = 60_000
 # A device that nobody has added asks for it after so long, in milliseconds.
 ASK_TO_JOIN: Final = 60_000
 _REQUESTS: Final[dict[Sent, tuple[Kind, type[Struct]]]] = {
@@ -547,7 +549,12 @@ class Groups:
             return False
         trouble = chat.record.trouble
         joined = chat.record.joined_seq
-        done = self._following.handle(chat, entry, now)
+        try:
+            done = self._following.handle(chat, entry, now)
+        except ParlourError as problem:
+            # It would come again and again, and with it nothing else of any group.
+            self._following.stumbled(chat, entry, problem, now)
+            done = True
         if chat.record.joined_seq != joined:
             self._ladder.entered(chat, trouble, now)
             self._committing.won(chat)
@@ -563,21 +570,22 @@ class Groups:
         """Something came that entries may wait for."""
         for chat in list(self._groups.chats.values()):
             full = len(chat.waiting) >= MAX_WAITING
-            while chat.waiting and self._handle(chat, chat.waiting[0].entry, now):
-                self._groups.taken(chat)
+            while chat.waiting and self._handle(chat, (first := chat.waiting[0]).entry, now):
+                self._groups.taken(chat, first)
             # What found no room is still with the server.
             self.behind |= full and len(chat.waiting) < MAX_WAITING
 
     def _stalled(self, chat: Chat, now: int) -> None:
         """What an entry waits for did not come: say so, and in the end go on without it."""
-        since = chat.waiting[0].since
+        first = chat.waiting[0]
+        since = first.since
         if now >= since + TELL_STALLED and not chat.stalled:
             chat.stalled = True
             self._memory.count("group.stalled")
             self._memory.tell(chat, GroupRepairing(chat.id, "stalled", "fetch"))
         if now >= since + GIVE_UP_STALLED:
-            self._following.give_up(chat, chat.waiting[0].entry, now)
-            self._groups.taken(chat)
+            self._following.give_up(chat, first.entry, now)
+            self._groups.taken(chat, first)
             chat.stalled = False
             self.retry(now)
 
@@ -611,10 +619,8 @@ class Groups:
         needs: list[ServerRequest] = []
         for chat in list(self._groups.chats.values()):
             hushed = self._direct.is_hushed(chat)
-            if not hushed:
-                self._ladder.climb(chat, now)
-            if not (behind or hushed):
-                self._act(chat, now)
+            if not hushed and now >= chat.rests_until:
+                self._do_what_is_due(chat, now, behind=behind)
             pending = chat.record.pending
             if pending is not None and self._is_whole(chat, pending) and not chat.is_taken:
                 kind, body = _REQUESTS[pending.what]
@@ -624,6 +630,18 @@ class Groups:
                 needs += self._messages.requests(chat, now, is_paused)
         self._join_by_links(now)
         return [*needs, *self._joining.requests(), *self._ladder.requests()]
+
+    def _do_what_is_due(self, chat: Chat, now: int, *, behind: bool) -> None:
+        """Whatever is wrong with one group stays in it: the others go on."""
+        try:
+            self._ladder.climb(chat, now)
+            if not behind:
+                self._act(chat, now)
+        except Wanting as wanting:
+            self._lists.want(wanting.accounts)
+        except ParlourError as problem:
+            chat.rests_until = now + REST
+            self._committing.failed(chat, problem, now)
 
     def _act(self, chat: Chat, now: int) -> None:
         if chat.waiting:
@@ -637,10 +655,7 @@ class Groups:
                 self._ladder.uninvited(chat, now)
         else:
             chat.joining_since = None
-        try:
-            self._committing.begin(chat, now)
-        except Wanting as wanting:
-            self._lists.want(wanting.accounts)
+        self._committing.begin(chat, now)
         due = chat.details_at
         if due is not None and due <= now and chat.is_active:
             chat.details_at = None
@@ -825,7 +840,7 @@ class Groups:
     def next_timeout(self) -> int | None:
         """When something is due (ms)."""
         times = [
-            time
+            max(time, chat.rests_until)
             for chat in self._groups.chats.values()
             for time in (
                 self._ladder.next_timeout(chat),

@@ -109,9 +109,11 @@ class GroupMemory:
         chat.waiting.append(waiting)
         self._writes.put(Namespace.TURN, _turn(entry), _encoder(waiting))
 
-    def taken(self, chat: Chat) -> None:
-        """The first entry that waits has had its turn."""
-        self._writes.delete(Namespace.TURN, _turn(chat.waiting.pop(0).entry))
+    def taken(self, chat: Chat, waiting: Waiting) -> None:
+        """An entry has had its turn. By it we may have left the group, and all that waited."""
+        if waiting in chat.waiting:
+            chat.waiting.remove(waiting)
+            self._writes.delete(Namespace.TURN, _turn(waiting.entry))
 
     def put_intent(self, intent: Intent) -> None:
         """Keep a wish."""
@@ -137,8 +139,8 @@ class GroupMemory:
         chat.roster = None
         self._writes.delete(Namespace.ROSTER, chat.id)
         self.put_state(chat)
-        while chat.waiting:
-            self.taken(chat)
+        for waiting in list(chat.waiting):
+            self.taken(chat, waiting)
         for intent in self.intents_of(chat.id):
             self.fulfilled(intent.intent_id)
 

@@ -1,0 +1,137 @@
+"""What goes wrong in one group stays in it: nothing comes out of the machine, the others go on."""
+
+from __future__ import annotations
+
+import pytest
+
+from parlour.conversation.events import (
+    CommitRefused,
+    Event,
+    GroupLeft,
+    GroupRefused,
+    MessageUnreadable,
+)
+from parlour.conversation.groups import committing
+from parlour.conversation.groups.committing import MAX_ATTEMPTS
+from parlour.conversation.groups.following import Following
+from parlour.conversation.groups.groups import REST
+from parlour.conversation.groups.messages import Messages
+from parlour.conversation.groups.records import GroupState
+from parlour.errors import Code, error
+from parlour.mls.public.framing.messages import KeyPackageMessage, decode_message
+from parlour.mls.public.proposals import Add
+from parlour.testing.device import MemoryDevice
+from parlour.wire import groups as wire
+from parlour.wire.envelope import ENVELOPE_FORMAT, Envelope, SuiteId
+from tests.scenario.parties import Party
+from tests.scenario.people import heard
+from tests.scenario.test_group_hostile import chat_of, check_goes_on
+
+
+def test_a_removal_that_had_to_wait_is_the_last_thing_that_happens() -> None:
+    party = Party("alice", "bob", "carol")
+    alice, bob, carol = party.devices
+    laptop = MemoryDevice(party.server, "alice", seed="laptop", beside=alice, linked=True)
+    party.devices.append(laptop)
+    laptop.connect()
+    party.reconnect(alice)
+    # Carol's list of alice is older than the laptop, and nobody tells her.
+    carol_pulls, party.devices = carol, [alice, bob, laptop]
+    party.settle(8)
+    assert party.view(laptop).state is GroupState.ACTIVE
+    laptop.machine.group_remove(party.group, [carol.machine.account_id], party.server.now)
+    laptop.settle()
+    party.settle()
+    carol_pulls.pull()
+    for _ in range(3):
+        carol.wait(5_000)
+    assert len(heard(carol, GroupLeft)) == 1
+    assert chat_of(carol, party).waiting == []
+
+
+def test_an_add_that_somebody_proposed_is_covered_by_nobody() -> None:
+    party = Party("alice", "bob", "mallory")
+    alice, bob, mallory = party.devices
+    eve = MemoryDevice(party.server, "eve")
+    eve.connect()
+    upload = next(
+        each for each in party.server.key_packages[eve.machine.device_id] if each.suite == 1
+    )
+    message = decode_message(upload.data)
+    assert isinstance(message, KeyPackageMessage)
+    for device in party.devices:
+        device.meet("eve")
+    proposal = (
+        chat_of(mallory, party).live().propose(Add(message.key_package), party.server.now // 1000)
+    )
+    body = wire.ProposalBody(0, proposal, b"")
+    handshake = wire.Handshake(
+        stream=party.group,
+        client_id=mallory.random(16),
+        generation=0,
+        epoch=chat_of(mallory, party).epoch,
+        envelope=Envelope(ENVELOPE_FORMAT, SuiteId.MLS_PROPOSAL, b"", wire.encode_body(body)),
+        parts=[],
+        group_info=b"",
+    )
+    party.server._store(mallory.machine.device_id, handshake, [])
+    mallory.disconnect()
+    party.settle(6)
+    check_goes_on(party, alice, bob)
+    assert party.view(alice).leaves == 3
+
+
+def test_a_commit_that_does_not_fit_stops_no_other_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    party = Party("alice", "bob")
+    alice, bob = party.devices
+    other = alice.machine.create_group(
+        chat_of(alice, party).genesis.kind, "Others", party.ids, party.server.now, suite=1
+    )
+    alice.settle()
+    party.settle()
+    encode = wire.encode_body
+
+    def large(body: wire.CommitBody) -> bytes:
+        if body.commit[4:].find(party.group) >= 0:
+            raise error(Code.LIMIT_SIZE)
+        return encode(body)
+
+    monkeypatch.setattr(committing, "encode_body", large)
+    alice.machine.group_rename(party.group, "too much", party.server.now)
+    alice.machine.group_rename(other, "News", party.server.now)
+    alice.settle()
+    party.settle()
+    assert bob.machine.groups[other].name == "News"
+    assert alice.machine.counters["group.failed"] == 1
+    assert chat_of(alice, party).live().pending is None
+    for _ in range(MAX_ATTEMPTS):
+        alice.wait(REST)
+    assert [event.reason for event in heard(alice, GroupRefused)] == [Code.LIMIT_SIZE]
+    assert alice.machine.counters["group.failed"] == MAX_ATTEMPTS
+    monkeypatch.undo()
+    alice.machine.group_rename(party.group, "again", party.server.now)
+    alice.wait(REST)
+    check_goes_on(party, alice, bob)
+    assert party.view(bob).name == "again"
+
+
+@pytest.mark.parametrize("kind", [CommitRefused, MessageUnreadable])
+def test_an_entry_that_cannot_be_handled(
+    kind: type[Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    party = Party("alice", "bob")
+    alice, bob = party.devices
+    if kind is CommitRefused:
+        alice.machine.group_refresh(party.group, party.server.now)
+        alice.settle()
+    else:
+        party.say(alice, "lost")
+
+    def stumble(*_: object) -> bool:
+        raise error(Code.INTERNAL_BUG, "unforeseen")
+
+    monkeypatch.setattr(Following, "_commit", stumble)
+    monkeypatch.setattr(Messages, "take", stumble)
+    bob.pull()
+    assert bob.machine.counters["group.failed"] >= 1
+    assert len(heard(bob, kind)) >= 1
