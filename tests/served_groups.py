@@ -38,6 +38,7 @@ from parlour.mls.public.key_package import KeyPackage
 from parlour.mls.public.proposals import GroupContextExtensions, Proposal, Remove
 from parlour.mls.public.suites import DEFAULT_SUITE
 from parlour.mls.public.types import ExtensionType, LeafIndex
+from parlour.primitives.hashes import sha256
 from parlour.primitives.signature import Ed25519PrivateKey
 from parlour.roster import (
     EXTENSION_TYPE,
@@ -53,6 +54,7 @@ from parlour.roster import (
     leave_statement,
 )
 from parlour.roster.device_signature import FindKey, device_id_of
+from parlour.roster.restart import sign_restart
 from parlour.server.groups import GroupService, Members
 from parlour.server.groups.tracked import mls_group_id
 from parlour.server.hub import Hub
@@ -471,14 +473,18 @@ class Room:
             roster = roster.extend(entry, self.find_key)
         generation = self.generation + 1
         group = self.beginning(by, roster, generation)
-        body = RestartBody(generation, [entry.encode() for entry in entries], "broken")
+        group_info = group.group_info(ratchet_tree=False)
+        digest = sha256(group_info)
+        signature = sign_restart(self.stream, generation, digest, roster.head_hash, by.key)
+        encoded = [entry.encode() for entry in entries]
+        body = RestartBody(generation, encoded, "broken", digest, signature)
         values: dict[str, Any] = {
             "stream": self.stream,
             "client_id": unique(),
             "generation": generation,
             "epoch": by.live.epoch,
             "envelope": Envelope(1, SuiteId.MLS_RESTART, b"", encode_body(body)),
-            "group_info": group.group_info(ratchet_tree=False),
+            "group_info": group_info,
             "tree": group.tree(),
         }
         return RestartGroup(**(values | fields)), group

@@ -8,8 +8,10 @@ from parlour.errors import ParlourError
 from parlour.roster.links import SCHEME, JoinLink, LinkSecret
 
 SEEDS: Final = [
-    JoinLink("chat.example:8443", bytes(32), bytes(16), LinkSecret(bytes(16))).to_text().encode(),
-    JoinLink("chat.example", None, bytes(16), LinkSecret(bytes(16))).to_text().encode(),
+    JoinLink("chat.example:8443", bytes(32), bytes(16), bytes(32), LinkSecret(bytes(16)))
+    .to_text()
+    .encode(),
+    JoinLink("chat.example", None, bytes(16), bytes(32), LinkSecret(bytes(16))).to_text().encode(),
     SCHEME.encode(),
 ]
 

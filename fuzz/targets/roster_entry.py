@@ -36,7 +36,7 @@ from tests.rosters import (
     step,
 )
 
-_LINK: Final = JoinLink("chat.example", None, STREAM, LinkSecret(bytes(16)))
+_LINK: Final = JoinLink("chat.example", None, STREAM, bytes(32), LinkSecret(bytes(16)))
 _OPENED: Final = _LINK.opened(role=Role.MEMBER, uses=3, expires_at=NOW + 1_000)
 _BEGUN: Final = found(Kind.CHANNEL, added(BEA, Role.ADMIN), added(CARL), _OPENED)
 _ROSTER: Final = step(_BEGUN, ANNA, Named(bytes(32)))

@@ -134,6 +134,7 @@ class Code(StrEnum):
     GROUP_LINK = "group.link"
     GROUP_COMMIT_REFUSED = "group.commit_refused"
     GROUP_WELCOME_REFUSED = "group.welcome_refused"
+    GROUP_ROLLBACK = "group.rollback"
     ROSTER_INVALID = "roster.invalid"
     ROSTER_FORBIDDEN = "roster.forbidden"
     ROSTER_ROLLBACK = "roster.rollback"
@@ -561,6 +562,11 @@ CODES: Final[dict[Code, Explanation]] = {
         SecurityStop,
         "A change of the group is not allowed to who made it.",
         "The group repairs itself. If it comes again, a member or the server is at fault.",
+    ),
+    Code.GROUP_ROLLBACK: Explanation(
+        SecurityStop,
+        "The server shows an older state of the group than this device has seen.",
+        "Nothing was changed. Tell the operator; the server may be attacking you.",
     ),
     Code.GROUP_WELCOME_REFUSED: Explanation(
         SecurityStop,

@@ -50,7 +50,9 @@ from tests.rosters import (
     leave,
 )
 
-LINKS = tuple(JoinLink("chat.example", None, STREAM, LinkSecret(bytes((n,)) * 16)) for n in (1, 2))
+LINKS = tuple(
+    JoinLink("chat.example", None, STREAM, bytes(32), LinkSecret(bytes((n,)) * 16)) for n in (1, 2)
+)
 BY_ACCOUNT = {person.account: person for person in PEOPLE}
 SOMEBODY = st.sampled_from(PEOPLE)
 ROLES = st.sampled_from(Role)

@@ -257,7 +257,9 @@ def test_a_link() -> None:
     alice, _ = party.devices
     dave = MemoryDevice(party.server, "dave")
     dave.connect()
-    link = JoinLink.create("test.example", None, party.group, alice.random)
+    link = JoinLink.create(
+        "test.example", None, party.group, party.view(alice).genesis.hash(), alice.random
+    )
     soon = party.server.now + 3_600_000
     alice.machine.group_open_link(link, party.server.now, role=Role.MEMBER, uses=1, expires_at=soon)
     alice.settle()

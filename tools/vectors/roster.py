@@ -52,7 +52,7 @@ class _Story:
         draws = Draws("roster")
         self.people = [_Person(draws) for _ in range(4)]
         self.salt = draws(NAME_SALT_SIZE)
-        self.link = JoinLink.create(_SERVER, draws(32), draws(16), draws)
+        self.link = JoinLink.create(_SERVER, draws(32), draws(16), draws(32), draws)
         self.channel = draws(16)
         self.genesis = Genesis.create(
             self.people[0].key,

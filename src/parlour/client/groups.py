@@ -334,7 +334,8 @@ class Groups:
         if not 1 <= days <= MAX_LINK_DAYS:
             raise UsageError(Code.USAGE_INVALID, f"a link is good for 1 to {MAX_LINK_DAYS} days")
         group, account = self.find(name), self._room.account
-        link = JoinLink.create(account.server, account.pins[0] if account.pins else None, group)
+        pin, founded = account.pins[0] if account.pins else None, self.get(group).genesis
+        link = JoinLink.create(account.server, pin, group, founded.hash())
         await self._want(
             group,
             Want.OPEN_LINK,

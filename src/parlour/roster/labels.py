@@ -13,3 +13,6 @@ LINK_KEY: Final = b"parlour/1 roster link key"
 LINK_JOIN: Final = b"parlour/1 roster link join"
 LINK_PASS: Final = b"parlour/1 roster link pass"
 NAME: Final = b"parlour/1 roster name"
+
+RESTART: Final = b"parlour/1 roster restart"
+"""The signature of a device under the beginning of another generation."""

@@ -58,6 +58,7 @@ class JoinLink:
             opaque server<V>;           /* the server's name, printable */
             optional<opaque[32]> pin;   /* SHA-256 of its SubjectPublicKeyInfo */
             opaque stream[16];
+            opaque genesis_hash[32];    /* what was founded: no server shows another group */
             opaque secret[16];
         } JoinLink;
     """
@@ -65,14 +66,20 @@ class JoinLink:
     server: str
     pin: bytes | None
     stream: bytes
+    genesis_hash: bytes
     secret: LinkSecret
 
     @classmethod
     def create(
-        cls, server: str, pin: bytes | None, stream: bytes, random: Random = system_random
+        cls,
+        server: str,
+        pin: bytes | None,
+        stream: bytes,
+        genesis_hash: bytes,
+        random: Random = system_random,
     ) -> JoinLink:
         """Make one for the conversation with that stream; nobody knows it until it is opened."""
-        return cls(server, pin, stream, LinkSecret.generate(random))
+        return cls(server, pin, stream, genesis_hash, LinkSecret.generate(random))
 
     @cached_property
     def key(self) -> Ed25519PrivateKey:
@@ -110,7 +117,8 @@ class JoinLink:
         """The line to hand round."""
         writer = Writer().uint8(FORMAT).opaque(self.server.encode())
         writer.optional(self.pin, lambda inner, value: inner.fixed(value, SHA256_SIZE))
-        data = writer.fixed(self.stream, ID_SIZE).fixed(self.secret.reveal(), 16).data()
+        writer.fixed(self.stream, ID_SIZE).fixed(self.genesis_hash, SHA256_SIZE)
+        data = writer.fixed(self.secret.reveal(), 16).data()
         return SCHEME + base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
     @classmethod
@@ -134,6 +142,7 @@ class JoinLink:
             server=_read_server(reader),
             pin=reader.optional(lambda inner: inner.fixed(SHA256_SIZE)),
             stream=reader.fixed(ID_SIZE),
+            genesis_hash=reader.fixed(SHA256_SIZE),
             secret=LinkSecret(reader.fixed(16)),
         )
 

@@ -38,6 +38,7 @@ from parlour.wire.limits import (
     MAX_PARTS,
     MAX_ROSTER_ENTRY,
     MAX_ROSTER_PER_COMMIT,
+    MAX_ROSTER_PER_RESTART,
     MAX_ROSTER_STATE,
     MAX_TREE,
 )
@@ -189,11 +190,17 @@ class ProposalBody(Body, array_like=True, frozen=True):
 
 
 class RestartBody(Body, array_like=True, frozen=True):
-    """The group begins again with `generation`, by the roster entries that say who is left."""
+    """The group begins again with `generation`, by the roster entries that say who is left.
+
+    `signature` is that of the maker's device over stream, generation, `group_info_hash` (SHA-256 of
+    the GroupInfo of its epoch 0) and the roster's newest entry.
+    """
 
     generation: Generation
-    roster: Annotated[list[RosterBytes], Meta(max_length=MAX_ROSTER_PER_COMMIT)]
+    roster: Annotated[list[RosterBytes], Meta(max_length=MAX_ROSTER_PER_RESTART)]
     reason: Annotated[str, Meta(max_length=64)]
+    group_info_hash: Annotated[bytes, Meta(min_length=32, max_length=32)]
+    signature: Annotated[bytes, Meta(min_length=64, max_length=64)]
 
 
 class CreateGroup(Body, array_like=True, frozen=True):

@@ -70,5 +70,7 @@ MAX_KEY_PACKAGES_STORED: Final = 200
 MAX_ROSTER_ENTRY: Final = 256 << 10
 # What one person decides at a time; a commit after a pause gathers the decisions of a few.
 MAX_ROSTER_PER_COMMIT: Final = 16
+# A restart may tell a restored server what it has lost: as many entries as clients keep.
+MAX_ROSTER_PER_RESTART: Final = 65
 # Twice 1,500 members of 30 bytes, links and channels.
 MAX_ROSTER_STATE: Final = 256 << 10

@@ -11,10 +11,9 @@ from parlour.conversation.groups.ladder import (
     MAX_REJOINS,
     PATIENCE,
     PAUSE,
-    RESTART_AFTER,
-    RESTART_NEXT,
 )
 from parlour.conversation.groups.records import Step
+from parlour.conversation.groups.restarting import RESTART_AFTER, RESTART_NEXT
 from parlour.conversation.reasons import TREATMENTS, Reason
 
 PAGE = (Path(__file__).parents[3] / "docs" / "unreadable.md").read_text()

@@ -203,7 +203,7 @@ def state() -> RosterState:
     roster = found(Kind.CHANNEL, added(BEA, Role.ADMIN), Named(K))
     roster = step(roster, ANNA, ChannelOpened(ID, ChannelKind.TEXT, Role.MEMBER))
     opened = [
-        JoinLink("chat.example", None, STREAM, LinkSecret(bytes((n,)) * 16)).opened(
+        JoinLink("chat.example", None, STREAM, bytes(32), LinkSecret(bytes((n,)) * 16)).opened(
             role=Role.MEMBER, uses=n, expires_at=NOW + n
         )
         for n in (1, 2)

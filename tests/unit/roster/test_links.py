@@ -41,8 +41,8 @@ from tests.rosters import (
     step,
 )
 
-LINK = JoinLink("chat.example:8443", bytes(32), STREAM, LinkSecret(b"s" * 16))
-OTHER = JoinLink("chat.example:8443", None, STREAM, LinkSecret(b"t" * 16))
+LINK = JoinLink("chat.example:8443", bytes(32), STREAM, bytes(32), LinkSecret(b"s" * 16))
+OTHER = JoinLink("chat.example:8443", None, STREAM, bytes(32), LinkSecret(b"t" * 16))
 EXPIRES = NOW + 1_000
 OPENED = LINK.opened(role=Role.MEMBER, uses=2, expires_at=EXPIRES)
 
@@ -239,7 +239,7 @@ def test_when_too_many_are_barred_the_links_close(monkeypatch: pytest.MonkeyPatc
 # --- The line of text ---
 
 
-@pytest.mark.parametrize("link", [LINK, OTHER, JoinLink.create("a", None, STREAM)])
+@pytest.mark.parametrize("link", [LINK, OTHER, JoinLink.create("a", None, STREAM, bytes(32))])
 def test_text(link: JoinLink) -> None:
     text = link.to_text()
     assert text.startswith(SCHEME)

@@ -219,6 +219,9 @@ class Chat:
         elif before.number != roster.number:
             self.touch(before.state.members.keys() ^ roster.state.members.keys())
         self._roster, self._roster_record = roster, None
+        if roster is not None and roster.number >= self.record.roster_number:
+            self.record.roster_number = roster.number
+            self.record.roster_head = roster.head_hash
 
     def roster_record(self) -> bytes:
         """What is kept of it."""
@@ -359,6 +362,7 @@ class Chat:
         """Remember which epoch of that number this is."""
         group = self.live()
         tag = sha256(group.epoch_authenticator.reveal())[:TAG_SIZE]
+        self.record.highest = max(self.record.highest, (self.record.generation, group.epoch))
         noted = EpochTag(self.record.generation, group.epoch, tag)
         self.record.tags = [*self.record.tags, noted][-MAX_TAGS:]
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from parlour.conversation.events import CommitRefused, GroupChange, GroupChanged, GroupLeft
 from parlour.conversation.groups.authorising import Authorising
 from parlour.conversation.groups.chat import Chat
+from parlour.conversation.groups.credentials import owner_of
 from parlour.conversation.groups.joining import Joining
 from parlour.conversation.groups.ladder import Ladder
 from parlour.conversation.groups.lists import Lists, Wanting
@@ -19,14 +20,17 @@ from parlour.conversation.groups.memory import GroupMemory
 from parlour.conversation.groups.messages import Messages
 from parlour.conversation.groups.records import GroupState, Want
 from parlour.conversation.groups.renewing import Renewing
+from parlour.conversation.groups.restarting import Restarting
 from parlour.conversation.state import Memory
 from parlour.errors import Code, ParlourError, error
 from parlour.mls.private.events import PendingCommit, ReceivedProposal
 from parlour.mls.private.processing import StagedCommit
 from parlour.mls.public.commit import Commit
 from parlour.mls.public.framing.messages import PublicMessage, decode_message
+from parlour.mls.public.group import PublicGroup
 from parlour.mls.public.leaf_node import LeafNode
 from parlour.mls.public.proposals import Add, Remove
+from parlour.mls.public.staging import StagedPublic
 from parlour.primitives.hashes import equal
 from parlour.roster.changes import (
     Added,
@@ -41,7 +45,6 @@ from parlour.roster.changes import (
     decode_change,
 )
 from parlour.roster.entry import RosterEntry
-from parlour.roster.roles import Right
 from parlour.roster.roster import Roster
 from parlour.wire.envelope import SuiteId
 from parlour.wire.groups import CommitBody, ProposalBody, RestartBody, decode_body
@@ -58,6 +61,7 @@ class Following:
         joining: Joining,
         messages: Messages,
         ladder: Ladder,
+        restarting: Restarting,
         renewing: Renewing,
     ) -> None:
         self._memory = memory
@@ -67,6 +71,7 @@ class Following:
         self._joining = joining
         self._messages = messages
         self._ladder = ladder
+        self._restarting = restarting
         self._renewing = renewing
 
     def handle(self, chat: Chat, entry: Entry, now: int) -> bool:
@@ -149,18 +154,41 @@ class Following:
         self, chat: Chat, entry: Entry, body: CommitBody, message: PublicMessage, now: int
     ) -> bool:
         group = chat.live()
+        reading = False
         try:
             roster = self._authorising.extended(chat, body.roster)
             self._lists.find_leaf_keys(_leaves_in(message))
+            reading = True
             staged = group.receive(message, now // 1000)
+            reading = False
             if not isinstance(staged, StagedCommit):
                 raise error(Code.GROUP_COMMIT_REFUSED, "not a commit")
             seconds = entry.stored_at // 1000
             self._authorising.check(chat, staged.public, roster, entry, seconds)
         except ParlourError as problem:
-            self._refuse(chat, entry, problem, now)
+            culprit = self._culprit(chat, entry, message, now) if reading else b""
+            self._refuse(chat, entry, problem, now, culprit)
             return True
         return self._merge(chat, entry, body, roster, staged, now)
+
+    def _culprit(self, chat: Chat, entry: Entry, message: PublicMessage, now: int) -> bytes:
+        """Who made a commit that is right in public and can't be read in private; or nobody.
+
+        What fails in public may have been changed by the server, which must not have us put out
+        whom it likes.
+        """
+        member = chat.live().member
+        public = PublicGroup(member.public, member.policy, member.proposals)
+        try:
+            staged = public.receive(message, now // 1000)
+        except ParlourError:
+            return b""
+        leaf = (
+            staged.state.tree.leaf(staged.committer) if isinstance(staged, StagedPublic) else None
+        )
+        if leaf is None or owner_of(leaf).device_id != entry.sender_device:
+            return b""
+        return owner_of(leaf).account_id
 
     def _is_ours(self, chat: Chat, entry: Entry, body: CommitBody) -> bool:
         pending, group = chat.record.pending, chat.live()
@@ -263,14 +291,16 @@ class Following:
         self._groups.put(chat)
         self._memory.tell(chat, GroupLeft(chat.id, chat.record.name, by))
 
-    def _refuse(self, chat: Chat, entry: Entry, problem: ParlourError, now: int) -> None:
-        """A commit won that we can't follow."""
-        culprit = entry.sender_account
-        refused = CommitRefused(chat.id, entry.seq, culprit, problem.code, problem.detail or "")
+    def _refuse(
+        self, chat: Chat, entry: Entry, problem: ParlourError, now: int, culprit: bytes = b""
+    ) -> None:
+        """A commit won that we can't follow; `culprit` has made it, if that is certain."""
+        by, why = entry.sender_account, problem.detail or ""
+        refused = CommitRefused(chat.id, entry.seq, by, problem.code, why)
         self._memory.tell(chat, refused)
         self._memory.count("commit.refused")
         if chat.is_active:
-            self._ladder.broken(chat, entry, problem, now)
+            self._ladder.broken(chat, entry, problem, culprit, now)
 
     def _tell(self, chat: Chat, entry: Entry, body: CommitBody) -> None:
         for data in body.roster:
@@ -322,13 +352,12 @@ class Following:
             return True
         try:
             roster = self._authorising.extended(chat, body.roster)
-            if not chat.known_roster().state.may(entry.sender_account, Right.RESTART):
-                raise error(Code.GROUP_COMMIT_REFUSED, "a restart by somebody who may not")
+            self._restarting.check(chat, entry, body, roster)
         except ParlourError as problem:
             self._refuse(chat, entry, problem, now)
             return True
         chat.remember_entries([data for data in body.roster if data not in chat.recent])
-        self._ladder.restarted(chat, entry, roster, now)
+        self._restarting.taken(chat, entry, roster)
         if chat.known_roster().state.members.get(self._memory.account_id) is None:
             self.leave(chat, entry.sender_account)
         return True
@@ -337,8 +366,16 @@ class Following:
         """A commit that we can't follow: it may be our own by which we join, or welcome us."""
         if self._joining.confirm(chat, entry, body, now):
             return True
-        old = chat.has_state and _epoch_of(body) < chat.epoch
-        return old or self._joining.offer(chat, entry, body, now)
+        epoch = _epoch_of(body)
+        if chat.has_state and chat.record.state is GroupState.REPAIRING:
+            if epoch < chat.epoch:
+                return True
+            message = _public(body)
+            lost_one = chat.record.trouble is not None and not chat.record.trouble.broken
+            if epoch == chat.epoch and message is not None and lost_one:
+                # What was missing: read again, or the next one after it.
+                return self._others(chat, entry, body, message, now)
+        return self._joining.offer(chat, entry, body, now)
 
 
 def _as_event(group: bytes, by: bytes, change: Change) -> GroupChanged | None:
@@ -363,13 +400,19 @@ def _as_event(group: bytes, by: bytes, change: Change) -> GroupChanged | None:
             return None
 
 
-def _epoch_of(body: CommitBody) -> int:
-    """The epoch that a commit ends; 0 for what is none."""
+def _public(body: CommitBody) -> PublicMessage | None:
+    """The public message of a commit; None for what is none."""
     try:
         message = decode_message(body.commit)
     except ParlourError:
-        return 0
-    return message.content.epoch if isinstance(message, PublicMessage) else 0
+        return None
+    return message if isinstance(message, PublicMessage) else None
+
+
+def _epoch_of(body: CommitBody) -> int:
+    """The epoch that a commit ends; 0 for what is none."""
+    message = _public(body)
+    return 0 if message is None else message.content.epoch
 
 
 def _leaves_in(message: PublicMessage) -> Iterator[LeafNode]:

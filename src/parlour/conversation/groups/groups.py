@@ -42,6 +42,7 @@ from parlour.conversation.groups.records import (
     Want,
 )
 from parlour.conversation.groups.renewing import Renewing
+from parlour.conversation.groups.restarting import Restarting
 from parlour.conversation.groups.view import GroupName, GroupView, name_of, view_of
 from parlour.conversation.histories import Histories
 from parlour.conversation.key_package_targets import KeyPackageTargets
@@ -129,17 +130,18 @@ class Groups:
         self._founding = Founding(memory, key_packages, targets)
         self._joining = Joining(memory, lists, key_packages, renewing)
         self._committing = Committing(memory, lists, key_packages, targets, planning, renewing)
+        restarting = Restarting(memory, lists, key_packages, self._messages)
         self._ladder = Ladder(
             memory,
             lists,
             sending,
-            key_packages,
             self._joining,
             self._committing,
             self._messages,
+            restarting,
         )
         self._following = Following(
-            memory, lists, self._joining, self._messages, self._ladder, renewing
+            memory, lists, self._joining, self._messages, self._ladder, restarting, renewing
         )
         for chat in self._groups.chats.values():
             if chat.record.link_text and chat.record.state is GroupState.JOINING:
@@ -692,21 +694,28 @@ class Groups:
                 self._joining.ask(stream, self._pass(link))
 
     def _join_by_link(self, link: JoinLink, state: PublicState, now: int) -> None:
-        chat = self._groups.chats.get(link.stream)
-        if chat is None:
-            check_floor(Genesis.decode(state.genesis))
-            chat = self._meet(link.stream, state.genesis)
-        elif _is_left(chat):
-            self._come_back(chat)
-        chat.record.link, chat.record.link_text = link.link_id, link.to_text()
-        chat.record.generation = state.generation
-        self._groups.put(chat)
         try:
+            chat = self._met_by_link(link, state)
             self._joining.commit_by_link(chat, state, link, now)
         except Wanting as wanting:
             self._lists.want(wanting.accounts)
         except ParlourError as problem:
             self._give_up_link(link.stream, problem.code)
+
+    def _met_by_link(self, link: JoinLink, state: PublicState) -> Chat:
+        """The group of a link, which names its founding; raises if that is another one."""
+        genesis = Genesis.decode(state.genesis)
+        if genesis.stream != link.stream or genesis.hash() != link.genesis_hash:
+            raise error(Code.CONVERSATION_GENESIS, "another group than the link's")
+        check_floor(genesis)
+        chat = self._groups.chats.get(link.stream)
+        if chat is None:
+            chat = self._meet(link.stream, state.genesis)
+        elif _is_left(chat):
+            self._come_back(chat)
+        chat.record.link, chat.record.link_text = link.link_id, link.to_text()
+        self._groups.put(chat)
+        return chat
 
     def _give_up_link(self, stream: bytes, reason: Code) -> None:
         """A link does not let us in."""

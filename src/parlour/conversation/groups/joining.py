@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from parlour.codec import decode
 from parlour.conversation.events import GroupJoined
-from parlour.conversation.groups.authorising import check_binding
 from parlour.conversation.groups.chat import Chat
 from parlour.conversation.groups.credentials import owner_of
+from parlour.conversation.groups.entering import Entering, context_of, refused
 from parlour.conversation.groups.lists import Lists
 from parlour.conversation.groups.memory import GroupMemory
 from parlour.conversation.groups.records import Acceptance, GroupState, Pending, Sent
@@ -21,13 +21,11 @@ from parlour.conversation.pending import Key
 from parlour.conversation.requests import ServerRequest
 from parlour.conversation.standing import Standing
 from parlour.conversation.state import Memory
-from parlour.errors import Code, ParlourError, SecurityStop, error
+from parlour.errors import Code, ParlourError, error
 from parlour.mls.private.external import ExternalJoin
 from parlour.mls.private.group import Group, PendingJoin
 from parlour.mls.private.joining import WelcomeJoin
 from parlour.mls.public.framing.messages import PublicMessage, decode_message
-from parlour.mls.public.suites import find_suite
-from parlour.mls.public.tree.extension import read_tree
 from parlour.mls.public.types import LeafIndex
 from parlour.mls.public.welcome import EncryptedGroupSecrets
 from parlour.mls.public.welcome_parts import join_welcome_parts
@@ -64,6 +62,7 @@ class Joining:
         self._memory = memory
         self._groups: GroupMemory = memory.groups
         self._lists = lists
+        self._entering = Entering(memory, lists)
         self._key_packages = key_packages
         self._renewing = renewing
         # What is asked of the server, and what it answered; by group.
@@ -94,8 +93,13 @@ class Joining:
 
     def answered(self, group: bytes, state: PublicState) -> None:
         """What the server says of a group."""
+        asked = self._asked.get(group)
         if state.stream != group:
             raise error(Code.SERVER_MISBEHAVED, "another group")
+        if asked is not None and asked.epoch is not None:
+            there = (state.generation, state.epoch)
+            if there != (asked.generation, asked.epoch):
+                raise error(Code.SERVER_MISBEHAVED, "another epoch of a group")
         self._asked.pop(group, None)
         self._answers[group] = state
 
@@ -143,9 +147,9 @@ class Joining:
             secrets = decode(entry.part, EncryptedGroupSecrets.read)
             message = decode_message(body.commit)
             if not isinstance(message, PublicMessage):
-                raise error(Code.GROUP_WELCOME_REFUSED, "with no public commit")
+                raise refused("with no public commit")
             if self._key_packages.find(secrets.new_member) is None:
-                raise error(Code.GROUP_WELCOME_REFUSED, "for a key package that is not here")
+                raise refused("for a key package that is not here")
             state = self._state_of(chat, message.content.epoch + 1)
             if state is None:
                 return False
@@ -166,45 +170,23 @@ class Joining:
         state: PublicState,
         now: int,
     ) -> None:
-        roster = self._roster_of(chat, state)
+        door = self._entering.door(chat, state)
         bundle = self._key_packages.find(secrets.new_member)
         if bundle is None:
-            raise error(Code.GROUP_WELCOME_REFUSED, "for a key package that is not here")
+            raise refused("for a key package that is not here")
         welcome = join_welcome_parts(chat.genesis.suite, body.welcome, secrets.encode())
-        join = WelcomeJoin(self._groups.policy, ratchet_tree=state.tree)
+        join = WelcomeJoin(self._groups.policy, ratchet_tree=door.tree)
         group, used = Group.join(welcome, [bundle], now // 1000, join)
-        self._check_joined(chat, group, roster, state)
-        committer = message_sender(body)
-        leaf = group.member.public.tree.leaf(committer)
+        context = group.member.public.group_context
+        self._entering.check_context(chat, door, context, from_outside=False)
+        leaf = group.member.public.tree.leaf(message_sender(body))
         if leaf is None or owner_of(leaf).device_id != entry.sender_device:
-            raise error(Code.GROUP_WELCOME_REFUSED, "by another device than the server says")
+            raise refused("by another device than the server says")
         self._key_packages.used(used.reference, now)
-        self._enter(chat, group, roster, entry, now)
+        chat.record.generation = door.generation
+        self._enter(chat, group, door.roster, entry, now)
         self._renewing.came(chat, now)
         self.done(chat.id)
-
-    def _roster_of(self, chat: Chat, state: PublicState) -> Roster:
-        """The roster of a public state, with all device lists that it takes."""
-        genesis = chat.genesis
-        if state.genesis != chat.record.genesis:
-            raise SecurityStop(Code.CONVERSATION_GENESIS, "another genesis than before")
-        roster = Roster.of_state(
-            genesis, state.roster_state, state.roster_head, self._lists.find_key
-        )
-        genesis.verify(self._lists.find_key(genesis.creator_account, genesis.creator_device))
-        if self._memory.account_id not in roster.state.members:
-            raise error(Code.GROUP_WELCOME_REFUSED, "we are not on the roster")
-        self._lists.all_known(list(roster.state.members))
-        return roster
-
-    def _check_joined(self, chat: Chat, group: Group, roster: Roster, state: PublicState) -> None:
-        context = group.member.public.group_context
-        if context.group_id != chat.mls_id or context.cipher_suite != chat.genesis.suite:
-            raise error(Code.GROUP_WELCOME_REFUSED, "another MLS group")
-        check_binding(roster, group.extensions)
-        for _, leaf in group.members:
-            if owner_of(leaf).account_id not in roster.state.members:
-                raise error(Code.GROUP_WELCOME_REFUSED, "a leaf that is not on the roster")
 
     def _enter(self, chat: Chat, group: Group, roster: Roster, entry: Entry, now: int) -> None:
         """We are a member from now on."""
@@ -267,21 +249,29 @@ class Joining:
 
         `entry` is the roster's for who comes by a link. Raises `Wanting`.
         """
-        base = self._base_roster(chat, state)
-        roster = base
+        door = self._entering.door(chat, state, by_link=entry is not None)
+        former = door.leaf_of(self._memory.device_id)
+        if former is None and entry is None:
+            # Whoever has no leaf is brought in by others: by itself, a device only comes back.
+            raise refused("there is no leaf to come back to")
+        self._entering.check_signed_by_known(chat, door.roster)
+        roster = door.roster
         if entry is not None:
-            roster = base.extend(entry, self._lists.find_key)
-        self._lists.all_known(list(roster.state.members))
+            roster = roster.extend(entry, self._lists.find_key)
         identity = self._key_packages.identity(chat.genesis.suite, now // 1000)
-        tree_leaf = self._former_leaf(chat, state)
         join = ExternalJoin(
-            self._groups.policy, resync=tree_leaf, ratchet_tree=state.tree, group_info=True
+            self._groups.policy,
+            resync=former,
+            ratchet_tree=state.tree,
+            group_info=True,
         )
         pending = Group.join_external(
             state.group_info, identity, now // 1000, join, random=self._memory.random
         )
+        context = context_of(state.group_info)
+        self._entering.check_context(chat, door, context, from_outside=True)
         body = CommitBody(
-            chat.record.generation,
+            state.generation,
             pending.commit,
             [] if entry is None else [entry.encode()],
             b"",
@@ -290,14 +280,14 @@ class Joining:
         handshake = Handshake(
             stream=chat.id,
             client_id=client_id,
-            generation=chat.record.generation,
+            generation=state.generation,
             epoch=state.epoch,
             envelope=Envelope(ENVELOPE_FORMAT, SuiteId.MLS_COMMIT, b"", encode_body(body)),
             parts=[],
             group_info=pending.group_info or b"",
         )
         chat.record.pending = Pending(
-            Sent.JOIN, client_id, encode_request(handshake), chat.record.generation, state.epoch
+            Sent.JOIN, client_id, encode_request(handshake), state.generation, state.epoch
         )
         self._under_way[chat.id] = pending
         chat.joining_roster = roster
@@ -305,7 +295,7 @@ class Joining:
 
     def commit_by_link(self, chat: Chat, state: PublicState, link: JoinLink, now: int) -> None:
         """Come in by a link: with the roster's entry that says so. Raises `Wanting`."""
-        roster = self._base_roster(chat, state)
+        roster = self._entering.door(chat, state, by_link=True).roster
         own, device = self._memory.account_id, self._memory.device_id
         if own in roster.state.members:
             self.commit(chat, state, now)
@@ -315,19 +305,6 @@ class Joining:
             [change], own, device, self._memory.local.signature_key, now, self._lists.find_key
         )
         self.commit(chat, state, now, entry)
-
-    def _base_roster(self, chat: Chat, state: PublicState) -> Roster:
-        genesis = chat.genesis
-        genesis.verify(self._lists.find_key(genesis.creator_account, genesis.creator_device))
-        return Roster.of_state(genesis, state.roster_state, state.roster_head, self._lists.find_key)
-
-    def _former_leaf(self, chat: Chat, state: PublicState) -> LeafIndex | None:
-        """Our leaf in the tree as the server has it."""
-        tree = read_tree(find_suite(chat.genesis.suite), state.tree)
-        for index, leaf in tree.members():
-            if owner_of(leaf).device_id == self._memory.device_id:
-                return index
-        return None
 
     def is_under_way(self, chat: Chat) -> bool:
         """Whether a commit of ours by which we join waits for its answer."""
@@ -343,7 +320,8 @@ class Joining:
         if not ours or entry.sender_device != self._memory.device_id:
             return False
         group = under_way.confirm(body.commit)
-        chat.record.unconfirmed = bool(chat.record.joined_seq)
+        chat.record.generation = pending.generation
+        chat.record.unconfirmed = True
         self._enter(chat, group, chat.joining_roster, entry, now)
         chat.joining_roster = None
         self.done(chat.id)
@@ -369,5 +347,5 @@ def message_sender(body: CommitBody) -> LeafIndex:
     message = decode_message(body.commit)
     sender = message.content.sender.leaf_index if isinstance(message, PublicMessage) else None
     if sender is None:
-        raise error(Code.GROUP_WELCOME_REFUSED, "a Welcome of a newcomer")
+        raise refused("a Welcome of a newcomer")
     return sender

@@ -15,50 +15,37 @@ from typing import Final
 from msgspec import structs
 
 from parlour.conversation.content import CommitBroken, EpochSeen, ReaddWanted
-from parlour.conversation.events import GroupRepaired, GroupRepairing, GroupRestarted
-from parlour.conversation.groups.chat import Chat, mls_group_id
+from parlour.conversation.events import GroupRepaired, GroupRepairing, ServerMisbehaved
+from parlour.conversation.groups.chat import Chat
 from parlour.conversation.groups.committing import Committing
 from parlour.conversation.groups.joining import Joining
 from parlour.conversation.groups.lists import Lists, Wanting
 from parlour.conversation.groups.memory import GroupMemory
 from parlour.conversation.groups.messages import Messages
-from parlour.conversation.groups.records import GroupState, Pending, Sent, Step, Trouble
-from parlour.conversation.key_packages import KeyPackages
+from parlour.conversation.groups.records import GroupState, Step, Trouble
+from parlour.conversation.groups.restarting import ROLLBACK, Restarting
 from parlour.conversation.requests import ServerRequest
 from parlour.conversation.sending import Sending
 from parlour.conversation.state import Memory
 from parlour.double_ratchet.identity import DeviceIdentity
-from parlour.errors import ParlourError
-from parlour.mls.private.group import Group
-from parlour.mls.public.extensions import Extension
+from parlour.errors import Code, ParlourError
 from parlour.mls.public.framing.messages import GroupInfoMessage, decode_message
-from parlour.roster.changes import Change, Removed
 from parlour.roster.entry import RosterEntry
-from parlour.roster.extension import EXTENSION_TYPE
-from parlour.roster.roles import Right
-from parlour.roster.roster import Roster
-from parlour.wire.envelope import ENVELOPE_FORMAT, Envelope, SuiteId
-from parlour.wire.frames import encode_body as encode_request
+from parlour.wire.envelope import SuiteId
 from parlour.wire.groups import GroupState as PublicState
-from parlour.wire.groups import RestartBody, RestartGroup, encode_body
-from parlour.wire.ids import ID_SIZE
 from parlour.wire.kinds import Kind
 from parlour.wire.limits import MAX_PAGE
 from parlour.wire.streams import Entry, Page, Read
 
 REREAD: Final = "reread"
-# Why a group begins again though nobody broke it: the server's data is older than we are.
-ROLLBACK: Final = "rollback"
+# The server has another epoch of the number that we are in.
+FORK: Final = "fork"
 _MINUTE: Final = 60_000
 # How long (ms) each rung may take before the next one is climbed.
 PATIENCE: Final = {Step.FETCH: 10_000, Step.ASK: 2 * _MINUTE, Step.REJOIN: _MINUTE}
 # A device asks others so often, each time so much later, and so many of them.
 ASK_EVERY: Final = 30_000
 ASKED: Final = 4
-# Beginning again is the first admin's after so long (ms), the next ones' each so much later; it
-# is over before anybody gives up and comes in by a commit of its own.
-RESTART_AFTER: Final = 20_000
-RESTART_NEXT: Final = 15_000
 # A device comes back by its own commit at most so often in a day.
 MAX_REJOINS: Final = 5
 DAY: Final = 24 * 60 * _MINUTE
@@ -76,19 +63,19 @@ class Ladder:
         memory: Memory,
         lists: Lists,
         sending: Sending,
-        key_packages: KeyPackages,
         joining: Joining,
         committing: Committing,
         messages: Messages,
+        restarting: Restarting,
     ) -> None:
         self._memory = memory
         self._groups: GroupMemory = memory.groups
         self._lists = lists
         self._sending = sending
-        self._key_packages = key_packages
         self._joining = joining
         self._committing = committing
         self._messages = messages
+        self._restarting = restarting
         messages.on_broken = self.reported
         # Streams to read again, from which number on.
         self._reread: dict[bytes, int] = {}
@@ -99,10 +86,16 @@ class Ladder:
         """A commit came that does not follow: one before it is missing."""
         self._begin(chat, Trouble(entry.seq, chat.epoch, "gap", now, Step.FETCH, now))
 
-    def broken(self, chat: Chat, entry: Entry, problem: ParlourError, now: int) -> None:
-        """A commit won that we can't follow: the others hear of it, in the epoch before it."""
+    def broken(
+        self, chat: Chat, entry: Entry, problem: ParlourError, culprit: bytes, now: int
+    ) -> None:
+        """A commit won that we can't follow: the others hear of it, in the epoch before it.
+
+        `culprit` is the account that made it, where that is certain; empty otherwise.
+        """
+        reason = problem.code.value
         trouble = Trouble(
-            entry.seq, chat.epoch + 1, problem.code.value, now, Step.ASK, now, entry.sender_account
+            entry.seq, chat.epoch + 1, reason, now, Step.ASK, now, culprit, broken=True
         )
         report = CommitBroken(chat.record.generation, chat.epoch + 1, entry.seq, problem.code.value)
         self._report(chat, report, now)
@@ -131,15 +124,19 @@ class Ladder:
         Behind us, it has lost commits that everybody followed; then the group begins again. At the
         same epoch, it may have taken another commit in the meantime; then we have lost our way.
         """
-        if not chat.is_active:
+        trouble = chat.record.trouble
+        if not (chat.has_state and (chat.is_active or trouble is not None)):
             return
         here = (chat.record.generation, chat.epoch)
         there = (state.generation, state.epoch)
-        if there < here:
+        if there == here and _is_same(chat, state):
+            if trouble is not None and trouble.reason in (ROLLBACK, FORK):
+                self.followed(chat, now)
+        elif there < here:
             chat.behind_number = RosterEntry.decode(state.roster_head).number
             self._begin(chat, Trouble(0, state.epoch, ROLLBACK, now, Step.WAIT, now))
-        elif there == here and not _is_same(chat, state):
-            self._begin(chat, Trouble(0, chat.epoch, "fork", now, Step.ASK, now))
+        elif there == here:
+            self._begin(chat, Trouble(0, chat.epoch, FORK, now, Step.ASK, now))
 
     def _begin(self, chat: Chat, trouble: Trouble) -> None:
         known = chat.record.trouble
@@ -184,22 +181,21 @@ class Ladder:
     def entered(self, chat: Chat, trouble: Trouble | None, now: int) -> None:
         """We are in by a Welcome, or by our own commit."""
         self._reread.pop(chat.id, None)
-        if trouble is None:
-            return
-        self._memory.count("group.repaired")
-        self._memory.tell(chat, GroupRepaired(chat.id, not chat.record.unconfirmed))
         if chat.record.unconfirmed:
             self._ask_to_confirm(chat, now)
+        if trouble is not None:
+            self._memory.count("group.repaired")
+            self._memory.tell(chat, GroupRepaired(chat.id, not chat.record.unconfirmed))
 
     # --- Time ----------------------------------------------------------------------------
 
     def climb(self, chat: Chat, now: int) -> None:
         """Do what is due on the rung we stand on."""
-        trouble = chat.record.trouble
+        trouble = self._by_clock(chat, now)
         if trouble is None:
             return
-        if self._restarts(chat, trouble, now):
-            self._restart(chat, trouble, now)
+        if self._restarting.is_due(chat, trouble, now):
+            self._restarting.begin(chat, trouble, now)
             return
         if now >= trouble.since + PATIENCE.get(trouble.step, PAUSE):
             trouble = self._next(chat, trouble, now)
@@ -210,6 +206,15 @@ class Ladder:
         elif trouble.step is Step.REJOIN:
             self._rejoin(chat, now)
 
+    def _by_clock(self, chat: Chat, now: int) -> Trouble | None:
+        """What is wrong; since now, if the clock went back: or it would be waited for very long."""
+        trouble = chat.record.trouble
+        if trouble is not None and trouble.since > now:
+            trouble = structs.replace(trouble, since=now, began=min(trouble.began, now))
+            chat.record.trouble = trouble
+            self._groups.put(chat)
+        return trouble
+
     def next_timeout(self, chat: Chat) -> int | None:
         """When to climb again (ms)."""
         trouble = chat.record.trouble
@@ -218,7 +223,7 @@ class Ladder:
         times = [trouble.since + PATIENCE.get(trouble.step, PAUSE)]
         if trouble.step is Step.ASK:
             times.append(trouble.since + trouble.asked * ASK_EVERY)
-        restart = self._restart_at(chat, trouble)
+        restart = self._restarting.due_at(chat, trouble)
         if restart is not None:
             times.append(restart)
         return min(times)
@@ -232,7 +237,7 @@ class Ladder:
                 step = Step.REJOIN
                 chat.record.rejoined = [*recent, now]
                 self._joining.ask(chat.id)
-            case Step.WAIT if trouble.reason != ROLLBACK:
+            case Step.WAIT:
                 step = Step.ASK
             case _:
                 step = Step.WAIT
@@ -323,18 +328,16 @@ class Ladder:
         state = self._joining.answer(chat.id)
         if state is None or self._joining.is_under_way(chat):
             return
-        if (state.generation, state.epoch) < (chat.record.generation, chat.epoch):
-            # The server shows less than we know.
-            self._memory.count("group.rollback")
-            self._joining.done(chat.id)
-            return
         try:
-            chat.record.generation = state.generation
             self._joining.commit(chat, state, now)
         except Wanting as wanting:
             self._lists.want(wanting.accounts)
-        except ParlourError:
+        except ParlourError as problem:
             self._memory.count("rejoin.refused")
+            if problem.code in (Code.GROUP_ROLLBACK, Code.ROSTER_ROLLBACK):
+                # The server shows less than we know.
+                self._memory.count("group.rollback")
+                self._memory.tell(chat, ServerMisbehaved("group", problem.code))
             self._joining.done(chat.id)
 
     def _ask_to_confirm(self, chat: Chat, now: int) -> None:
@@ -345,111 +348,6 @@ class Ladder:
         seen = EpochSeen(chat.id, chat.record.generation, chat.epoch, tag, answer=True)
         for account_id, device_id in self._some_devices(chat, CONFIRMING):
             self._sending.send_to_inbox(account_id, device_id, seen, now)
-
-    # --- Beginning again -----------------------------------------------------------------
-
-    def _restart_at(self, chat: Chat, trouble: Trouble) -> int | None:
-        """When it would be ours to begin the group again; never, if we may not."""
-        if not (trouble.culprit or trouble.reason == ROLLBACK) or chat.roster is None:
-            return None
-        state = chat.known_roster().state
-        own = self._memory.account_id
-        admins = [
-            account
-            for account in state.ordered()
-            if account != trouble.culprit and state.may(account, Right.RESTART)
-        ]
-        if own not in admins:
-            return None
-        devices = self._memory.contacts[own].identities()
-        mine = [identity.device_id for identity in devices]
-        place = mine.index(self._memory.device_id) if self._memory.device_id in mine else 0
-        rank = admins.index(own)
-        return trouble.began + RESTART_AFTER + RESTART_NEXT * (rank + place)
-
-    def _restarts(self, chat: Chat, trouble: Trouble, now: int) -> bool:
-        pending = chat.record.pending
-        if pending is not None and pending.what is Sent.RESTART:
-            return False
-        at = self._restart_at(chat, trouble)
-        return at is not None and now >= at
-
-    def _restart(self, chat: Chat, trouble: Trouble, now: int) -> None:
-        """Begin again: a group of ours alone, to which everybody else is added at once."""
-        roster = chat.known_roster()
-        entries = [
-            data for data in chat.recent if RosterEntry.decode(data).number > chat.behind_number
-        ]
-        changes: list[Change] = []
-        own = self._memory.account_id
-        if trouble.culprit not in (own, b"") and roster.state.may_remove(own, trouble.culprit):
-            changes.append(Removed(trouble.culprit))
-            entry = roster.next_entry(
-                changes,
-                own,
-                self._memory.device_id,
-                self._memory.local.signature_key,
-                now,
-                self._lists.find_key,
-            )
-            roster = roster.extend(entry, self._lists.find_key)
-            entries.append(entry.encode())
-        generation = chat.record.generation + 1
-        extensions = chat.live().extensions.with_(
-            Extension(EXTENSION_TYPE, roster.binding.encode())
-        )
-        group = Group.create(
-            self._key_packages.identity(chat.genesis.suite, now // 1000),
-            mls_group_id(chat.id, generation),
-            now // 1000,
-            policy=self._groups.policy,
-            extensions=extensions,
-            random=self._memory.random,
-        )
-        body = RestartBody(generation, entries, trouble.reason)
-        client_id = self._memory.random(ID_SIZE)
-        request = RestartGroup(
-            stream=chat.id,
-            client_id=client_id,
-            generation=generation,
-            epoch=trouble.epoch,
-            envelope=Envelope(ENVELOPE_FORMAT, SuiteId.MLS_RESTART, b"", encode_body(body)),
-            group_info=group.group_info(ratchet_tree=False),
-            tree=group.tree(),
-        )
-        chat.record.pending = Pending(
-            Sent.RESTART, client_id, encode_request(request), generation, trouble.epoch
-        )
-        chat.restarting = group
-        self._groups.put(chat)
-
-    def restarted(self, chat: Chat, entry: Entry, roster: Roster, now: int) -> None:
-        """A new generation begins, ours or another admin's."""
-        pending, record = chat.record.pending, chat.record
-        before = chat.known_roster().state.members.keys()
-        ours = (
-            pending is not None
-            and pending.what is Sent.RESTART
-            and pending.client_id == entry.client_id
-            and chat.restarting is not None
-        )
-        record.generation += 1
-        record.pending = record.trouble = None
-        record.reports = {}
-        record.followed_seq = entry.seq
-        chat.group = chat.restarting if ours else None
-        chat.restarting = None
-        chat.roster = roster
-        chat.since = {a: chat.since.get(a, entry.seq) for a in roster.state.members}
-        record.state = GroupState.ACTIVE if ours else GroupState.JOINING
-        if ours:
-            chat.note_epoch()
-        self._messages.reseal(chat)
-        self._groups.put_epoch(chat)
-        self._groups.put_roster(chat)
-        without = tuple(sorted(before - roster.state.members.keys()))
-        self._memory.count("group.restarted")
-        self._memory.tell(chat, GroupRestarted(chat.id, entry.sender_account, without))
 
     def troubled(self) -> Iterator[Chat]:
         """The groups that are lost."""

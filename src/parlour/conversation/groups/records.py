@@ -126,7 +126,8 @@ class Trouble(Struct, frozen=True):
     """Why a group can't be followed: the entry at which we stopped, since when, and what was done.
 
     `step` is the rung of the ladder (`ladder`), `since` when it was reached (ms), `asked` how often
-    others were asked. `culprit` is the account whose commit it was, if it was a commit.
+    others were asked. `broken` when a commit won that we can't follow, and `culprit` the account
+    that made it, where that is certain.
     """
 
     seq: int
@@ -136,12 +137,15 @@ class Trouble(Struct, frozen=True):
     step: Step
     since: int
     culprit: bytes = b""
+    broken: bool = False
     asked: int = 0
 
 
 class GroupRecord(Struct):
     """One group. Its id is its stream's.
 
+    `highest` (generation and epoch), `roster_number` and `roster_head` (a hash) are the furthest
+    that was followed; they are kept when the keys are lost, so that nobody leads us back.
     `joined_seq` is the number of the entry with which we came in, 0 before we did; what was said
     before `joined_epoch` (generation and epoch) is not ours.
     `followed_seq` is that of the last commit that was merged.
@@ -162,6 +166,9 @@ class GroupRecord(Struct):
     name: str = ""
     salt: bytes = b""
     inviter: bytes = b""
+    highest: tuple[int, int] = (0, 0)
+    roster_number: int = 0
+    roster_head: bytes = b""
     joined_seq: int = 0
     joined_epoch: tuple[int, int] = (0, 0)
     followed_seq: int = 0

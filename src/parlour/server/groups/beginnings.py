@@ -10,6 +10,7 @@ from parlour.mls.public.capabilities import RequiredCapabilities
 from parlour.mls.public.group import PublicGroup
 from parlour.mls.public.state import PublicState
 from parlour.mls.public.types import ExtensionType
+from parlour.primitives.hashes import sha256
 from parlour.roster import (
     EXTENSION_TYPE,
     Genesis,
@@ -21,6 +22,7 @@ from parlour.roster import (
 from parlour.roster import (
     Retention as Keeping,
 )
+from parlour.roster.restart import verify_restart
 from parlour.roster.roles import FIXED_KINDS
 from parlour.server.groups.authority import Authority
 from parlour.server.groups.commits import Judged, check_open
@@ -37,7 +39,7 @@ from parlour.server.groups.tracked import (
 )
 from parlour.server.store.group_records import GroupChange, Leaf, NewGroup
 from parlour.server.store.records import Retention, RetentionRule
-from parlour.wire.groups import CreateGroup, RestartGroup
+from parlour.wire.groups import CreateGroup, RestartBody, RestartGroup, decode_body
 from parlour.wire.streams import StreamInfo, StreamKind
 
 _KINDS: Final[dict[StreamKind, Kind]] = {
@@ -116,6 +118,7 @@ def judge_restart(group: TrackedGroup, restart: Restart, authority: Authority) -
         )
         require(state.suite.id == group.state.suite.id, "a restart in another cipher suite")
         _check_context(state, roster)
+        _check_maker(request, roster, sender, authority)
         owners = owners_of(state.tree)
         check_owners(owners, group, roster, begins=True)
     after = TrackedGroup(group.kind, group.stream, request.generation, state, roster, owners)
@@ -130,6 +133,24 @@ def judge_restart(group: TrackedGroup, restart: Restart, authority: Authority) -
         accounts=frozenset(roster.state.members),
     )
     return Judged(change, after)
+
+
+def _check_maker(
+    request: RestartGroup, roster: Roster, sender: Sender, authority: Authority
+) -> None:
+    """That whoever brings it has signed for it: members take no other."""
+    body = decode_body(request.envelope.body, RestartBody)
+    same = body.group_info_hash == sha256(request.group_info)
+    require(same, "a restart signed for another GroupInfo")
+    verify_restart(
+        request.stream,
+        request.generation,
+        body.group_info_hash,
+        roster.head_hash,
+        sender.device,
+        authority.find_key(sender.account, sender.device),
+        body.signature,
+    )
 
 
 def retention_of(genesis: Genesis) -> Retention:

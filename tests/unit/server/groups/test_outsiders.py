@@ -68,7 +68,7 @@ async def test_a_new_device_of_a_member_comes_in(services: Services) -> None:
 async def with_link(services: Services, *, uses: int = 2) -> tuple[Room, Device, JoinLink]:
     ada, bea = await services.devices("ada", "bea")
     room = await Room.of(services, ada, bea)
-    link = JoinLink.create("parlour.example", None, room.stream)
+    link = JoinLink.create("parlour.example", None, room.stream, bytes(32))
     opened = link.opened(role=Role.MEMBER, uses=uses, expires_at=services.now + DAY)
     await room.send(ada, room.commit(ada, opened))
     return room, ada, link
@@ -127,7 +127,7 @@ async def test_a_link_shows_the_group_as_it_is_now_alone(services: Services) -> 
 async def test_passes_that_are_none(services: Services) -> None:
     room, _ada, link = await with_link(services)
     cid, dan = await services.devices("cid", "dan")
-    wrong = JoinLink.create("parlour.example", None, room.stream)
+    wrong = JoinLink.create("parlour.example", None, room.stream, bytes(32))
     good = pass_of(link, cid)
     for who, stream, given in (
         (dan, room.stream, good),
@@ -281,7 +281,7 @@ async def test_beginnings_that_are_refused(services: Services) -> None:
     assert code == Code.ROSTER_FORBIDDEN
     zero = msgspec.structs.replace(request, generation=0)
     assert (await refused(restart(ada.grant, zero)))[0] == Code.GROUP_INVALID
-    other = encode_body(RestartBody(7, [], ""))
+    other = encode_body(RestartBody(7, [], "", bytes(32), bytes(64)))
     wrong = msgspec.structs.replace(request, envelope=Envelope(1, SuiteId.MLS_RESTART, b"", other))
     assert (await refused(restart(ada.grant, wrong)))[1] == "a restart of another generation"
     commit = msgspec.structs.replace(request, envelope=Envelope(1, SuiteId.MLS_COMMIT, b"", other))

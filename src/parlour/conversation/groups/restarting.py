@@ -1,0 +1,187 @@
+"""Beginning a group again: another generation, which is another MLS group in the same stream.
+
+It is for a winner that nobody can follow, and for a server whose data is from a backup. An admin
+makes a group of its own alone, under the roster that all know, and everybody else is added to it
+at once. The maker signs for it with its device key: no server begins a group again in the name of
+somebody else.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from parlour.conversation.events import GroupRestarted
+from parlour.conversation.groups.chat import Chat, mls_group_id
+from parlour.conversation.groups.lists import Lists
+from parlour.conversation.groups.memory import GroupMemory
+from parlour.conversation.groups.messages import Messages
+from parlour.conversation.groups.records import GroupState, Pending, Sent, Trouble
+from parlour.conversation.key_packages import KeyPackages
+from parlour.conversation.state import Memory
+from parlour.errors import Code, error
+from parlour.mls.private.group import Group
+from parlour.mls.public.extensions import Extension
+from parlour.primitives.hashes import sha256
+from parlour.roster.changes import Removed
+from parlour.roster.entry import RosterEntry
+from parlour.roster.extension import EXTENSION_TYPE
+from parlour.roster.restart import sign_restart, verify_restart
+from parlour.roster.roles import Right
+from parlour.roster.roster import Roster
+from parlour.wire.envelope import ENVELOPE_FORMAT, Envelope, SuiteId
+from parlour.wire.frames import encode_body as encode_request
+from parlour.wire.groups import RestartBody, RestartGroup, encode_body
+from parlour.wire.ids import ID_SIZE
+from parlour.wire.streams import Entry
+
+# Why a group begins again though nobody broke it: the server's data is older than we are.
+ROLLBACK: Final = "rollback"
+# It is the first admin's after so long (ms), the next ones' each so much later; it is over before
+# anybody gives up and comes in by a commit of its own.
+RESTART_AFTER: Final = 20_000
+RESTART_NEXT: Final = 15_000
+# Alone with it, an admin waits so long (ms): the others may be well, and add it again.
+RESTART_ALONE: Final = 180_000
+# The newest roster entry of a server whose data is not older than ours.
+NOT_BEHIND: Final = 1 << 62
+
+
+class Restarting:
+    """Begins groups again, and takes it when others do."""
+
+    def __init__(
+        self, memory: Memory, lists: Lists, key_packages: KeyPackages, messages: Messages
+    ) -> None:
+        self._memory = memory
+        self._groups: GroupMemory = memory.groups
+        self._lists = lists
+        self._key_packages = key_packages
+        self._messages = messages
+
+    # --- When ----------------------------------------------------------------------------
+
+    def due_at(self, chat: Chat, trouble: Trouble) -> int | None:
+        """When it would be ours to begin the group again; never, if we may not."""
+        restartable = trouble.broken or trouble.reason == ROLLBACK
+        if not restartable or chat.roster is None or not chat.has_state:
+            return None
+        state = chat.known_roster().state
+        own = self._memory.account_id
+        admins = [
+            account
+            for account in state.ordered()
+            if account != trouble.culprit and state.may(account, Right.RESTART)
+        ]
+        if own not in admins:
+            return None
+        others = chat.record.reports.keys() - {own}
+        first = RESTART_AFTER if others or not trouble.broken else RESTART_ALONE
+        mine = self._memory.contacts[own].device_ids()
+        place = mine.index(self._memory.device_id) if self._memory.device_id in mine else 0
+        return trouble.began + first + RESTART_NEXT * (admins.index(own) + place)
+
+    def is_due(self, chat: Chat, trouble: Trouble, now: int) -> bool:
+        """Whether it is."""
+        pending = chat.record.pending
+        if pending is not None and pending.what is Sent.RESTART:
+            return False
+        at = self.due_at(chat, trouble)
+        return at is not None and now >= at
+
+    # --- Ours ----------------------------------------------------------------------------
+
+    def begin(self, chat: Chat, trouble: Trouble, now: int) -> None:
+        """Begin again: a group of ours alone, to which everybody else is added at once."""
+        roster, entries = self._roster(chat, trouble, now)
+        generation = chat.record.generation + 1
+        binding = Extension(EXTENSION_TYPE, roster.binding.encode())
+        group = Group.create(
+            self._key_packages.identity(chat.genesis.suite, now // 1000),
+            mls_group_id(chat.id, generation),
+            now // 1000,
+            policy=self._groups.policy,
+            extensions=chat.live().extensions.with_(binding),
+            random=self._memory.random,
+        )
+        group_info = group.group_info(ratchet_tree=False)
+        digest, key = sha256(group_info), self._memory.local.signature_key
+        signature = sign_restart(chat.id, generation, digest, roster.head_hash, key)
+        body = RestartBody(generation, entries, trouble.reason, digest, signature)
+        client_id = self._memory.random(ID_SIZE)
+        request = RestartGroup(
+            stream=chat.id,
+            client_id=client_id,
+            generation=generation,
+            epoch=trouble.epoch,
+            envelope=Envelope(ENVELOPE_FORMAT, SuiteId.MLS_RESTART, b"", encode_body(body)),
+            group_info=group_info,
+            tree=group.tree(),
+        )
+        chat.record.pending = Pending(
+            Sent.RESTART, client_id, encode_request(request), generation, trouble.epoch
+        )
+        chat.restarting = group
+        self._groups.put(chat)
+
+    def _roster(self, chat: Chat, trouble: Trouble, now: int) -> tuple[Roster, list[bytes]]:
+        """The roster to begin with, and the entries of it that the server does not have."""
+        roster, own = chat.known_roster(), self._memory.account_id
+        entries = [
+            data for data in chat.recent if RosterEntry.decode(data).number > chat.behind_number
+        ]
+        if trouble.culprit in (own, b"") or not roster.state.may_remove(own, trouble.culprit):
+            return roster, entries
+        entry = roster.next_entry(
+            [Removed(trouble.culprit)],
+            own,
+            self._memory.device_id,
+            self._memory.local.signature_key,
+            now,
+            self._lists.find_key,
+        )
+        return roster.extend(entry, self._lists.find_key), [*entries, entry.encode()]
+
+    # --- Anybody's -----------------------------------------------------------------------
+
+    def check(self, chat: Chat, entry: Entry, body: RestartBody, roster: Roster) -> None:
+        """That somebody who may has signed for this generation; raises `Wanting`."""
+        if not chat.known_roster().state.may(entry.sender_account, Right.RESTART):
+            raise error(Code.GROUP_COMMIT_REFUSED, "a restart by somebody who may not")
+        verify_restart(
+            chat.id,
+            body.generation,
+            body.group_info_hash,
+            roster.head_hash,
+            entry.sender_device,
+            self._lists.find_key(entry.sender_account, entry.sender_device),
+            body.signature,
+        )
+
+    def taken(self, chat: Chat, entry: Entry, roster: Roster) -> None:
+        """A new generation begins, ours or another admin's."""
+        pending, record = chat.record.pending, chat.record
+        before = chat.known_roster().state.members.keys()
+        ours = (
+            pending is not None
+            and pending.what is Sent.RESTART
+            and pending.client_id == entry.client_id
+            and chat.restarting is not None
+        )
+        record.generation += 1
+        record.pending = record.trouble = None
+        record.reports = {}
+        record.followed_seq = entry.seq
+        chat.group = chat.restarting if ours else None
+        chat.restarting = None
+        chat.behind_number = NOT_BEHIND
+        chat.roster = roster
+        chat.since = {a: chat.since.get(a, entry.seq) for a in roster.state.members}
+        record.state = GroupState.ACTIVE if ours else GroupState.JOINING
+        if ours:
+            chat.note_epoch()
+        self._messages.reseal(chat)
+        self._groups.put_epoch(chat)
+        self._groups.put_roster(chat)
+        without = tuple(sorted(before - roster.state.members.keys()))
+        self._memory.count("group.restarted")
+        self._memory.tell(chat, GroupRestarted(chat.id, entry.sender_account, without))
