@@ -619,6 +619,11 @@ class Groups:
     ) -> list[ServerRequest]:
         """Everything that has to be asked for the groups."""
         needs: list[ServerRequest] = []
+        for chat in self._groups.chats.values():
+            if chat.record.pending is not None:
+                self._is_whole(chat, chat.record.pending)
+        # What is made by this leaves with the requests below.
+        self._join_by_links(now)
         for chat in list(self._groups.chats.values()):
             hushed = self._direct.is_hushed(chat)
             if not hushed and now >= chat.rests_until:
@@ -630,7 +635,6 @@ class Groups:
                 needs.append(ServerRequest((GROUP, chat.id), kind, request))
             if not hushed:
                 needs += self._messages.requests(chat, now, is_paused)
-        self._join_by_links(now)
         return [*needs, *self._joining.requests(), *self._ladder.requests()]
 
     def _do_what_is_due(self, chat: Chat, now: int, *, behind: bool) -> None:
