@@ -11,8 +11,8 @@ import pytest
 
 from parlour.client.client import Client
 from parlour.conversation.groups.records import GroupState
-from tests.integration.running import People as Homes
 from tests.integration.running import PASSWORD, ServerProcess, environment
+from tests.integration.running import People as Homes
 from tests.integration.shells import Shell
 
 
