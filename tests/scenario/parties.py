@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from parlour.conversation.content import Text
 from parlour.conversation.groups.records import Acceptance, GroupState
+from parlour.conversation.groups.sharing import SharedGroups
 from parlour.conversation.groups.view import GroupView
 from parlour.roster.genesis import Kind
 from parlour.testing.device import MemoryDevice
@@ -15,10 +16,19 @@ from parlour.testing.memory_server import MemoryServer
 class Party:
     """People with a group, each on one device; more devices may come."""
 
-    def __init__(self, *names: str, kind: Kind = Kind.GROUP, suite: int | None = 1) -> None:
+    def __init__(
+        self,
+        *names: str,
+        kind: Kind = Kind.GROUP,
+        suite: int | None = 1,
+        shared: SharedGroups | None = None,
+    ) -> None:
         self.server = MemoryServer()
         self.devices = [MemoryDevice(self.server, name) for name in names]
         for device in self.devices:
+            if shared is not None:
+                device.shared = shared
+                device.restart()
             device.connect()
         founder = self.devices[0]
         self.ids = [founder.meet(device.name) for device in self.devices[1:]]

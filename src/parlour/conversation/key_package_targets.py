@@ -182,7 +182,9 @@ class KeyPackageTargets:
             raise SecurityStop(Code.KEY_PACKAGE_INVALID, "without support of rosters")
         if not _is_current(package, now):
             raise error(Code.KEY_PACKAGE_EXPIRED)
-        policy = Policy(OneDevice(device, now), lifetimes=LifetimeCheck.ADDS)
+        # Its signatures are met again when a commit is made of it.
+        memo = self._memory.groups.policy.memo
+        policy = Policy(OneDevice(device, now), lifetimes=LifetimeCheck.ADDS, memo=memo)
         validator = LeafValidator(find_suite(suite), policy, now, b"", sending=True)
         check_key_package(validator, package)
         validator.finish()

@@ -13,6 +13,7 @@ from parlour.double_ratchet.identity import DeviceIdentity
 from parlour.errors import Code, ParlourError, SecurityStop
 from parlour.mls.public.credentials import BasicCredential, Credential
 from parlour.roster import LeafCertificate
+from parlour.roster.certificate import is_genuine
 
 # Seconds. How long a device that is linked, or the first of its account, may be silent in a group
 # before any member may take it out.
@@ -40,7 +41,8 @@ def check_certificate(
         raise SecurityStop(Code.KEY_PACKAGE_INVALID, "certified for another leaf")
     if not certificate.issued_at - MAX_AHEAD <= now < certificate.expires_at:
         raise SecurityStop(Code.KEY_PACKAGE_EXPIRED, "certificate")
-    certificate.verify(device.signature_key)
+    if not is_genuine(certificate.encode(), device.signature_key.to_bytes()):
+        raise SecurityStop(Code.ROSTER_INVALID, "a certificate that its device has not signed")
     return certificate
 
 

@@ -35,6 +35,7 @@ from parlour.conversation.groups.groups import GROUP_KINDS, Groups
 from parlour.conversation.groups.joining import READ_GROUP
 from parlour.conversation.groups.ladder import REREAD
 from parlour.conversation.groups.progress import GroupProgress
+from parlour.conversation.groups.sharing import SharedGroups
 from parlour.conversation.groups.view import GroupName, GroupView
 from parlour.conversation.histories import LOAD_HASH
 from parlour.conversation.key_package_targets import KeyPackageTargets
@@ -121,9 +122,13 @@ class Machine:
         *,
         random: Random = system_random,
         supply: Mapping[int, int] = SUPPLY,
+        shared: SharedGroups | None = None,
     ) -> None:
-        """`supply` is how many key packages of each suite a server is to have of this device."""
-        self._memory = Memory(records, random=random)
+        """`supply` is how many key packages of each suite a server is to have of this device.
+
+        `shared` is what machines of one process share of the groups that they are in together.
+        """
+        self._memory = Memory(records, random=random, shared=shared)
         self._directory = Directory(self._memory)
         self._bundling = Bundling(self._memory)
         self._sending = Sending(self._memory, self._directory, self._bundling)

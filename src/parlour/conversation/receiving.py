@@ -89,8 +89,9 @@ class Receiving:
             # What is before it waits for something; it is read again after that.
             self.behind = not paged or self.behind
             return
-        if paged and self._begins(conversation, group):
-            # What was there before us was read by others, and trimmed.
+        welcome = group is not None and entry.part is not None
+        if (paged or welcome) and self._begins(conversation, group):
+            # What was there before us was read by others, and trimmed; a Welcome is our beginning.
             conversation.received = max(conversation.received, entry.seq - 1)
         if self._moves(conversation, entry, conversation.peer, now, paged=paged):
             self._take(entry, conversation, now)

@@ -28,6 +28,7 @@ from parlour.conversation.contact import Contact
 from parlour.conversation.events import Event
 from parlour.conversation.groups.chat import Chat
 from parlour.conversation.groups.memory import GroupMemory
+from parlour.conversation.groups.sharing import SharedGroups
 from parlour.conversation.records import (
     ASKED_FOR_SYNC,
     INCARNATION,
@@ -70,7 +71,9 @@ _UPKEEP: Final = b"upkeep"
 class Memory:
     """Everything the machine knows, and what it changed since the shell last looked."""
 
-    def __init__(self, records: Records, *, random: Random) -> None:
+    def __init__(
+        self, records: Records, *, random: Random, shared: SharedGroups | None = None
+    ) -> None:
         self.random = random
         self.changes: list[Change] = []
         self._records: dict[tuple[Namespace, bytes], Callable[[], bytes] | None] = {}
@@ -118,7 +121,7 @@ class Memory:
         self.asked_for_sync = ASKED_FOR_SYNC in server
         self.leaf_key = all_of(records, Namespace.LEAF_KEY, LeafKey).get(RECORD)
         self.key_packages = all_of(records, Namespace.KEY_PACKAGE, OwnKeyPackage)
-        self.groups = GroupMemory(records, self, self._device_key)
+        self.groups = GroupMemory(records, self, self._device_key, shared)
         # Links by which we are about to come into a group; asked again by a person if it fails.
         self.linked: dict[bytes, JoinLink] = {}
         # How often what happened: for an operator, without content. Since the machine was made.

@@ -23,7 +23,7 @@ from parlour.wire.streams import Acknowledge, CatchUp, Position
 PUBLISH: Final = "publish"
 CATCH_UP: Final = "catch-up"
 ACKNOWLEDGE: Final = "acknowledge"
-# Milliseconds between acknowledgements, and between looks at prekeys.
+# Milliseconds until what came is acknowledged, up to twice as long; and between looks at prekeys.
 ACKNOWLEDGE_EVERY: Final = 1000
 MAINTAIN_EVERY: Final = 24 * 3_600_000
 # As long as a server keeps an entry for devices that did not read it, in milliseconds.
@@ -62,7 +62,9 @@ class Upkeep:
         self._maintained_at: int | None = None
         # Not written down: after a restart the server is told once more.
         self._told: dict[bytes, int] = {}
-        self._told_at = 0
+        # Since when something was not acknowledged (ms), and whether anything ever was.
+        self._ahead_since: int | None = None
+        self._has_told = False
         self._tell_every = ACKNOWLEDGE_EVERY
         self._misbehaved: set[str] = set()
 
@@ -201,19 +203,37 @@ class Upkeep:
         if behind:
             catch_up = CatchUp(positions=self.positions())
             needs.append(ServerRequest((CATCH_UP, b""), Kind.CATCH_UP, catch_up))
-        # A clock that went back must not keep the server from trimming.
-        waits = self._told_at <= now < self._told_at + self._tell_every
-        positions = [] if waits else self._unacknowledged()
-        if positions:
-            self._told_at = now
+        positions = self._unacknowledged()
+        if self._is_time_to_tell(now, ahead=bool(positions)):
             told = Acknowledge(positions=positions)
             needs.append(ServerRequest((ACKNOWLEDGE, b""), Kind.ACKNOWLEDGE, told))
         return needs
 
+    def _is_time_to_tell(self, now: int, *, ahead: bool) -> bool:
+        """Whether to acknowledge now: at once on a start, then a while after something came.
+
+        Each device at a time of its own: what goes to a thousand of them would else be answered by
+        all of them, before the last one has it.
+        """
+        if not ahead:
+            self._ahead_since = None
+            return False
+        # A clock that went back must not keep the server from trimming.
+        if self._ahead_since is None or now < self._ahead_since:
+            self._ahead_since = now
+        if self._has_told and now < self._ahead_since + self._acknowledged_after:
+            return False
+        self._ahead_since, self._has_told = now, True
+        return True
+
+    @property
+    def _acknowledged_after(self) -> int:
+        return self._tell_every + int.from_bytes(self._memory.device_id[:2]) % ACKNOWLEDGE_EVERY
+
     def next_timeout(self, *, online: bool) -> int | None:
         """When prekeys are looked at again, or the server is told how far we read."""
-        if online and self._unacknowledged():
-            return self._told_at + self._tell_every
+        if online and self._ahead_since is not None:
+            return self._ahead_since + self._acknowledged_after
         return None if self._maintained_at is None else self._maintained_at + MAINTAIN_EVERY
 
 

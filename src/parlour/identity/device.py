@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,11 +16,18 @@ ID_SIZE: Final = 16
 # A sealed name (`device_name`) has 307 bytes; the rest is room for a longer one.
 MAX_SEALED_NAME: Final = 512
 _FLAG_KEM: Final = 1
+# Ids of the devices in large groups are asked for again and again.
+_REMEMBERED: Final = 8_192
+
+
+@functools.lru_cache(maxsize=_REMEMBERED)
+def _device_id(signature_key: bytes) -> bytes:
+    return sha256(signature_key)[:ID_SIZE]
 
 
 def device_id_of(signature_key: Ed25519PublicKey) -> bytes:
     """A device's id: the first 16 bytes of SHA-256 of its Ed25519 key."""
-    return sha256(signature_key.to_bytes())[:ID_SIZE]
+    return _device_id(signature_key.to_bytes())
 
 
 @dataclass(frozen=True, slots=True)

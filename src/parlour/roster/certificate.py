@@ -8,11 +8,12 @@ when the device was last seen.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, replace
 from typing import Final
 
 from parlour.codec import Reader, Writer, decode
-from parlour.errors import Code, DecodeError, SecurityStop, UsageError
+from parlour.errors import Code, DecodeError, ParlourError, SecurityStop, UsageError
 from parlour.primitives.signature import (
     ED25519_SIGNATURE_SIZE,
     Ed25519PrivateKey,
@@ -24,6 +25,8 @@ from parlour.roster.limits import ID_SIZE, MAX_CERTIFICATE_SIZE, MAX_LEAF_KEY_SI
 FORMAT: Final = 1
 # A primary device may be away for half a year (docs/trust.md); none is trusted for longer unseen.
 MAX_LIFETIME: Final = 180 * 86_400
+# Those of a large group are met again and again; each takes some hundred bytes.
+_REMEMBERED: Final = 8_192
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,3 +121,16 @@ class LeafCertificate:
     def has_expired(self, now: int) -> bool:
         """Whether the device is idle at `now`, in seconds."""
         return now >= self.expires_at
+
+
+@functools.lru_cache(maxsize=_REMEMBERED)
+def is_genuine(encoded: bytes, device_key: bytes) -> bool:
+    """Whether the device of that key has signed this certificate, which has the right form.
+
+    The same for everybody, and found out once.
+    """
+    try:
+        LeafCertificate.decode(encoded).verify(Ed25519PublicKey(device_key))
+    except ParlourError:
+        return False
+    return True

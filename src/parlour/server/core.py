@@ -87,10 +87,12 @@ class Core:
         self._profiles = ProfileService(store)
         self._directory = DirectoryService(store, self.limits)
         self._prekeys = PrekeyService(store, self.hub, self.limits, clock)
-        self._key_packages = KeyPackageService(store, self.hub, self.limits, clock)
         members = Members()
         self._streams = StreamService(store, self.hub, clock, members)
         self._groups = GroupService(store, self.hub, clock, members)
+        self._key_packages = KeyPackageService(
+            store, self.hub, self.limits, clock, self._groups.ahead.given_out
+        )
         self._live = LiveService(store, self.hub, clock, log, self.pseudonyms)
         self.dispatcher = Dispatcher(self._handlers(), self.sessions, self.limits)
 

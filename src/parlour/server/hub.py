@@ -1,13 +1,16 @@
 """Who is connected, who is in which stream, and what is pushed to whom. All of it in memory.
 
 A push goes out only after the commit of what it tells of. Nothing here waits: a connection that
-takes in too little loses pushes and is told to catch up.
+takes in too little loses pushes and is told to catch up. What goes to many goes to some of them at
+a time, so that answers, and what has come meanwhile, need not stand behind a thousand sockets; all
+pushes keep their order.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
@@ -23,6 +26,8 @@ from parlour.wire.streams import Entry
 
 # One is in use; the others are on their way out, or about to take its place.
 MAX_SOCKETS: Final = 8
+# Connections that are handed a push before it is the turn of something else: some milliseconds.
+SLICE: Final = 64
 # Close codes of RFC 6455 §7.4; those from 4000 on are ours.
 CLOSE_POLICY: Final = 1008
 CLOSE_RESTART: Final = 1012
@@ -41,6 +46,8 @@ class Hub:
         self._open: dict[bytes, list[Subscriber]] = {}
         self._empty = asyncio.Event()
         self._empty.set()
+        # What is on its way to many, the oldest first: each step is one connection.
+        self._spreading: deque[Iterator[None]] = deque()
 
     @contextlib.contextmanager
     def opened(self, subscriber: Subscriber) -> Iterator[None]:
@@ -90,10 +97,9 @@ class Hub:
 
     def push(self, accounts: Iterable[bytes], kind: Kind, body: Struct) -> None:
         """Push the same to every connected device of these accounts."""
-        frame: bytes | None = None
-        for subscriber in self._of_accounts(accounts):
-            frame = frame or encode_frame(kind, 0, body)
-            subscriber.push(frame)
+        subscribers = self._of_accounts(accounts)
+        if subscribers:
+            self._spread(_push_all(subscribers, encode_frame(kind, 0, body)))
 
     def push_entry(
         self,
@@ -106,20 +112,35 @@ class Hub:
 
         The frame without a part is encoded once for all who have none.
         """
-        plain: bytes | None = None
-        for subscriber in self._of_accounts(accounts):
-            device_id = subscriber.grant.device_id
-            if inbox_device is not None and device_id != inbox_device:
-                continue
-            part = parts.get(device_id)
-            if part is not None:
-                subscriber.push(_entry_frame(entry, part))
+        subscribers = [
+            subscriber
+            for subscriber in self._of_accounts(accounts)
+            if inbox_device is None or subscriber.grant.device_id == inbox_device
+        ]
+        self._spread(_push_entries(subscribers, entry, parts))
+
+    def _spread(self, work: Iterator[None]) -> None:
+        """Begin at once, unless something before it is still on its way."""
+        self._spreading.append(work)
+        if len(self._spreading) == 1:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        left = SLICE
+        while self._spreading and left:
+            for _ in self._spreading[0]:
+                left -= 1
+                if not left:
+                    break
             else:
-                plain = plain or _entry_frame(entry, None)
-                subscriber.push(plain)
+                self._spreading.popleft()
+        if self._spreading:
+            asyncio.get_running_loop().call_soon(self._go_on)
 
     def drain(self, retry_after: Callable[[], int]) -> None:
         """Tell every connection to come back later, each at another time, and close it."""
+        while self._spreading:
+            deque(self._spreading.popleft(), maxlen=0)
         for sockets in list(self._open.values()):
             for subscriber in list(sockets):
                 subscriber.push(encode_frame(Kind.PUSH_DRAIN, 0, PushDrain(retry_after())))
@@ -135,6 +156,26 @@ class Hub:
             for account in accounts
             for subscriber in self._by_account.get(account, {}).values()
         ]
+
+
+def _push_all(subscribers: list[Subscriber], frame: bytes) -> Iterator[None]:
+    for subscriber in subscribers:
+        subscriber.push(frame)
+        yield
+
+
+def _push_entries(
+    subscribers: list[Subscriber], entry: Entry, parts: dict[bytes, bytes]
+) -> Iterator[None]:
+    plain: bytes | None = None
+    for subscriber in subscribers:
+        part = parts.get(subscriber.grant.device_id)
+        if part is not None:
+            subscriber.push(_entry_frame(entry, part))
+        else:
+            plain = plain or _entry_frame(entry, None)
+            subscriber.push(plain)
+        yield
 
 
 def _entry_frame(entry: Entry, part: bytes | None) -> bytes:

@@ -5,7 +5,8 @@ Spec: RFC 9750 §5.1 (delivery of initial keying material).
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, TypeAlias
 
 from parlour.server.clock import Clock
 from parlour.server.hub import Hub
@@ -28,6 +29,8 @@ from parlour.wire.groups import (
 from parlour.wire.kinds import Kind
 from parlour.wire.push import PushKeyPackagesLow
 
+GivenOut: TypeAlias = Callable[[int, Sequence[TakenKeyPackage]], None]
+
 # A device is asked for more while there is still time to publish them.
 LOW_WATER: Final = 25
 
@@ -35,7 +38,11 @@ LOW_WATER: Final = 25
 class KeyPackageService:
     """Key packages of devices."""
 
-    def __init__(self, store: Store, hub: Hub, limits: Limits, clock: Clock) -> None:
+    def __init__(
+        self, store: Store, hub: Hub, limits: Limits, clock: Clock, given_out: GivenOut
+    ) -> None:
+        """`given_out` is told what was fetched, by suite."""
+        self._given_out = given_out
         self._store = store
         self._hub = hub
         self._limits = limits
@@ -73,6 +80,7 @@ class KeyPackageService:
         )
         for taken in found.taken:
             self._ask_for_more(taken)
+        self._given_out(request.suite, found.taken)
         return FoundKeyPackages([taken.package for taken in found.taken], found.asked)
 
     def _is_asked_often(self, device_id: bytes) -> bool:

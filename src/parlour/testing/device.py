@@ -28,6 +28,7 @@ from parlour.conversation.changes import (
 from parlour.conversation.contact import Contact
 from parlour.conversation.content import Content, Text
 from parlour.conversation.events import Event, MessageReceived
+from parlour.conversation.groups.sharing import SharedGroups
 from parlour.conversation.key_packages import SUPPLY
 from parlour.conversation.machine import Machine
 from parlour.conversation.records import OwnDevice
@@ -160,6 +161,8 @@ class MemoryDevice:
         self.welcoming = True
         # Few key packages: most stories are about something else.
         self.supply: Mapping[int, int] = dict.fromkeys(SUPPLY, 2)
+        # What machines of this process share of groups, if they do; for the next start.
+        self.shared: SharedGroups | None = None
         self.online = False
         if beside is not None:
             account_id = beside.machine.account_id
@@ -199,7 +202,13 @@ class MemoryDevice:
         return self.server.now // 1000
 
     def _start(self) -> Machine:
-        return Machine(self.store.records, self.server.now, random=self.random, supply=self.supply)
+        return Machine(
+            self.store.records,
+            self.server.now,
+            random=self.random,
+            supply=self.supply,
+            shared=self.shared,
+        )
 
     # --- Life ----------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ from parlour.conversation.inner import Inner
 from parlour.conversation.machine import Machine
 from parlour.conversation.reasons import Reason
 from parlour.conversation.records import OwnDevice, SenderCount
+from parlour.conversation.upkeep import ACKNOWLEDGE_EVERY
 from parlour.errors import Code, ParlourError, error
 from parlour.testing.device import MemoryDevice
 from parlour.testing.memory_server import MemoryServer
@@ -45,16 +46,52 @@ def test_what_the_server_does_not_take_wakes_nobody_up_each_second() -> None:
     alice.connect()
     upkeep = alice.machine._upkeep
     upkeep._told = {alice.machine.device_id: 7}
-    upkeep._told_at = memory.now
+    upkeep._ahead_since = memory.now
+    # Each device has a time of its own within a second.
+    own = int.from_bytes(alice.machine.device_id[:2]) % ACKNOWLEDGE_EVERY
     waits = []
     for _ in range(8):
         due = upkeep.next_timeout(online=True)
         assert due is not None
-        waits.append(due - memory.now)
+        waits.append(due - memory.now - own)
         upkeep.not_acknowledged()
     assert waits == [1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000]
     upkeep.acknowledged(Acknowledge([Position(bytes(16), 1)]))
-    assert upkeep.next_timeout(online=True) == memory.now + 1000
+    assert upkeep.next_timeout(online=True) == memory.now + 1000 + own
+
+
+def acknowledged(device: MemoryDevice) -> bool:
+    """Whether the machine would acknowledge something now."""
+    requests = device.machine.outgoing(device.server.now)
+    return any(isinstance(each.body, Acknowledge) for each in requests if hasattr(each, "body"))
+
+
+def test_what_came_is_acknowledged_a_while_later_and_together() -> None:
+    server, alice, bob = two()
+    bob.wait(2 * ACKNOWLEDGE_EVERY)
+    for text in ("one", "two"):
+        alice.say("bob", text)
+        stream = bob.machine.positions()[-1]
+        for entry in server.entries_for(bob.machine.device_id, stream.stream, stream.seq):
+            bob.machine.pushed(PushEntry(entry), server.now)
+        assert not acknowledged(bob)
+    due = bob.machine.next_timeout()
+    assert due is not None
+    assert ACKNOWLEDGE_EVERY <= due - server.now < 2 * ACKNOWLEDGE_EVERY
+    server.now = due
+    assert acknowledged(bob)
+
+
+def test_a_clock_that_goes_back_does_not_keep_it_from_acknowledging() -> None:
+    server, alice, bob = two()
+    bob.wait(2 * ACKNOWLEDGE_EVERY)
+    alice.say("bob", "one")
+    bob.pull()
+    server.now -= HOUR
+    assert not acknowledged(bob)
+    due = bob.machine.next_timeout()
+    assert due is not None
+    assert due < server.now + 2 * ACKNOWLEDGE_EVERY
 
 
 def test_knows_itself_and_others() -> None:

@@ -59,7 +59,10 @@ class Authorising:
                 if entry.number == chat.known_roster().number and entry.hash() != roster.head_hash:
                     raise _refuse("another roster than ours")
                 continue
-            roster = roster.extend(entry, self._lists.find_key)
+            if chat.shared is None:
+                roster = roster.extend(entry, self._lists.find_key)
+            else:
+                roster = chat.shared.extend(roster, data, self._lists.find_key)
         return roster
 
     def check(

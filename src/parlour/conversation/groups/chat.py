@@ -19,11 +19,13 @@ from parlour.conversation.groups.records import (
     RosterRecord,
     Waiting,
 )
+from parlour.conversation.groups.sharing import SharedGroups
 from parlour.errors import Code, ParlourError, StorageError
 from parlour.mls.private.group import Group
 from parlour.mls.private.records import GroupRecords
 from parlour.mls.public.changes import Changes
 from parlour.mls.public.policy import Policy
+from parlour.mls.public.sharing import SharedStages
 from parlour.mls.public.types import LeafIndex
 from parlour.primitives.hashes import sha256
 from parlour.roster.entry import RosterEntry
@@ -47,9 +49,12 @@ MAX_READ: Final = 4_096
 class Chat:
     """One group. `group` is its MLS state, if this device has one; read when first needed."""
 
-    def __init__(self, record: GroupRecord, policy: Policy) -> None:
+    def __init__(
+        self, record: GroupRecord, policy: Policy, shared: SharedGroups | None = None
+    ) -> None:
         self.record = record
         self.policy = policy
+        self.shared = shared
         self.genesis = Genesis.decode(record.genesis)
         self.waiting: list[Waiting] = []
         # In memory only: when our turn comes (ms) for what anybody could do, by its name; and when
@@ -99,9 +104,10 @@ class Chat:
         policy: Policy,
         roster: RosterRecord | None,
         stored: dict[bytes, bytes],
+        shared: SharedGroups | None = None,
     ) -> Self:
         """The group of its records."""
-        chat = cls(record, policy)
+        chat = cls(record, policy, shared)
         chat._roster_record = roster
         if roster is not None:
             chat.since, chat.recent = dict(roster.since), list(roster.recent)
@@ -170,6 +176,7 @@ class Chat:
         """The MLS state."""
         if self._records is None and self._stored:
             self._records = GroupRecords.load(self._stored, self.policy)
+            self._records.group.share(self._stages)
             self._stored = {}
         return None if self._records is None else self._records.group
 
@@ -177,8 +184,14 @@ class Chat:
     def group(self, group: Group | None) -> None:
         self._gone |= set(self._stored) if self._records is None else self._records.keys
         self._records = None if group is None else GroupRecords(group)
+        if group is not None:
+            group.share(self._stages)
         self._stored = {}
         self._owners = None
+
+    @property
+    def _stages(self) -> SharedStages | None:
+        return None if self.shared is None else self.shared.stages
 
     def take_changes(self) -> dict[bytes, bytes | None]:
         """What to write of the MLS state since the last call, by key; None deletes."""
@@ -249,7 +262,7 @@ class Chat:
             if known is not None and known[0] == member.since:
                 keys[account] = known
             elif contact is not None:
-                keys[account] = (member.since, contact.state.account_key.to_bytes())
+                keys[account] = (member.since, contact.head.account_key.to_bytes())
         self.keys = keys
 
     def is_pinned(self, contact: Contact) -> bool:

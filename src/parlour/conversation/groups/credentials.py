@@ -15,8 +15,8 @@ from parlour.errors import Code, DecodeError, ParlourError
 from parlour.mls.public.credentials import BasicCredential, Credential
 from parlour.mls.public.leaf_node import LeafNode
 from parlour.mls.public.policy import Policy
-from parlour.primitives.signature import Ed25519PublicKey
-from parlour.roster.certificate import LeafCertificate
+from parlour.mls.public.validation.signatures import SignatureMemo
+from parlour.roster.certificate import LeafCertificate, is_genuine
 from parlour.roster.device_signature import FindKey
 
 # Certificates of a large group are met again with each epoch, and decoded once.
@@ -35,17 +35,6 @@ class LeafOwner:
 @functools.lru_cache(maxsize=_CACHED)
 def _decoded(identity: bytes) -> LeafCertificate:
     return LeafCertificate.decode(identity)
-
-
-@functools.lru_cache(maxsize=_CACHED)
-def _is_genuine(identity: bytes, leaf_key: bytes, device_key: bytes) -> bool:
-    """Whether the device of that key has certified the leaf key; the same for everybody."""
-    certificate = _decoded(identity)
-    try:
-        certificate.verify(Ed25519PublicKey(device_key))
-    except ParlourError:
-        return False
-    return certificate.leaf_key == leaf_key
 
 
 def certificate_of(leaf: LeafNode) -> LeafCertificate:
@@ -82,7 +71,7 @@ class Certificates:
         key = self._find_key(found.account, found.device)
         if key is None:
             return False
-        return _is_genuine(credential.identity, signature_key, key.to_bytes())
+        return found.leaf_key == signature_key and is_genuine(credential.identity, key.to_bytes())
 
     def succeeds(self, old: Credential, new: Credential) -> bool:
         """Whether both are of one device of one account."""
@@ -101,4 +90,4 @@ class Certificates:
 
 def policy_of(find_key: FindKey) -> Policy:
     """What MLS itself decides by. Who may do what is decided by the roster (`authorising`)."""
-    return Policy(Certificates(find_key), external_commits=True, resync=True)
+    return Policy(Certificates(find_key), external_commits=True, resync=True, memo=SignatureMemo())

@@ -66,7 +66,8 @@ class Entering:
         if own not in roster.state.members and not by_link:
             raise refused("we are not on the roster")
         self._lists.all_known(list(roster.state.members))
-        tree = read_tree(find_suite(chat.genesis.suite), state.tree)
+        read = read_tree if chat.shared is None else chat.shared.read_tree
+        tree = read(find_suite(chat.genesis.suite), state.tree)
         leaves = [leaf for _, leaf in tree.members()]
         self._lists.find_leaf_keys(leaves)
         self._check_leaves(roster, leaves)
@@ -83,9 +84,8 @@ class Entering:
             genesis.check()
         else:
             genesis.verify(key)
-        roster = Roster.of_state(
-            genesis, state.roster_state, state.roster_head, self._lists.find_key
-        )
+        of_state = Roster.of_state if chat.shared is None else chat.shared.of_state
+        roster = of_state(genesis, state.roster_state, state.roster_head, self._lists.find_key)
         check_not_older(chat, roster)
         return roster
 

@@ -130,7 +130,7 @@ class Following:
             return self._come_in(chat, entry, body, now)
         group = chat.live()
         try:
-            message = decode_message(body.commit)
+            message = self._groups.decode(body.commit)
             if not isinstance(message, PublicMessage):
                 raise error(Code.GROUP_COMMIT_REFUSED, "a commit that is no public message")
             epoch = message.content.epoch
@@ -156,8 +156,9 @@ class Following:
         group = chat.live()
         reading = False
         try:
-            roster = self._authorising.extended(chat, body.roster)
+            # What may have to be waited for comes before what costs something.
             self._lists.find_leaf_keys(_leaves_in(message))
+            roster = self._authorising.extended(chat, body.roster)
             reading = True
             staged = group.receive(message, now // 1000)
             reading = False
@@ -237,7 +238,8 @@ class Following:
         self._ladder.readded(chat, [chat.owners[index].device_id for index, _ in changes.added])
         chat.note_epoch()
         self._groups.put_epoch(chat)
-        self._groups.put_roster(chat)
+        if body.roster or len(chat.keys) < len(roster.state.members):
+            self._groups.put_roster(chat)
         self._messages.reseal(chat)
         self._ladder.followed(chat, now)
         if ours and (changes.added or renamed):
@@ -259,6 +261,8 @@ class Following:
         return renamed
 
     def _take_roster(self, chat: Chat, roster: Roster, seq: int) -> None:
+        if roster is chat.roster:
+            return
         members = roster.state.members
         chat.since = {account: chat.since.get(account, seq) for account in members}
         chat.roster = roster

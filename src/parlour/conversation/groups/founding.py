@@ -115,7 +115,7 @@ class Founding:
         )
         if kind is Kind.DIRECT:
             record.peer = next(account for account in members if account != own)
-        chat = Chat(record, self._groups.policy)
+        chat = Chat(record, self._groups.policy, self._groups.shared)
         group = self._mls_group(chat, roster, now)
         chat.group, chat.roster = group, roster
         chat.since = dict.fromkeys(roster.state.members, 0)

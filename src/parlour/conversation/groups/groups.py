@@ -499,7 +499,7 @@ class Groups:
         record = GroupRecord(group=stream, genesis=genesis, state=GroupState.JOINING)
         if stream in self._memory.linked:
             record.link = self._memory.linked[stream].link_id
-        chat = Chat(record, self._groups.policy)
+        chat = Chat(record, self._groups.policy, self._groups.shared)
         self._groups.put(chat)
         if stream not in self._memory.conversations:
             self._memory.put_conversation(

@@ -25,7 +25,7 @@ from parlour.errors import Code, ParlourError, error
 from parlour.mls.private.external import ExternalJoin
 from parlour.mls.private.group import Group, PendingJoin
 from parlour.mls.private.joining import WelcomeJoin
-from parlour.mls.public.framing.messages import PublicMessage, decode_message
+from parlour.mls.public.framing.messages import PublicMessage
 from parlour.mls.public.types import LeafIndex
 from parlour.mls.public.welcome import EncryptedGroupSecrets
 from parlour.mls.public.welcome_parts import join_welcome_parts
@@ -145,7 +145,7 @@ class Joining:
             return True
         try:
             secrets = decode(entry.part, EncryptedGroupSecrets.read)
-            message = decode_message(body.commit)
+            message = self._groups.decode(body.commit)
             if not isinstance(message, PublicMessage):
                 raise refused("with no public commit")
             if self._key_packages.find(secrets.new_member) is None:
@@ -153,7 +153,7 @@ class Joining:
             state = self._state_of(chat, message.content.epoch + 1)
             if state is None:
                 return False
-            self._join(chat, entry, body, secrets, state, now)
+            self._join(chat, entry, body, message, secrets, state, now)
         except ParlourError as problem:
             self._memory.count("welcome.refused")
             chat.welcome_problem = problem
@@ -166,6 +166,7 @@ class Joining:
         chat: Chat,
         entry: Entry,
         body: CommitBody,
+        commit: PublicMessage,
         secrets: EncryptedGroupSecrets,
         state: PublicState,
         now: int,
@@ -175,11 +176,12 @@ class Joining:
         if bundle is None:
             raise refused("for a key package that is not here")
         welcome = join_welcome_parts(chat.genesis.suite, body.welcome, secrets.encode())
-        join = WelcomeJoin(self._groups.policy, ratchet_tree=door.tree)
+        shared = None if chat.shared is None else chat.shared.stages
+        join = WelcomeJoin(self._groups.policy, ratchet_tree=door.tree, shared=shared)
         group, used = Group.join(welcome, [bundle], now // 1000, join)
         context = group.member.public.group_context
         self._entering.check_context(chat, door, context, from_outside=False)
-        leaf = group.member.public.tree.leaf(message_sender(body))
+        leaf = group.member.public.tree.leaf(_member_of(commit))
         if leaf is None or owner_of(leaf).device_id != entry.sender_device:
             raise refused("by another device than the server says")
         self._key_packages.used(used.reference, now)
@@ -234,11 +236,11 @@ class Joining:
         if chat.is_direct:
             # Whether it is heard is decided about the account (`standing`).
             return Acceptance.ACCEPTED
-        if entry.sender_account == own or chat.record.link or not brings_in(entry, own):
-            return Acceptance.ACCEPTED
         contact = self._memory.contacts.get(entry.sender_account)
         accepted = contact is not None and contact.standing is Standing.ACCEPTED
-        return Acceptance.ACCEPTED if accepted else Acceptance.INVITED
+        if accepted or entry.sender_account == own or chat.record.link:
+            return Acceptance.ACCEPTED
+        return Acceptance.INVITED if brings_in(entry, own) else Acceptance.ACCEPTED
 
     # --- By a commit of our own ----------------------------------------------------------
 
@@ -342,10 +344,9 @@ def brings_in(entry: Entry, account_id: bytes) -> bool:
     return any(isinstance(c, Added) and c.account == account_id for c in changes)
 
 
-def message_sender(body: CommitBody) -> LeafIndex:
+def _member_of(commit: PublicMessage) -> LeafIndex:
     """The leaf that committed; raises for a commit from outside, which welcomes nobody."""
-    message = decode_message(body.commit)
-    sender = message.content.sender.leaf_index if isinstance(message, PublicMessage) else None
+    sender = commit.content.sender.leaf_index
     if sender is None:
         raise refused("a Welcome of a newcomer")
     return sender

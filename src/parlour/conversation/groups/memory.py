@@ -20,7 +20,9 @@ from parlour.conversation.groups.records import (
     RosterRecord,
     Waiting,
 )
+from parlour.conversation.groups.sharing import SharedGroups
 from parlour.conversation.records import Records, all_of
+from parlour.mls.public.framing.messages import MessageBody, decode_message
 from parlour.roster.device_signature import FindKey
 from parlour.wire.ids import ID_SIZE
 from parlour.wire.streams import Entry
@@ -43,8 +45,15 @@ class Writes(Protocol):
 class GroupMemory:
     """All groups of this device, and what is wanted of them."""
 
-    def __init__(self, records: Records, writes: Writes, find_key: FindKey) -> None:
+    def __init__(
+        self,
+        records: Records,
+        writes: Writes,
+        find_key: FindKey,
+        shared: SharedGroups | None = None,
+    ) -> None:
         self._writes = writes
+        self.shared = shared
         self.policy = policy_of(find_key)
         rosters = all_of(records, Namespace.ROSTER, RosterRecord)
         stored: dict[bytes, dict[bytes, bytes]] = {}
@@ -52,7 +61,7 @@ class GroupMemory:
             stored.setdefault(key[:ID_SIZE], {})[key[ID_SIZE:]] = value
         self._moved: dict[bytes, Chat] = {}
         self.chats = {
-            key: Chat.load(record, self.policy, rosters.get(key), stored.get(key, {}))
+            key: Chat.load(record, self.policy, rosters.get(key), stored.get(key, {}), shared)
             for key, record in all_of(records, Namespace.GROUP, GroupRecord).items()
         }
         self._by_conversation = {chat.conversation: chat for chat in self.chats.values()}
@@ -66,6 +75,10 @@ class GroupMemory:
     def of(self, conversation: bytes) -> Chat | None:
         """The group that a conversation is, if it is one on MLS."""
         return self._by_conversation.get(conversation)
+
+    def decode(self, data: bytes) -> MessageBody:
+        """An MLS message; decoded once for all who share."""
+        return decode_message(data) if self.shared is None else self.shared.decode(data)
 
     def hears(self, group: bytes) -> bool | None:
         """Whether the person has said yes to a group; None if there is none of that id."""

@@ -103,8 +103,12 @@ class Planning:
 
     # --- What people want ----------------------------------------------------------------
 
-    def _wishes(self, chat: Chat, roster: Roster, plan: Plan) -> dict[bytes, Role]:
-        """Collect the changes of the roster; the accounts and roles after them."""
+    def _wishes(self, chat: Chat, roster: Roster, plan: Plan) -> Mapping[bytes, object]:
+        """Collect the changes of the roster; who is on it after them."""
+        intents = self._memory.groups.intents_of(chat.id)
+        if not intents and not chat.record.leaving:
+            # As after most commits: a thousand members are not copied for nothing.
+            return roster.state.members
         after = {account: member.role for account, member in roster.state.members.items()}
         own = self._memory.account_id
         for data in chat.record.leaving:
@@ -113,7 +117,7 @@ class Planning:
             if account in after and account != own:
                 plan.changes.append(change)
                 del after[account]
-        for intent in self._memory.groups.intents_of(chat.id):
+        for intent in intents:
             if intent.want in (Want.LEAVE, Want.UPDATE):
                 continue
             try:
@@ -184,13 +188,14 @@ class Planning:
         return census
 
     def _devices(
-        self, chat: Chat, members: Mapping[bytes, Role], readd: set[bytes], plan: Plan, now: int
+        self, chat: Chat, members: Mapping[bytes, object], readd: set[bytes], plan: Plan, now: int
     ) -> None:
         """Devices that should come and go, under the roster that the plan leads to."""
         census, own = self.census(chat), self._memory.device_id
         before = chat.known_roster().state.members
         going = {index for leaves in census.surplus.values() for index in leaves}
-        for account in before.keys() - members.keys():
+        changed = members is not before
+        for account in before.keys() - members.keys() if changed else ():
             going.update(chat.leaves_of(account))
         going.update(self._idle(chat, now))
         again = [leaf for device in readd if (leaf := chat.leaf_of(device)) is not None]
@@ -206,7 +211,7 @@ class Planning:
         for account, devices in census.missing.items():
             if account in members:
                 plan.add += [(account, device_id) for device_id in devices]
-        for account in members.keys() - before.keys():
+        for account in members.keys() - before.keys() if changed else ():
             contact = self._memory.contacts.get(account)
             if contact is not None:
                 plan.add += [(account, device_id) for device_id in contact.device_ids()]

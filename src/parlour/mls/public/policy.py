@@ -5,11 +5,12 @@ Spec: RFC 9420 §5.3.1 (credentials), §7.2 and §7.3 (lifetimes), §12.4.3.2 (e
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from parlour.mls.public.credentials import CredentialValidator
 from parlour.mls.public.limits import MAX_LIFETIME
+from parlour.mls.public.validation.signatures import SignatureMemo
 
 
 class LifetimeCheck(Enum):
@@ -47,5 +48,7 @@ class Policy:
     `credentials` throws that member out."""
     new_member_proposals: bool = False
     """Whether strangers may ask to be added; the next commit of any member covers it."""
+    memo: SignatureMemo | None = field(default=None, compare=False, repr=False)
+    """Remembers signatures that have verified: those of a key package are met again in a commit."""
     send_before_commit: bool = False
     """Whether application data may be sent while others' proposals wait for a commit (§12.4)."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 from parlour.errors import Code, NotFoundError
+from parlour.mls.public.validation.signatures import SignatureMemo
 from parlour.roster import RosterEntry
 from parlour.server.clock import Clock
 from parlour.server.groups.authority import Authority
@@ -58,6 +59,7 @@ class Handshaking:
         self._clock = clock
         self._turns = Turns()
         self._cache = GroupCache()
+        self._memo = SignatureMemo()
 
     async def run(self, work: Callable[[], T]) -> T:
         """Do slow work in a thread."""
@@ -66,7 +68,7 @@ class Handshaking:
     async def authority(self, devices: set[bytes]) -> Authority:
         """Who is who among these devices, now."""
         keys = await self._store.groups.device_keys(devices)
-        return Authority(keys, self._clock() // 1000)
+        return Authority(keys, self._clock() // 1000, memo=self._memo)
 
     def remember(self, group: TrackedGroup) -> None:
         """Keep a group that was just stored."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from parlour.errors import Code, NotFoundError, error
 from parlour.server.clock import Clock
+from parlour.server.groups.ahead import Ahead
 from parlour.server.groups.beginnings import judge_founding
 from parlour.server.groups.decoded import Sender
 from parlour.server.groups.handshaking import Handshaking, Outcome, check_suite
@@ -43,6 +44,7 @@ class GroupService:
         self._clock = clock
         self._members = members
         self._handshaking = Handshaking(store, clock)
+        self.ahead = Ahead(self._handshaking)
 
     async def create(self, grant: Grant, request: CreateGroup) -> StreamInfo:
         """Found a group, or get the one that there is."""

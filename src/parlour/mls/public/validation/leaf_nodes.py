@@ -91,7 +91,7 @@ class LeafValidator:
 
     def finish(self, run: Run = map) -> None:
         """Verify all signatures; then let the application decide."""
-        verify_signatures(self.signatures, run)
+        verify_signatures(self.signatures, run, self.policy.memo)
         make_decisions(self.decisions, self.policy.credentials)
 
     def check_lifetime(self, leaf: LeafNode, where: LifetimeCheck) -> None:

@@ -21,8 +21,8 @@ from parlour.primitives.signature import SignaturePublicKey
 T = TypeVar("T")
 R = TypeVar("R")
 
-# Messages of the last minutes, at 32 bytes each.
-_MAX_REMEMBERED: Final = 4_096
+# Messages of the last minutes; two for each leaf of the largest groups. At about 100 bytes each.
+_MAX_REMEMBERED: Final = 8_192
 # Of a batch, what one thread takes at a time: 4 ms of Ed25519, far more than a switch costs.
 _CHUNK: Final = 64
 
@@ -36,7 +36,7 @@ class Run(Protocol):
 
 
 class SignatureMemo:
-    """Signatures that have verified, by hash: for members in one process that read the same."""
+    """Signatures that have verified, by hash: for who meets them again, alone or with others."""
 
     __slots__ = ("_verified",)
 
@@ -52,16 +52,31 @@ class SignatureMemo:
         *content: bytes,
     ) -> bool:
         """As the suite's, unless the same was verified before."""
-        data = suite.sign_content(label, *content)
-        digest = sha256(encode_opaque(key.to_bytes()) + encode_opaque(signature) + data)
+        digest = _digest(key, signature, suite.sign_content(label, *content))
         if digest in self._verified:
             return True
         verified = suite.verify_with_label(key, label, signature, *content)
         if verified:
-            self._verified[digest] = None
-            if len(self._verified) > _MAX_REMEMBERED:
-                self._verified.popitem(last=False)
+            self._keep(digest)
         return verified
+
+    def verify_all(self, checks: list[SignatureCheck], run: Run) -> None:
+        """As `verify_signatures`, without those that were verified before."""
+        digests = [_digest(check.key, check.signature, check.data) for check in checks]
+        known = self._verified
+        new = [check for check, d in zip(checks, digests, strict=True) if d not in known]
+        verify_signatures(new, run)
+        for digest in digests:
+            self._keep(digest)
+
+    def _keep(self, digest: bytes) -> None:
+        self._verified[digest] = None
+        if len(self._verified) > _MAX_REMEMBERED:
+            self._verified.popitem(last=False)
+
+
+def _digest(key: SignaturePublicKey, signature: bytes, data: bytes) -> bytes:
+    return sha256(encode_opaque(key.to_bytes()) + encode_opaque(signature) + data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +99,13 @@ def _first_broken(checks: list[SignatureCheck]) -> SignatureCheck | None:
     return None
 
 
-def verify_signatures(checks: list[SignatureCheck], run: Run = map) -> None:
+def verify_signatures(
+    checks: list[SignatureCheck], run: Run = map, memo: SignatureMemo | None = None
+) -> None:
     """Verify all of them, or raise `RuleBroken` for the first that does not."""
+    if memo is not None:
+        memo.verify_all(checks, run)
+        return
     chunks = [checks[i : i + _CHUNK] for i in range(0, len(checks), _CHUNK)]
     for broken in run(_first_broken, chunks):
         if broken is not None:
