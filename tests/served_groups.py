@@ -443,9 +443,16 @@ class Room:
         *,
         resync: LeafIndex | None = None,
         policy: Policy = POLICY,
+        names: Sequence[RosterEntry] | None = None,
     ) -> tuple[Handshake, PendingJoin]:
-        """The commit by which a device comes in by itself."""
-        join = ExternalJoin(policy, resync=resync, ratchet_tree=state.tree, group_info=True)
+        """The commit by which a device comes in by itself; it names `entries`, or others."""
+        join = ExternalJoin(
+            policy,
+            resync=resync,
+            ratchet_tree=state.tree,
+            authenticated_data=RosterEntry.brought(entries if names is None else names),
+            group_info=True,
+        )
         pending = Group.join_external(
             state.group_info, by.identity, self.services.now // 1000, join
         )

@@ -30,6 +30,7 @@ from parlour.roster.changes import Added, Change, RoleSet
 from parlour.roster.extension import EXTENSION_TYPE, RosterBinding
 from parlour.roster.genesis import Genesis
 from parlour.roster.genesis import Kind as GroupKind
+from parlour.roster.links import JoinLink
 from parlour.roster.roles import Role
 from parlour.testing.device import MemoryDevice
 from parlour.wire import groups as wire
@@ -302,6 +303,72 @@ def test_a_server_that_shows_two_histories() -> None:
     party.say(bob, "three")
     party.settle()
     assert heard(carol, HistoryMismatch)
+
+
+def exchange_roster(
+    party: Party, reader: MemoryDevice, author: MemoryDevice, *entries: bytes
+) -> None:
+    """The server gives one device other roster entries with the commits of another."""
+
+    def deliver(entry: Entry, device_id: bytes) -> list[Entry]:
+        mine = device_id == reader.machine.device_id
+        if not mine or entry.sender_device != author.machine.device_id:
+            return [entry]
+        if entry.stream != party.group or entry.envelope.suite != SuiteId.MLS_COMMIT:
+            return [entry]
+        body = wire.decode_body(entry.envelope.body, wire.CommitBody)
+        changed = wire.encode_body(replace(body, roster=list(entries)))
+        return [replace(entry, envelope=replace(entry.envelope, body=changed))]
+
+    party.server.deliver = deliver
+
+
+@pytest.mark.parametrize("entries", [[], [b"junk"]])
+def test_our_own_commit_comes_back_with_another_roster(entries: list[bytes]) -> None:
+    party = Party("alice", "bob")
+    alice, bob = party.devices
+    exchange_roster(party, alice, alice, *entries)
+    alice.machine.group_rename(party.group, "New", party.server.now)
+    alice.settle()
+    party.settle()
+    party.check_together()
+    assert chat_of(alice, party).known_roster() == chat_of(bob, party).known_roster()
+    assert alice.machine.counters["commit.changed"] == 1
+    assert refusals(alice) == []
+
+
+def test_a_server_that_shows_two_newcomers() -> None:
+    party = Party("alice", "bob", "carol")
+    alice, bob, carol = party.devices
+    genesis_hash = party.view(alice).genesis.hash()
+    link = JoinLink.create("test.example", None, party.group, genesis_hash, alice.random)
+    alice.machine.group_open_link(
+        link, party.server.now, role=Role.MEMBER, uses=5, expires_at=party.server.now + 86_400_000
+    )
+    alice.settle()
+    party.settle(2)
+    dave = MemoryDevice(party.server, "dave")
+    dave.connect()
+    roster = chat_of(bob, party).known_roster()
+    change = link.sign_join(roster.state.roster_id, dave.machine.account_id, dave.machine.device_id)
+    other = roster.next_entry(
+        [change],
+        dave.machine.account_id,
+        dave.machine.device_id,
+        dave.machine._memory.local.signature_key,
+        party.server.now + 77,
+        lambda *_: None,
+    )
+    exchange_roster(party, bob, dave, other.encode())
+    dave.machine.join_by_link(link, party.server.now)
+    for _ in range(3):
+        dave.settle()
+    for device in (alice, carol, bob):
+        device.pull()
+    heads = [chat_of(device, party).known_roster().head_hash for device in (alice, carol)]
+    assert other.hash() not in heads
+    assert chat_of(bob, party).known_roster() == roster
+    assert refusals(bob) == [Code.GROUP_COMMIT_REFUSED]
 
 
 def test_an_old_group_info_is_not_joined_below_what_is_known() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
@@ -108,6 +109,15 @@ class RosterEntry:
             signer_device=reader.fixed(ID_SIZE),
             at=reader.uint64(),
         )
+
+    @staticmethod
+    def brought(entries: Iterable[RosterEntry]) -> bytes:
+        """What a commit from outside carries as authenticated data: the hashes of its entries.
+
+        Such a commit can't bind the epoch to the roster (RFC 9420 §12.2). Without this, whoever
+        hands it on could give each member another entry with it.
+        """
+        return b"".join(entry.hash() for entry in entries)
 
     def hash(self) -> bytes:
         """What the next entry names, 32 bytes: SHA-256 over label, content and signature."""

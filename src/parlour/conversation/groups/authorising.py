@@ -14,9 +14,11 @@ from parlour.conversation.groups.lists import Lists
 from parlour.errors import Code, ParlourError, SecurityStop
 from parlour.mls.public.changes import Changes
 from parlour.mls.public.extensions import Extensions
+from parlour.mls.public.framing.messages import PublicMessage
 from parlour.mls.public.leaf_node import LeafNode
 from parlour.mls.public.staging import StagedPublic
-from parlour.mls.public.types import LeafIndex
+from parlour.mls.public.types import LeafIndex, SenderType
+from parlour.primitives.hashes import equal
 from parlour.roster.entry import RosterEntry
 from parlour.roster.extension import EXTENSION_TYPE, RosterBinding
 from parlour.roster.roster import Roster
@@ -39,6 +41,17 @@ def check_binding(roster: Roster, extensions: Extensions) -> None:
     """The epoch has to name exactly this roster."""
     if binding_of(extensions) != roster.binding:
         raise _refuse("another roster than the epoch names")
+
+
+def check_entries(message: PublicMessage, entries: Sequence[bytes]) -> None:
+    """A commit from outside comes with the roster entries that its maker sent, and no others."""
+    content = message.content
+    if content.sender.sender_type is not SenderType.NEW_MEMBER_COMMIT:
+        # What a member commits binds the epoch to the newest of them.
+        return
+    brought = RosterEntry.brought(map(RosterEntry.decode, entries))
+    if not equal(content.authenticated_data, brought):
+        raise _refuse("other roster entries than the newcomer sent")
 
 
 class Authorising:

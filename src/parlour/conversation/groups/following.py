@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from parlour.conversation.events import CommitRefused, GroupChange, GroupChanged, GroupLeft
-from parlour.conversation.groups.authorising import Authorising
+from parlour.conversation.groups.authorising import Authorising, check_entries
 from parlour.conversation.groups.chat import Chat
 from parlour.conversation.groups.credentials import owner_of
 from parlour.conversation.groups.joining import Joining
@@ -47,7 +47,8 @@ from parlour.roster.changes import (
 from parlour.roster.entry import RosterEntry
 from parlour.roster.roster import Roster
 from parlour.wire.envelope import SuiteId
-from parlour.wire.groups import CommitBody, ProposalBody, RestartBody, decode_body
+from parlour.wire.frames import decode_body as decode_request
+from parlour.wire.groups import CommitBody, Handshake, ProposalBody, RestartBody, decode_body
 from parlour.wire.streams import Entry
 
 
@@ -143,11 +144,10 @@ class Following:
         if epoch > group.epoch:
             self._ladder.lost(chat, entry, now)
             return self._joining.offer(chat, entry, body, now)
-        if self._is_ours(chat, entry, body):
-            self._merge(
-                chat, entry, body, self._authorising.extended(chat, body.roster), group.pending, now
-            )
-            return True
+        ours = self._ours(chat, entry, body)
+        if ours is not None:
+            roster = self._authorising.extended(chat, ours.roster)
+            return self._merge(chat, entry, ours, roster, group.pending, now)
         return self._others(chat, entry, body, message, now)
 
     def _others(
@@ -164,6 +164,7 @@ class Following:
             reading = False
             if not isinstance(staged, StagedCommit):
                 raise error(Code.GROUP_COMMIT_REFUSED, "not a commit")
+            check_entries(message, body.roster)
             seconds = entry.stored_at // 1000
             self._authorising.check(chat, staged.public, roster, entry, seconds)
         except ParlourError as problem:
@@ -191,15 +192,26 @@ class Following:
             return b""
         return owner_of(leaf).account_id
 
-    def _is_ours(self, chat: Chat, entry: Entry, body: CommitBody) -> bool:
+    def _ours(self, chat: Chat, entry: Entry, body: CommitBody) -> CommitBody | None:
+        """What we sent ourselves, if this is our commit: the server may have put other entries.
+
+        Our commit binds the epoch to our entries, so everybody who follows it follows them.
+        """
         pending, group = chat.record.pending, chat.live()
         if pending is None or group.pending is None:
-            return False
-        return (
+            return None
+        own = (
             entry.client_id == pending.client_id
             and entry.sender_device == self._memory.device_id
             and equal(body.commit, group.pending.commit)
         )
+        if not own:
+            return None
+        request = decode_request(pending.request, Handshake)
+        sent = request.envelope.body
+        if not equal(sent, entry.envelope.body):
+            self._memory.count("commit.changed")
+        return decode_body(sent, CommitBody)
 
     def _merge(
         self,

@@ -265,6 +265,7 @@ class Joining:
             self._groups.policy,
             resync=former,
             ratchet_tree=state.tree,
+            authenticated_data=RosterEntry.brought([] if entry is None else [entry]),
             group_info=True,
         )
         pending = Group.join_external(

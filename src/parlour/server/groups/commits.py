@@ -24,7 +24,7 @@ from parlour.mls.public.proposals import (
 from parlour.mls.public.staging import StagedPublic
 from parlour.mls.public.types import ExtensionType, ProposalType, SenderType
 from parlour.mls.public.welcome import EncryptedGroupSecrets
-from parlour.roster import EXTENSION_TYPE, JoinedByLink, Roster
+from parlour.roster import EXTENSION_TYPE, JoinedByLink, Roster, RosterEntry
 from parlour.server.groups.authority import Authority, owner_of
 from parlour.server.groups.decoded import DecodedCommit, Sender
 from parlour.server.groups.leaves import (
@@ -140,6 +140,9 @@ def extended(group: TrackedGroup, commitment: Commitment, authority: Authority) 
     if commitment.is_external:
         # Who comes in brings the entry by which it comes, or stands on the roster already.
         require(len(entries) <= 1, "a newcomer who changes the roster")
+        brought = commitment.decoded.message.content.authenticated_data
+        bound = brought == RosterEntry.brought(entries)
+        require(bound, "other roster entries than the newcomer's commit names")
         by_link = all(isinstance(each.changes[0], JoinedByLink) for each in entries if each.changes)
         require(by_link, "a newcomer who changes the roster")
     roster = group.roster

@@ -165,6 +165,11 @@ async def test_commits_by_links_that_are_none(services: Services) -> None:
         request, _ = room.external(cid, state, entries)
         handshake = services.groups.handshake(cid.grant, request)
         assert (await refused(handshake))[0] == Code.STREAM_UNKNOWN
+    # Entries that the commit does not name: nobody may exchange them on the way.
+    for names in ([], [dans]):
+        request, _ = room.external(cid, state, [entry], names=names)
+        handshake = services.groups.handshake(cid.grant, request)
+        assert "the newcomer's commit names" in (await refused(handshake))[1]
     # A member who uses a link for somebody else, or brings a second entry along.
     request, _ = room.external(cid, state, [entry])
     body = commit_body(request)
