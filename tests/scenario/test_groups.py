@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec import Struct
 
 from parlour.conversation.content import Text
 from parlour.conversation.events import (
@@ -18,6 +19,8 @@ from parlour.roster.genesis import Kind
 from parlour.roster.links import JoinLink
 from parlour.roster.roles import Role
 from parlour.testing.device import Killed, MemoryDevice
+from parlour.wire.groups import GroupState as GroupPublicState
+from parlour.wire.push import PushStream
 from tests.scenario.parties import Party
 from tests.scenario.people import heard
 
@@ -339,3 +342,42 @@ def test_requests_and_answers_that_are_lost(what: str, nth: int) -> None:
     party.settle(6)
     party.check_together(party.devices[:2])
     assert party.devices[1].texts() == ["now"]
+
+
+def test_declined_before_it_was_joined() -> None:
+    party = Party("alice", "bob")
+    alice, _ = party.devices
+    dave = MemoryDevice(party.server, "dave")
+    dave.connect()
+    alice.machine.group_add(party.group, [alice.meet("dave")], party.server.now)
+    alice.settle()
+    party.server.answer = _no_public_state
+    dave.pull()
+    assert party.view(dave).state is GroupState.JOINING
+    dave.machine.decline_group(party.group, party.server.now)
+    dave.settle()
+    party.server.answer = lambda device_id, kind, body, answer: answer
+    party.devices.append(dave)
+    party.reconnect(dave)
+    party.settle(8)
+    assert party.view(dave).state is GroupState.LEFT
+    assert party.view(alice).leaves == 2
+
+
+def _no_public_state(device_id: bytes, kind: object, body: object, answer: Struct) -> Struct:
+    if isinstance(answer, GroupPublicState):
+        raise TransportError(Code.NETWORK_TIMEOUT)
+    return answer
+
+
+def test_a_server_does_not_bring_us_back_into_a_group_that_we_left() -> None:
+    party = Party("alice", "bob", "carol")
+    bob = party.devices[1]
+    bob.machine.group_leave(party.group, party.server.now)
+    bob.settle()
+    party.settle()
+    bob.machine.pushed(PushStream(party.server.streams[party.group].info), party.server.now)
+    bob.settle()
+    party.settle(60)
+    assert party.view(bob).state is GroupState.LEFT
+    party.check_together([party.devices[0], party.devices[2]])

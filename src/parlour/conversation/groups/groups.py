@@ -260,7 +260,7 @@ class Groups:
         if record.state is GroupState.LEFT:
             return
         roster = chat.roster
-        alone = roster is None or len(roster.state.members) == 1
+        alone = roster is not None and len(roster.state.members) == 1
         self._memory.drop_waiting(group)
         if alone:
             self._following.leave(chat, self._memory.account_id)
@@ -476,8 +476,8 @@ class Groups:
         if chat is not None:
             if chat.record.genesis != info.genesis:
                 raise error(Code.CONVERSATION_GENESIS, "another one than before")
-            if chat.record.state is GroupState.LEFT:
-                self._come_back(chat)
+            if _is_left(chat):
+                self._read_again(chat)
             if chat.is_direct:
                 self._direct.named(chat)
             return
@@ -520,8 +520,16 @@ class Groups:
         chat.timers.clear()
         chat.due.clear()
         self._groups.put(chat)
-        # What was said meanwhile is not ours, and nothing is missing by that.
+        self._read_again(chat)
+
+    def _read_again(self, chat: Chat) -> None:
+        """A group that was left is named to us again; only a Welcome brings us back.
+
+        What was said meanwhile is not ours, and nothing is missing by that.
+        """
         conversation = self._memory.conversations[chat.id]
+        if conversation.stream:
+            return
         conversation.stream, conversation.received, conversation.gaps = chat.id, 0, []
         conversation.late = True
         conversation.senders.clear()
@@ -549,6 +557,8 @@ class Groups:
         if self._direct.is_stopped(chat):
             # Until a person has decided about the changed key.
             return False
+        if _is_left(chat) and self._joining.is_welcome(entry):
+            self._come_back(chat)
         trouble = chat.record.trouble
         joined = chat.record.joined_seq
         try:

@@ -136,6 +136,16 @@ class Joining:
 
     # --- By a Welcome --------------------------------------------------------------------
 
+    def is_welcome(self, entry: Entry) -> bool:
+        """Whether an entry welcomes this device by a key package that is still here."""
+        if entry.part is None or entry.envelope.suite != SuiteId.MLS_COMMIT:
+            return False
+        try:
+            secrets = decode(entry.part, EncryptedGroupSecrets.read)
+        except ParlourError:
+            return False
+        return self._key_packages.find(secrets.new_member) is not None
+
     def offer(self, chat: Chat, entry: Entry, body: CommitBody, now: int) -> bool:
         """Join by the commit of an entry, if it is for us; False if something is to come first.
 
@@ -204,7 +214,8 @@ class Joining:
         if fresh:
             chat.since[own] = entry.seq
             record.inviter = entry.sender_account
-            record.acceptance = self._acceptance(chat, entry)
+            if record.acceptance is not Acceptance.DECLINED:
+                record.acceptance = self._acceptance(chat, entry)
             record.joined_epoch = (record.generation, group.epoch)
             chat.recent = []
         record.joined_seq = record.followed_seq = entry.seq
