@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import pytest
+from msgspec import Struct
+from msgspec.structs import replace
 
-from parlour.conversation.events import RequestReceived
+from parlour.conversation.events import RequestReceived, ServerMisbehaved
+from parlour.conversation.genesis import between
 from parlour.conversation.groups.committing import LEFT_OUT_FOR
+from parlour.conversation.groups.direct import FOUND_AGAIN
 from parlour.conversation.groups.records import GroupState
 from parlour.conversation.groups.view import GroupView
-from parlour.conversation.records import Conversation
-from parlour.errors import Code, ParlourError
-from parlour.testing.device import MemoryDevice
+from parlour.conversation.records import Conversation, Setting
+from parlour.errors import Code, ParlourError, error
+from parlour.roster.genesis import Genesis, History, Kind
+from parlour.testing.device import Killed, MemoryDevice
 from parlour.testing.memory_server import MemoryServer
+from parlour.wire.envelope import SuiteId
+from parlour.wire.groups import CreateGroup
+from parlour.wire.kinds import Kind as WireKind
+from parlour.wire.push import PushStream
+from parlour.wire.streams import Entry, StreamInfo
 from tests.scenario.people import blocks, heard
 
 PRESETS = [("default", "default-mls"), ("default-mls", "default"), ("default-mls", "default-mls")]
@@ -306,3 +316,281 @@ def test_a_changed_key_stops_it() -> None:
     again.say("alice", "it is me")
     settle(alice, again)
     assert alice.texts()[-1] == "it is me"
+
+
+# --- A server that misbehaves, or was restored -------------------------------------------------
+
+
+def spoken(*presets: str) -> tuple[MemoryServer, MemoryDevice, MemoryDevice]:
+    """Alice and Bob, who have spoken."""
+    server, alice, bob = strangers(*presets)
+    alice.say("bob", "hello")
+    settle(alice, bob)
+    bob.say("alice", "hello to you")
+    settle(alice, bob)
+    return server, alice, bob
+
+
+def lose(server: MemoryServer, stream: bytes) -> None:
+    """The server's data is from a backup that does not know a conversation."""
+    del server.streams[stream], server.groups.groups[stream]
+    server.incarnation = bytes(15) + b"\1"
+
+
+@pytest.mark.parametrize("quicker", [0, 1])
+def test_a_restored_server_that_has_lost_it(quicker: int) -> None:
+    server, alice, bob = spoken("default-mls", "default-mls")
+    former = view(alice, bob).id
+    lose(server, former)
+    devices = (alice, bob) if quicker == 0 else (bob, alice)
+    for device in devices:
+        device.disconnect()
+    first, second = devices
+    first.connect()
+    first.say(second.name, "from the first")
+    second.machine.send(first.machine.account_id, second.content("from the second"), server.now)
+    second.connect()
+    settle(alice, bob, rounds=8)
+    check_on_mls(alice, bob)
+    assert view(alice, bob).id != former
+    assert second.texts().count("from the first") == 1
+    assert first.texts().count("from the second") == 1
+    assert not alice.machine.waiting
+    assert not bob.machine.waiting
+
+
+def test_a_restored_server_that_still_has_it() -> None:
+    server, alice, bob = spoken("default-mls", "default-mls")
+    group = view(alice, bob).id
+    server.incarnation = bytes(15) + b"\1"
+    alice.connect()
+    bob.connect()
+    settle(alice, bob)
+    alice.say("bob", "as before")
+    settle(alice, bob)
+    assert bob.texts() == ["hello", "as before"]
+    assert view(alice, bob).id == group
+    assert conversation(alice, bob).stream == group
+
+
+def named(server: MemoryServer, device: MemoryDevice, info: StreamInfo) -> list[Code]:
+    """What a device says to a stream that it is told of."""
+    before = len(blocks(device))
+    device.machine.pushed(PushStream(info), server.now)
+    device.settle()
+    return blocks(device)[before:]
+
+
+def test_another_genesis_than_before_is_refused() -> None:
+    server, alice, bob = spoken("default-mls", "default-mls")
+    carol = MemoryDevice(server, "carol")
+    carol.connect()
+    group = view(alice, bob)
+    info = server.streams[group.id].info
+    own, peer = alice.machine.account_id, bob.machine.account_id
+    pairwise = between(own, peer).encode()
+    refused = {
+        "the same stream, pairwise by now": replace(info, genesis=pairwise),
+        "another stream, pairwise": replace(info, stream=bytes(16), genesis=pairwise),
+        "another stream with that genesis": replace(info, stream=bytes(16)),
+        "what is no genesis": replace(info, stream=bytes(16), genesis=b"weak"),
+        "a conversation of three": replace(info, members=[*info.members, carol.machine.account_id]),
+    }
+    for why, false in refused.items():
+        said = named(server, alice, false)
+        assert said in ([], [Code.CONVERSATION_GENESIS]), why
+        assert view(alice, bob).id == conversation(alice, bob).stream == group.id
+    alice.say("bob", "still the same")
+    settle(bob)
+    assert bob.texts()[-1] == "still the same"
+
+
+def founded(by: MemoryDevice, other: bytes, **changed: object) -> StreamInfo:
+    """A stream of two that a device may have founded."""
+    stream = by.random(16)
+    fields = {
+        "kind": Kind.DIRECT,
+        "suite": 1,
+        "stream": stream,
+        "roster_id": stream,
+        "creator_account": by.machine.account_id,
+        "created_at": 1,
+    } | changed
+    genesis = Genesis.create(by.machine._memory.local.signature_key, **fields)  # type: ignore[arg-type]
+    members = sorted({by.machine.account_id, other})
+    return StreamInfo(stream, genesis.kind.name.lower(), members, genesis.encode(), 0)  # type: ignore[arg-type]
+
+
+def test_a_second_conversation_of_two_is_refused() -> None:
+    server, alice, bob = spoken("default-mls", "default-mls")
+    second = founded(bob, alice.machine.account_id)
+    assert named(server, alice, second) == [Code.SERVER_MISBEHAVED]
+    server, alice, bob = spoken("default", "default")
+    assert named(server, alice, founded(bob, alice.machine.account_id)) == [
+        Code.CONVERSATION_GENESIS
+    ]
+    assert alice.machine.direct_group(bob.machine.account_id) is None
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"suite": 3},
+        {"history": History.ALL},
+        {"kind": Kind.SELF},
+        {"creator_account": bytes(16)},
+        {"stream": bytes(16)},
+    ],
+    ids=str,
+)
+def test_what_is_below_the_floor_or_of_others_is_refused(changed: dict[str, object]) -> None:
+    server, alice, bob = strangers("default-mls", "default-mls")
+    info = founded(bob, alice.machine.account_id, **changed)
+    if "kind" in changed:
+        info = replace(info, members=[alice.machine.account_id])
+    assert named(server, alice, info) == [Code.CONVERSATION_GENESIS]
+    assert not alice.machine._memory.groups.chats
+
+
+def test_a_founding_that_is_refused_is_made_anew() -> None:
+    server, alice, bob = strangers("default-mls", "default-mls")
+    honest, foundings = server.answer, []
+
+    def refuse(device_id: bytes, kind: WireKind, body: Struct, answer: Struct) -> Struct:
+        if kind is WireKind.CREATE_GROUP:
+            assert isinstance(body, CreateGroup)
+            foundings.append(body.stream)
+            server.streams.pop(body.stream, None)
+            raise error(Code.GROUP_INVALID)
+        return answer
+
+    server.answer = refuse
+    alice.say("bob", "hello")
+    assert blocks(alice) == [Code.GROUP_INVALID]
+    settle(alice)
+    assert len(foundings) == 1
+    assert alice.machine.next_timeout() is not None
+    alice.wait(FOUND_AGAIN)
+    assert len(set(foundings)) == 2
+    server.answer = honest
+    alice.wait(FOUND_AGAIN)
+    settle(alice, bob)
+    assert bob.texts() == ["hello"]
+    check_on_mls(alice, bob)
+
+
+def test_the_stream_of_somebody_else_is_not_taken_for_ours() -> None:
+    server, alice, bob = strangers("default-mls", "default-mls")
+    carol = MemoryDevice(server, "carol")
+    carol.connect()
+    other = founded(carol, alice.machine.account_id)
+
+    def lie(device_id: bytes, kind: WireKind, body: Struct, answer: Struct) -> Struct:
+        return other if kind is WireKind.CREATE_GROUP else answer
+
+    server.answer = lie
+    alice.say("bob", "hello")
+    assert alice.machine.waiting == 1
+    assert [event.what for event in heard(alice, ServerMisbehaved)] == ["group"]
+    assert bob.texts() == []
+
+
+def test_nothing_weaker_than_a_newer_program_wants() -> None:
+    server, alice, bob = strangers("default", "default")
+    alice.machine._memory.put_setting("preset", Setting("of tomorrow", server.now))
+    alice.meet("bob")
+    with pytest.raises(ParlourError) as caught:
+        alice.say("bob", "hello")
+    assert caught.value.code is Code.USAGE_INVALID
+    # What programs tell each other waits as well.
+    alice.machine.accept_request(bob.machine.account_id, server.now)
+    alice.settle()
+    assert bob.machine.account_id not in {
+        member
+        for stream in server.streams.values()
+        for member in stream.info.members
+        if stream.info.kind == "direct"
+    }
+    with pytest.raises(ParlourError) as caught:
+        alice.machine.set_setting("preset", "voicechat", server.now)
+    assert caught.value.code is Code.POLICY_UNBUILT
+
+
+def test_groups_are_of_the_preset_that_was_chosen() -> None:
+    server, alice, bob = strangers("famichat", "default")
+    group = alice.machine.create_group(Kind.GROUP, "Street", [alice.meet("bob")], server.now)
+    alice.settle()
+    assert alice.machine.groups[group].genesis.retention_days == 30
+    alice.say("bob", "hello")
+    settle(alice, bob)
+    assert view(alice, bob).genesis.retention_days == 30
+    with pytest.raises(ParlourError) as caught:
+        alice.machine.send_to(view(alice, bob).id, alice.content("by its id"), server.now)
+    assert caught.value.code is Code.GROUP_UNKNOWN
+
+
+@pytest.mark.parametrize("step", ["before write", "after write", "before request", "after request"])
+@pytest.mark.parametrize("nth", range(1, 12, 2))
+def test_killed_at_any_step(step: str, nth: int) -> None:
+    _, alice, bob = strangers("default-mls", "default-mls")
+    alice.meet("bob")
+    count = 0
+
+    def kill(at: str) -> None:
+        nonlocal count
+        count += at == step
+        if at == step and count == nth:
+            raise Killed
+
+    alice.fault = kill
+    said = False
+    try:
+        alice.say("bob", "hello")
+        said = True
+        settle(alice, bob, rounds=1)
+    except Killed:
+        pass
+    alice.fault = lambda at: None
+    alice.restart()
+    alice.connect()
+    if not (said or alice.machine.waiting or alice.store.messages):
+        alice.say("bob", "hello")
+    settle(alice, bob, rounds=6)
+    bob.say("alice", "well")
+    settle(alice, bob, rounds=4)
+    assert bob.texts() == ["hello"]
+    assert alice.texts() == ["well"]
+    check_on_mls(alice, bob)
+
+
+def test_a_message_that_came_broken_is_asked_for_again() -> None:
+    server, alice, bob = spoken("default-mls", "default-mls")
+
+    def spoil(entry: Entry, device_id: bytes) -> list[Entry]:
+        if entry.stream != view(alice, bob).id or device_id != bob.machine.device_id:
+            return [entry]
+        body = entry.envelope.body[:-1] + bytes([entry.envelope.body[-1] ^ 1])
+        return [replace(entry, envelope=replace(entry.envelope, body=body))]
+
+    server.deliver = spoil
+    alice.say("bob", "spoilt")
+    settle(alice, bob)
+    server.deliver = lambda entry, device_id: [entry]
+    settle(alice, bob)
+    assert bob.texts() == ["hello", "spoilt"]
+
+
+def test_what_a_stranger_sent_is_a_request_though_it_can_not_be_read() -> None:
+    server, alice, bob = strangers("default-mls", "default-mls")
+    bob.welcoming = False
+
+    def spoil(entry: Entry, device_id: bytes) -> list[Entry]:
+        if entry.envelope.suite != SuiteId.MLS_MESSAGE or device_id != bob.machine.device_id:
+            return [entry]
+        return [replace(entry, envelope=replace(entry.envelope, body=b"spoilt"))]
+
+    server.deliver = spoil
+    alice.say("bob", "hello")
+    settle(alice, bob)
+    assert [event.name for event in heard(bob, RequestReceived)] == ["alice"]
+    assert bob.texts() == []

@@ -43,6 +43,8 @@ class Direct:
         self._founding = founding
         # When a founding may be tried again, by account (ms).
         self._again: dict[bytes, int] = {}
+        # Streams that the server names beside those that it may have lost.
+        self._named: dict[bytes, StreamInfo] = {}
 
     # --- Founding ------------------------------------------------------------------------
 
@@ -109,6 +111,10 @@ class Direct:
             raise error(Code.CONVERSATION_GENESIS, "founded by somebody else")
         known = self._groups.of(peer)
         if known is not None:
+            if self.is_compared(known):
+                # The other may have found out before us that the server has lost the former one.
+                self._named[peer] = info
+                return
             if known.record.state is not GroupState.FOUNDING:
                 raise error(Code.SERVER_MISBEHAVED, "a second stream for one conversation")
             # The other, or another device of ours, was first.
@@ -123,6 +129,24 @@ class Direct:
         self._groups.put(chat)
         self._begin(chat, late=True)
         self._directory.want(peer)
+
+    def is_compared(self, chat: Chat) -> bool:
+        """Whether the server's data is from a backup, and it has not said where this group is."""
+        return chat.is_direct and chat.compares
+
+    def lost(self, chat: Chat) -> StreamInfo | None:
+        """The server does not know it any more; return the stream that it names instead, if any.
+
+        Whatever is in its place is signed by a device of one of both, and agreed on anew: who can
+        pretend to have lost it gains nothing.
+        """
+        peer = chat.record.peer
+        self._groups.drop(chat)
+        conversation = self._memory.conversations[peer]
+        conversation.stream = conversation.former = conversation.genesis = b""
+        conversation.late = True
+        self._memory.put_conversation(conversation)
+        return self._named.pop(peer, None)
 
     def _begin(self, chat: Chat, *, late: bool = False) -> None:
         conversation = self._memory.conversations.get(chat.record.peer)

@@ -90,6 +90,7 @@ GIVE_UP_STALLED: Final = 3_600_000
 REST: Final = 60_000
 # A device that nobody has added asks for it after so long, in milliseconds.
 ASK_TO_JOIN: Final = 60_000
+_GONE: Final = (Code.STREAM_UNKNOWN, Code.GROUP_UNKNOWN)
 _REQUESTS: Final[dict[Sent, tuple[Kind, type[Struct]]]] = {
     Sent.FOUND: (Kind.CREATE_GROUP, CreateGroup),
     Sent.COMMIT: (Kind.HANDSHAKE, Handshake),
@@ -809,6 +810,8 @@ class Groups:
             return
         if what == READ_GROUP:
             self._joining.failed((what, about), problem)
+            if chat is not None and problem.code in _GONE and self._direct.is_compared(chat):
+                self._lost_direct(chat, now)
             self.retry(now)
         elif what == REREAD:
             self._ladder.reread_failed(about)
@@ -842,6 +845,14 @@ class Groups:
         else:
             self.behind = True
             self._committing.refused(chat, problem, now)
+
+    def _lost_direct(self, chat: Chat, now: int) -> None:
+        """The server has lost a conversation of two: the next message founds it anew."""
+        self._messages.reseal(chat)
+        self._joining.done(chat.id)
+        named = self._direct.lost(chat)
+        if named is not None:
+            self.on_stream(named, now)
 
     def not_taken(self, group: bytes, problem: ParlourError, now: int) -> None:
         """The server did not take a message."""
