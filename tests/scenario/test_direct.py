@@ -503,8 +503,11 @@ def test_nothing_weaker_than_a_newer_program_wants() -> None:
         alice.say("bob", "hello")
     assert caught.value.code is Code.USAGE_INVALID
     # What programs tell each other waits as well.
+    alice.machine.set_profile("Alice")
     alice.machine.accept_request(bob.machine.account_id, server.now)
     alice.settle()
+    settle(alice)
+    assert Code.USAGE_INVALID in blocks(alice)
     assert bob.machine.account_id not in {
         member
         for stream in server.streams.values()
