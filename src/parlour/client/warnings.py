@@ -24,6 +24,7 @@ from parlour.conversation.events import (
     GroupLeft,
     GroupRefused,
     GroupRestarted,
+    GroupUnconfirmed,
     HistoryMismatch,
     KeyChanged,
     KeyReturned,
@@ -45,6 +46,7 @@ Warned: TypeAlias = (
     | GroupRefused
     | GroupRestarted
     | GroupForked
+    | GroupUnconfirmed
     | CommitRefused
     | ServerMisbehaved
     | ServerRestored

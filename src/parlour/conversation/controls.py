@@ -76,7 +76,7 @@ class Controls:
 
     def _take_resent(self, identity: DeviceIdentity, resent: Resent, now: int) -> None:
         """Put a message that came once more into its place, if this device waits for it."""
-        held = self._repairing.waiting_for(identity.device_id, resent.message_id)
+        held = self._repairing.waiting_for(identity, resent.message_id)
         if held is None:
             return
         if self._memory.groups.of(held.conversation) is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
 
@@ -45,6 +45,8 @@ class EventCode(StrEnum):
     GROUP_REPAIRED = "group.repaired"
     GROUP_RESTARTED = "group.restarted"
     GROUP_FORKED = "group.forked"
+    GROUP_UNCONFIRMED = "group.unconfirmed"
+    GROUP_DEVICE = "group.device"
     COMMIT_REFUSED = "group.commit_refused"
     SERVER_RESTORED = "server.restored"
     SERVER_MISBEHAVED = "server.misbehaved"
@@ -298,7 +300,7 @@ class GroupJoined:
 
     code = EventCode.GROUP_JOINED
     group: bytes
-    name: str
+    name: str = field(repr=False)
     inviter: bytes
     invited: bool
 
@@ -313,7 +315,30 @@ class GroupChanged:
     change: GroupChange
     account: bytes
     role: int = 0
-    name: str = ""
+    name: str = field(default="", repr=False)
+
+
+class DeviceChange(StrEnum):
+    """What became of a device whose account is in a group and stays in it."""
+
+    RETURNED = "returned"
+    """It came in by a commit of its own: it had lost its way, or a server helps a thief."""
+    READDED = "readded"
+    """Somebody took it out and in again, as devices ask for that have lost their way."""
+    EXPIRED = "expired"
+    """It was put out because it had not renewed its keys in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupDevice:
+    """A device of `account` came back into a group, or was put out, `by` an account."""
+
+    code = EventCode.GROUP_DEVICE
+    group: bytes
+    by: bytes
+    change: DeviceChange
+    account: bytes
+    device: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,7 +347,7 @@ class GroupLeft:
 
     code = EventCode.GROUP_LEFT
     group: bytes
-    name: str
+    name: str = field(repr=False)
     by: bytes
 
 
@@ -376,6 +401,17 @@ class GroupForked:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupUnconfirmed:
+    """Nobody has said that the group we came into is the one they are in.
+
+    What waited for that goes out. The server may be showing this device a group of its own.
+    """
+
+    code = EventCode.GROUP_UNCONFIRMED
+    group: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class CommitRefused:
     """A commit won an epoch that this device does not accept, by the device of an account."""
 
@@ -417,6 +453,8 @@ Event: TypeAlias = (
     | GroupRepaired
     | GroupRestarted
     | GroupForked
+    | GroupUnconfirmed
+    | GroupDevice
     | CommitRefused
     | ServerRestored
     | ServerMisbehaved

@@ -192,12 +192,17 @@ class Repairing:
         self._memory.sessions(identity).reset()
         self._memory.put_sessions(identity)
 
-    def waiting_for(self, sender_device: bytes, message_id: bytes) -> Held | None:
-        """The held entry that a resent message belongs to."""
+    def waiting_for(self, sender: DeviceIdentity, message_id: bytes) -> Held | None:
+        """The held entry that a resent message belongs to.
+
+        The server says from whom an entry is. Account and device have to be those of the session:
+        with a device of its own under another account, it would let one person speak as another.
+        """
+        by = (sender.account_id, sender.device_id, message_id)
         for held in self._memory.held.values():
             entry = held.entry
             asked = TREATMENTS[Reason(held.reason)].repair is Repair.RESEND
-            if asked and entry.sender_device == sender_device and entry.client_id == message_id:
+            if asked and by == (entry.sender_account, entry.sender_device, entry.client_id):
                 return held
         return None
 

@@ -69,6 +69,11 @@ EVENTS: list[ClientEvent] = [
     events.GroupRepaired(bytes(16), confirmed=False),
     events.GroupRestarted(bytes(16), bytes(16), (bytes(16),)),
     events.GroupForked(bytes(16), 7, bytes(16)),
+    events.GroupUnconfirmed(bytes(16)),
+    *(
+        events.GroupDevice(bytes(16), bytes(16), change, bytes(16), bytes(16))
+        for change in events.DeviceChange
+    ),
     events.CommitRefused(bytes(16), 7, bytes(16), Code.ROSTER_FORBIDDEN, "remove"),
     events.ServerRestored(),
     events.ServerMisbehaved("append", Code.SERVER_MISBEHAVED),

@@ -21,6 +21,7 @@ ALL: list[Warned] = [
     events.GroupRefused(bytes(16), "add", Code.ROSTER_FORBIDDEN),
     events.GroupRestarted(bytes(16), bytes(16), (bytes(16),)),
     events.GroupForked(bytes(16), 7, bytes(16)),
+    events.GroupUnconfirmed(bytes(16)),
     events.CommitRefused(bytes(16), 7, bytes(16), Code.ROSTER_FORBIDDEN, "remove"),
     events.ServerMisbehaved("append", Code.SERVER_MISBEHAVED),
     events.ServerRestored(),

@@ -10,8 +10,10 @@ from rich.text import Text
 from parlour.cli.safe_text import one_line
 from parlour.conversation.events import (
     CommitRefused,
+    DeviceChange,
     GroupChange,
     GroupChanged,
+    GroupDevice,
     GroupForked,
     GroupJoined,
     GroupLeft,
@@ -19,6 +21,7 @@ from parlour.conversation.events import (
     GroupRepaired,
     GroupRepairing,
     GroupRestarted,
+    GroupUnconfirmed,
 )
 from parlour.errors import CODES
 from parlour.roster import Role
@@ -32,6 +35,8 @@ GroupEvent: TypeAlias = (
     | GroupRepaired
     | GroupRestarted
     | GroupForked
+    | GroupUnconfirmed
+    | GroupDevice
     | CommitRefused
 )
 _ALARM: Final = "bold red"
@@ -69,6 +74,8 @@ def group_event_text(event: GroupEvent, names: Names) -> Text | None:
         case GroupChanged():
             sentence = _changed(event, where, names)
             return None if sentence is None else Text(f"· {sentence}", style=_NEWS)
+        case GroupDevice():
+            return Text(f"· {_device(event, where, names)}", style=_NEWS)
         case GroupRepairing(step="fetch") | GroupRepaired(confirmed=True):
             # Most often over before anybody has read it.
             return None
@@ -76,7 +83,7 @@ def group_event_text(event: GroupEvent, names: Names) -> Text | None:
             return Text(_repair(event, where), style=_NEWS)
         case GroupJoined() | GroupLeft():
             return Text(_own(event, where, names), style=_WARNING)
-        case GroupForked() | CommitRefused():
+        case GroupForked() | GroupUnconfirmed() | CommitRefused():
             return Text(_alarm(event, where, names), style=_ALARM)
         case GroupRefused(want=want, reason=reason):
             explained = CODES[reason]
@@ -133,6 +140,17 @@ def _changed(event: GroupChanged, where: str, names: Names) -> str | None:
             return f"{by} closed a link to {where}."
 
 
+def _device(event: GroupDevice, where: str, names: Names) -> str:
+    by, whose = names.who(event.by), names.who(event.account)
+    match event.change:
+        case DeviceChange.RETURNED:
+            return f"A device of {whose} came back into {where} by itself."
+        case DeviceChange.READDED:
+            return f"{by} brought a device of {whose} back into {where}."
+        case DeviceChange.EXPIRED:
+            return f"{by} put a device of {whose} out of {where}: it was away for too long."
+
+
 def _role(role: int) -> str:
     return Role(role).name.lower() if role in set(Role) else f"role {role}"
 
@@ -153,12 +171,17 @@ def _repair(event: GroupRepairing | GroupRepaired, where: str) -> str:
             )
 
 
-def _alarm(event: GroupForked | CommitRefused, where: str, names: Names) -> str:
+def _alarm(event: GroupForked | GroupUnconfirmed | CommitRefused, where: str, names: Names) -> str:
     match event:
         case GroupForked():
             return (
                 f"⚠ The server shows somebody in {where} another group than you, under the same "
                 "number. It may be attacking you: compare notes over another way."
+            )
+        case GroupUnconfirmed():
+            return (
+                f"⚠ Nobody in {where} has confirmed yet that it is the group they are in. What you "
+                "said goes out now. Ask somebody by another way, if it matters."
             )
         case CommitRefused(by=by, reason=reason):
             return (

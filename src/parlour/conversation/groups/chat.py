@@ -41,6 +41,8 @@ TAG_SIZE: Final = 16
 # Entries of the roster that are kept: changes of people between two backups of a server.
 MAX_RECENT: Final = 64
 EPOCH_TAG_SIZE: Final = 8
+# After so many questions in vain (`confirming`), what is said waits no longer.
+ASKS: Final = 4
 # Ids of messages that are remembered, in memory: more than an epoch sees between two renewals. What
 # was read before a restart is not opened again either, as its key is gone.
 MAX_READ: Final = 4_096
@@ -68,6 +70,8 @@ class Chat:
         self.details_at: int | None = None
         # Something could not be done here: nothing is tried before this (ms).
         self.rests_until = 0
+        # How often members were asked whether this is their group, and when to ask again (ms).
+        self.confirm_asked = self.confirm_at = 0
         self.joining_since: int | None = None
         self.stalled = False
         # The request that the server has taken, as it says now; its entry is to come.
@@ -165,6 +169,11 @@ class Chat:
     def is_active(self) -> bool:
         """Whether this device follows the group."""
         return self.record.state is GroupState.ACTIVE and self.group is not None
+
+    @property
+    def waits_for_word(self) -> bool:
+        """Whether what is said waits until a member has confirmed the group (`confirming`)."""
+        return self.record.unconfirmed and self.confirm_asked <= ASKS
 
     @property
     def has_state(self) -> bool:
@@ -380,8 +389,11 @@ class Chat:
         self.record.tags = [*self.record.tags, noted][-MAX_TAGS:]
 
     def tag_of(self, generation: int, epoch: int) -> bytes | None:
-        """What tells that epoch apart, if it is remembered."""
-        for noted in self.record.tags:
+        """What tells that epoch apart, if it is remembered.
+
+        The newest one of that number: who came back may have been in another one before.
+        """
+        for noted in reversed(self.record.tags):
             if (noted.generation, noted.epoch) == (generation, epoch):
                 return noted.tag
         return None

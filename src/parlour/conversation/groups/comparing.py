@@ -2,16 +2,18 @@
 
 Two epochs of one number differ in their authenticator (RFC 9420 §8.7). A short hash of it goes
 from device to device over pairwise sessions: to our own devices with each epoch in which nothing
-happens for a while, and to and from a device that came back by its own commit.
+happens for a while, and to and from a device that came back by its own commit (`confirming`).
 """
 
 from __future__ import annotations
 
-from typing import Final
+from collections import OrderedDict
+from typing import Final, TypeAlias
 
 from parlour.conversation.content import EpochSeen
-from parlour.conversation.events import GroupForked, GroupRepaired
+from parlour.conversation.events import GroupForked
 from parlour.conversation.groups.chat import Chat
+from parlour.conversation.groups.confirming import Confirming
 from parlour.conversation.groups.memory import GroupMemory
 from parlour.conversation.sending import Sending
 from parlour.conversation.state import Memory
@@ -21,19 +23,27 @@ from parlour.primitives.hashes import equal
 # An epoch is told to a friend at most so often (ms), and to one of our own devices.
 TELL_EVERY: Final = 24 * 3_600_000
 TELL_OWN_EVERY: Final = 10 * 60_000
-# Answers that are remembered, so that nobody makes us answer again and again.
-MAX_ANSWERED: Final = 1000
+# One device is answered, and what it says of another epoch is shown, so often for each group (ms):
+# any member can send as many claims as it likes, and make them up.
+ANSWER_EVERY: Final = 20_000
+FORKED_EVERY: Final = 3_600_000
+# Devices and groups that are remembered for that.
+MAX_REMEMBERED: Final = 1000
+
+_Times: TypeAlias = OrderedDict[tuple[bytes, bytes], int]
 
 
 class Comparing:
     """Tells which epochs we are in, and listens to others."""
 
-    def __init__(self, memory: Memory, sending: Sending) -> None:
+    def __init__(self, memory: Memory, sending: Sending, confirming: Confirming) -> None:
         self._memory = memory
         self._groups: GroupMemory = memory.groups
         self._sending = sending
+        self._confirming = confirming
         self._told: dict[tuple[bytes, bytes], int] = {}
-        self._answered: dict[tuple[bytes, bytes, int], int] = {}
+        self._answered: _Times = OrderedDict()
+        self._forked: _Times = OrderedDict()
 
     def tell(self, account_id: bytes, now: int) -> None:
         """With something that we say to somebody, say in which epochs of common groups we are."""
@@ -50,12 +60,12 @@ class Comparing:
             self._told[account_id, chat.id] = now
             for identity in contact.identities():
                 if identity.device_id != self._memory.device_id:
-                    self._send(chat, identity, now, answer=False)
+                    self._send(chat, identity, now)
 
-    def _send(self, chat: Chat, to: DeviceIdentity, now: int, *, answer: bool) -> None:
+    def _send(self, chat: Chat, to: DeviceIdentity, now: int) -> None:
         tag = chat.tag_of(chat.record.generation, chat.epoch)
         if tag is not None:
-            seen = EpochSeen(chat.id, chat.record.generation, chat.epoch, tag, answer)
+            seen = EpochSeen(chat.id, chat.record.generation, chat.epoch, tag, answer=False)
             self._sending.send_to_inbox(to.account_id, to.device_id, seen, now)
 
     def heard(self, by: DeviceIdentity, seen: EpochSeen, now: int) -> None:
@@ -68,23 +78,22 @@ class Comparing:
         known = chat.tag_of(seen.generation, seen.epoch)
         if known is not None and not equal(known, seen.tag):
             self._memory.count("group.forked")
-            self._memory.events.append(GroupForked(chat.id, seen.epoch, by.device_id))
+            if _is_due(self._forked, by, chat, FORKED_EVERY, now):
+                self._memory.events.append(GroupForked(chat.id, seen.epoch, by.device_id))
         elif known is not None:
-            self._confirmed(chat)
-        if seen.answer and chat.is_active:
-            self._answer(chat, by, now)
+            self._confirming.heard(chat, by, seen)
+        if seen.answer and chat.is_active and _is_due(self._answered, by, chat, ANSWER_EVERY, now):
+            self._send(chat, by, now)
 
-    def _answer(self, chat: Chat, to: DeviceIdentity, now: int) -> None:
-        key = (to.device_id, chat.id, chat.epoch)
-        if key not in self._answered:
-            self._answered[key] = now
-            while len(self._answered) > MAX_ANSWERED:
-                self._answered.pop(next(iter(self._answered)))
-            self._send(chat, to, now, answer=False)
 
-    def _confirmed(self, chat: Chat) -> None:
-        """A member is in the same epoch."""
-        if chat.record.unconfirmed:
-            chat.record.unconfirmed = False
-            self._groups.put(chat)
-            self._memory.tell(chat, GroupRepaired(chat.id, confirmed=True))
+def _is_due(times: _Times, by: DeviceIdentity, chat: Chat, pause: int, now: int) -> bool:
+    """Whether it is so long since something was done for a device in a group; it is done now."""
+    key = (by.device_id, chat.id)
+    last = times.get(key)
+    if last is not None and last <= now < last + pause:
+        return False
+    times[key] = now
+    times.move_to_end(key)
+    while len(times) > MAX_REMEMBERED:
+        times.popitem(last=False)
+    return True

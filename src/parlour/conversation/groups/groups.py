@@ -23,6 +23,7 @@ from parlour.conversation.events import GroupLeft, GroupRefused, GroupRepairing
 from parlour.conversation.groups.chat import Chat
 from parlour.conversation.groups.committing import MAX_ATTEMPTS, Committing
 from parlour.conversation.groups.comparing import Comparing
+from parlour.conversation.groups.confirming import Confirming
 from parlour.conversation.groups.direct import Direct
 from parlour.conversation.groups.following import Following
 from parlour.conversation.groups.founding import Founding, check_name
@@ -147,7 +148,9 @@ class Groups:
         for chat in self._groups.chats.values():
             if chat.record.link_text and chat.record.state is GroupState.JOINING:
                 memory.linked[chat.id] = JoinLink.from_text(chat.record.link_text)
-        self._comparing = Comparing(memory, sending)
+        self._confirming = Confirming(memory, sending)
+        self._confirming.some_devices = self._ladder.some_devices
+        self._comparing = Comparing(memory, sending, self._confirming)
         self._messages.is_left_out = self._committing.is_left_out
         self._direct = Direct(memory, directory, sending, self._founding)
         # A stream that the server names in place of the one that we found.
@@ -458,6 +461,7 @@ class Groups:
             if chat.record.state is GroupState.ACTIVE and not chat.has_state:
                 self._ladder.bereft(chat, now)
             if chat.record.state is not GroupState.LEFT:
+                self._confirming.connected(chat, now)
                 accounts.update(chat.accounts)
                 self._renewing.connected(chat, now)
                 if not chat.is_named:
@@ -569,7 +573,8 @@ class Groups:
             self._following.stumbled(chat, entry, problem, now)
             done = True
         if chat.record.joined_seq != joined:
-            self._ladder.entered(chat, trouble, now)
+            self._ladder.entered(chat, trouble)
+            self._confirming.began(chat, now)
             self._committing.won(chat)
             if not chat.is_named:
                 # Who adds somebody tells them; who comes by a link has to ask.
@@ -673,6 +678,7 @@ class Groups:
         else:
             chat.joining_since = None
         self._committing.begin(chat, now)
+        self._confirming.act(chat, now)
         due = chat.details_at
         if due is not None and due <= now and chat.is_active:
             chat.details_at = None
@@ -879,6 +885,7 @@ class Groups:
             for time in (
                 self._ladder.next_timeout(chat),
                 self._committing.next_timeout(chat),
+                self._confirming.next_timeout(chat),
                 chat.details_at,
                 chat.waiting[0].since + GIVE_UP_STALLED if chat.waiting else None,
                 None if chat.joining_since is None else chat.joining_since + ASK_TO_JOIN,

@@ -14,7 +14,7 @@ from typing import Final
 
 from msgspec import structs
 
-from parlour.conversation.content import CommitBroken, EpochSeen, ReaddWanted
+from parlour.conversation.content import CommitBroken, ReaddWanted
 from parlour.conversation.events import GroupRepaired, GroupRepairing, ServerMisbehaved
 from parlour.conversation.groups.chat import Chat
 from parlour.conversation.groups.committing import Committing
@@ -51,8 +51,6 @@ MAX_REJOINS: Final = 5
 DAY: Final = 24 * 60 * _MINUTE
 # After all that, it is tried again after so long.
 PAUSE: Final = 10 * _MINUTE
-# Who answers a device that came back by its own commit.
-CONFIRMING: Final = 3
 
 
 class Ladder:
@@ -178,11 +176,9 @@ class Ladder:
         self._memory.count("group.repaired")
         self._memory.tell(chat, GroupRepaired(chat.id, not chat.record.unconfirmed))
 
-    def entered(self, chat: Chat, trouble: Trouble | None, now: int) -> None:
+    def entered(self, chat: Chat, trouble: Trouble | None) -> None:
         """We are in by a Welcome, or by our own commit."""
         self._reread.pop(chat.id, None)
-        if chat.record.unconfirmed:
-            self._ask_to_confirm(chat, now)
         if trouble is not None:
             self._memory.count("group.repaired")
             self._memory.tell(chat, GroupRepaired(chat.id, not chat.record.unconfirmed))
@@ -277,14 +273,13 @@ class Ladder:
     def _ask(self, chat: Chat, now: int) -> None:
         """Ask some members, others each time, to take us out and in again."""
         wanted = ReaddWanted(chat.id, chat.record.generation, chat.epoch)
-        for account_id, device_id in self._some_devices(chat, ASKED):
+        turn = 0 if chat.record.trouble is None else chat.record.trouble.asked
+        for account_id, device_id in self.some_devices(chat, ASKED, turn):
             self._sending.send_to_inbox(account_id, device_id, wanted, now)
 
-    def _some_devices(self, chat: Chat, count: int) -> list[tuple[bytes, bytes]]:
+    def some_devices(self, chat: Chat, count: int, turn: int) -> list[tuple[bytes, bytes]]:
         """Our own other devices first, then members', each time others."""
         own = self._memory.account_id
-        trouble = chat.record.trouble
-        turn = trouble.asked if trouble is not None else 0
         mine: list[tuple[bytes, bytes]] = []
         others: list[tuple[bytes, bytes]] = []
         for account_id in {own, *(chat.accounts or [chat.record.inviter])}:
@@ -339,15 +334,6 @@ class Ladder:
                 self._memory.count("group.rollback")
                 self._memory.tell(chat, ServerMisbehaved("group", problem.code))
             self._joining.done(chat.id)
-
-    def _ask_to_confirm(self, chat: Chat, now: int) -> None:
-        """Ask members, over pairwise sessions, whether this is the group that they are in."""
-        tag = chat.tag_of(chat.record.generation, chat.epoch)
-        if tag is None:
-            return
-        seen = EpochSeen(chat.id, chat.record.generation, chat.epoch, tag, answer=True)
-        for account_id, device_id in self._some_devices(chat, CONFIRMING):
-            self._sending.send_to_inbox(account_id, device_id, seen, now)
 
     def troubled(self) -> Iterator[Chat]:
         """The groups that are lost."""

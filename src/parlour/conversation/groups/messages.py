@@ -133,9 +133,12 @@ class Messages:
         """Whether something may be encrypted now.
 
         Not while a leaf is there that may not read, nor while a change that was asked for waits for
-        its commit: what is said would still reach whom it should not.
+        its commit: what is said would still reach whom it should not. Nor, for a while, in a group
+        that nobody has confirmed.
         """
         if not chat.is_active or chat.record.trouble is not None or chat.waiting:
+            return False
+        if chat.waits_for_word:
             return False
         if len(chat.live().proposals) or not self._lists.all_current(chat.accounts):
             return False
@@ -232,7 +235,10 @@ class Messages:
     # --- Reading -------------------------------------------------------------------------
 
     def take(self, chat: Chat, entry: Entry, now: int) -> bool:
-        """Take an entry with a message: it is read, or it has a reason why not."""
+        """Take an entry with a message: it is read, or it has a reason why not.
+
+        Raises `Wanting`.
+        """
         if entry.sender_device == self._memory.device_id:
             self._sending.mark_sent(entry.client_id, entry.seq, entry.stored_at, hash_of(entry))
             return True
@@ -240,6 +246,10 @@ class Messages:
         if self._is_before_us(chat, entry):
             return True
         if not self._admits(chat, entry, now):
+            return True
+        if self._lists.find_key(entry.sender_account, entry.sender_device) is None:
+            # Before anything is held: what is asked for again is shown in this account's name.
+            self._unreadable(chat, entry, Reason.UNKNOWN_DEVICE, now)
             return True
         if not chat.is_active:
             self._unreadable(chat, entry, Reason.EPOCH_LOST, now)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from parlour.conversation.groups.chat import Chat
@@ -36,7 +36,7 @@ class GroupView:
     """A group: what it is, who is in it, and where this device stands."""
 
     id: bytes
-    name: str
+    name: str = field(repr=False)
     genesis: Genesis
     state: GroupState
     acceptance: Acceptance
@@ -61,6 +61,9 @@ class GroupName(NamedTuple):
 
     name: str
     is_over: bool
+
+    def __repr__(self) -> str:
+        return f"GroupName(is_over={self.is_over})"
 
 
 def name_of(chat: Chat) -> GroupName:
