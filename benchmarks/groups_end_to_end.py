@@ -33,7 +33,7 @@ RUNS: Final = 3
 JOINERS: Final = 20
 WITNESSES: Final = 5
 UPDATES: Final = 128
-PATIENCE: Final = 180.0
+PATIENCE: Final = 1_200.0
 _SUITES: Final = {
     OURS: CipherSuiteId.X25519_AES128GCM_SHA256_ED25519,
     f"{OURS}-xwing": CipherSuiteId.XWING_AES128GCM_SHA256_ED25519,
@@ -94,7 +94,7 @@ class Scene:
         before = self.begin("create")
         began, self.group = self.founder.ask("create", "All", others, int(self.suite))
         self.settle()
-        handled = self.founder.ask("watch", "handled", PATIENCE)[0]
+        handled = self.founder.ask("when", 0, "handled", PATIENCE)
         self.add("create", (handled - began) / 1e6)
         self.epoch = self.founder.ask("state", 0)[0]
         progress(f"create: {(handled - began) / 1e6:.0f} ms, epoch {self.epoch}")
@@ -130,7 +130,7 @@ class Scene:
         before = self.begin(op)
         began, _ = self.founder.ask("do", 0, method, self.group, *arguments)
         self._merged(op, began)
-        handled = self.founder.ask("watch", "handled", PATIENCE)[0]
+        handled = self.founder.ask("when", 0, "handled", PATIENCE)
         self.add(f"{op}_acknowledged", (handled - began) / 1e6)
         self.tell_cpu(op, before)
         self.settle()
@@ -224,7 +224,9 @@ class Scene:
         """What an operation has cost in each process."""
         used = [1000 * (now - then) for then, now in zip(before, self.cpu(), strict=True)]
         self._profile(op)
-        words = zip(("server", "founder", "crowd"), used, strict=True)
+        words = list(zip(("server", "founder", "crowd"), used, strict=True))
+        for word, milliseconds in words:
+            self.add(f"{op}_cpu_{word}", milliseconds)
         progress(f"  {op}, CPU: " + ", ".join(f"{word} {ms:.0f} ms" for word, ms in words))
 
     def _profile(self, op: str) -> None:
@@ -326,21 +328,43 @@ def measure(task: Task) -> list[Record]:
             server.stop()
 
 
-def main() -> None:
-    import argparse
-
-    parser = argparse.ArgumentParser()
-    parser.add_argument("n", type=int)
-    parser.add_argument("--subject", default=OURS)
-    parser.add_argument("--devices", type=int, default=1)
-    parser.add_argument("--runs", type=int, default=RUNS)
-    parser.add_argument("--updates", type=int, default=UPDATES)
-    parser.add_argument("--joiners", type=int, default=JOINERS)
-    options = parser.parse_args()
-    task = Task(**vars(options))
-    for record in measure(task):
-        print(record.op, record.value, record.unit, record.runs)
+# What is promised: the operation, its limit in milliseconds, and in words.
+GOALS: Final = (
+    ("create", 1500, 2000, "a group of 1,500 is founded"),
+    ("add_warm_visible_p99", 1500, 500, "an add is visible to a connected member of 1,500"),
+    ("remove_warm_visible_p99", 1500, 500, "a remove is visible to a connected member of 1,500"),
+    ("add_fresh_visible_p99", 1500, 500, "the same of an add in a fresh tree"),
+    ("remove_fresh_visible_p99", 1500, 500, "the same of a remove in a fresh tree"),
+    ("send_warm_p99", 1500, 1000, "a message is at 99 % of 1,500 connected devices"),
+    ("join", 1500, 1000, "a join of a group of 1,500"),
+    ("add_warm_p99", 100, 150, "a change in a group of 100"),
+    ("update_warm_p99", 100, 150, "the same of an update"),
+)
 
 
-if __name__ == "__main__":
-    main()
+def judge(records: Sequence[Record]) -> list[str]:
+    """Which goals are met, as far as they were measured."""
+    found = {(record.op, record.n): record.value for record in records if record.subject == OURS}
+    lines = []
+    for op, n, limit, words in GOALS:
+        value = found.get((f"e2e_{op}", n))
+        if value is not None:
+            verdict = "met" if value < limit else "MISSED"
+            lines.append(f"{verdict}: {words}: {value:g} ms of {limit} ms")
+    return lines
+
+
+TASKS: Final = (
+    Task(100, runs=5, updates=100, joiners=5),
+    Task(1500),
+    Task(3000, devices=2, runs=1, updates=0, joiners=5),
+    Task(500, subject=f"{OURS}-xwing", runs=1, updates=0, joiners=5),
+)
+
+
+def measure_all(sizes: Sequence[int]) -> list[Record]:
+    """What there is to measure of these sizes, and what of it was promised."""
+    records = [record for task in TASKS if task.n in sizes for record in measure(task)]
+    for line in judge(records):
+        progress(line)
+    return records

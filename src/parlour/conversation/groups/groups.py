@@ -670,7 +670,9 @@ class Groups:
             self._stalled(chat, now)
         else:
             chat.stalled = False
-        if chat.record.state is GroupState.JOINING and chat.id not in self._memory.linked:
+        # Not while a Welcome that has come waits for its tree.
+        left_out = chat.record.state is GroupState.JOINING and not chat.waiting
+        if left_out and chat.id not in self._memory.linked:
             if chat.joining_since is None:
                 chat.joining_since = now
             elif now >= chat.joining_since + ASK_TO_JOIN:
