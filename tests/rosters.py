@@ -7,7 +7,17 @@ from collections.abc import Sequence
 from typing import Final
 
 from parlour.primitives.signature import Ed25519PrivateKey, Ed25519PublicKey
-from parlour.roster import Added, Change, Genesis, Kind, Left, Role, Roster, leave_statement
+from parlour.roster import (
+    NO_KEY,
+    Added,
+    Change,
+    Genesis,
+    Kind,
+    Left,
+    Role,
+    Roster,
+    leave_statement,
+)
 from parlour.roster.device_signature import device_id_of
 from parlour.roster.entry import RosterEntry
 
@@ -24,6 +34,8 @@ class Person:
         self.account = hashlib.sha256(name.encode()).digest()[:16]
         self.key = Ed25519PrivateKey(hashlib.sha256(f"device of {name}".encode()).digest())
         self.device = device_id_of(self.key.public_key)
+        seed = hashlib.sha256(f"account of {name}".encode()).digest()
+        self.account_key = Ed25519PrivateKey(seed).public_key.to_bytes()
 
     def __repr__(self) -> str:
         return self.name
@@ -52,8 +64,8 @@ def genesis_of(kind: Kind = Kind.GROUP, creator: Person = ANNA) -> Genesis:
     )
 
 
-def added(person: Person, role: Role = Role.MEMBER) -> Added:
-    return Added(person.account, role)
+def added(person: Person, role: Role = Role.MEMBER, key: bytes = NO_KEY) -> Added:
+    return Added(person.account, role, key)
 
 
 def found(kind: Kind = Kind.GROUP, *others: Change) -> Roster:

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from parlour.identity.device_list_entry import DeviceListEntry
 from parlour.mls import (
     BasicCredential,
     CommitOptions,
@@ -107,6 +108,11 @@ def unique() -> bytes:
     return hashlib.sha256(next(_numbers).to_bytes(8)).digest()[:16]
 
 
+def account_key_of(account: bytes) -> Ed25519PrivateKey:
+    """The account key of an account, unless a test gives it another one."""
+    return Ed25519PrivateKey(hashlib.sha256(b"account key" + account).digest())
+
+
 class Device:
     """A device with its leaf key; `group` while it is in one."""
 
@@ -119,6 +125,7 @@ class Device:
     ) -> None:
         self.name = name
         self.account = unique() if account is None else account
+        self.account_key = account_key_of(self.account)
         self.key = key or Ed25519PrivateKey.generate()
         self.now = now
         self.id = device_id_of(self.key.public_key)
@@ -144,6 +151,10 @@ class Device:
         known = Capabilities()
         capabilities = replace(known, extensions=(*known.extensions, EXTENSION_TYPE))
         return Identity(credential, signer, DEFAULT_SUITE, capabilities)
+
+    def added(self, role: Role = Role.MEMBER) -> Added:
+        """The change by which its account comes in, under the key that it shows."""
+        return Added(self.account, role, self.account_key.public_key.to_bytes())
 
     def key_package(self) -> KeyPackage:
         """A fresh key package, whose bundle is kept."""
@@ -210,7 +221,7 @@ class Services:
                 record=b"\x01record",
                 record_signature=b"signature",
                 vault=b"vault",
-                list_entry=b"entry 0",
+                list_entry=list_entry(device.account, device.account_key, 0),
                 device=_listed(device),
                 prekeys=[],
                 token=NewToken(unique(), NOW, NOW * 2),
@@ -235,6 +246,11 @@ class Services:
         left = [each for each in self._lists()[device.account] if each is not device]
         await self._set_list(device.account, left)
 
+    async def show_another_key(self, device: Device) -> None:
+        """From now on the account's list is signed by a key that nobody has seen before."""
+        device.account_key = Ed25519PrivateKey.generate()
+        await self._set_list(device.account, self._lists()[device.account])
+
     def _lists(self) -> dict[bytes, list[Device]]:
         known: dict[bytes, list[Device]] = self.__dict__.setdefault("lists", {})
         return known
@@ -242,14 +258,21 @@ class Services:
     async def _set_list(self, account: bytes, devices: list[Device]) -> None:
         self._lists()[account] = devices
         pages = await self.store.devices.list_page(account, 0, 1000)
+        key = devices[0].account_key if devices else account_key_of(account)
+        entry = list_entry(account, key, len(pages[0]))
         await self.store.devices.append_list(
-            account, len(pages[0]), b"entry", [_listed(each) for each in devices], now=self.now
+            account, len(pages[0]), entry, [_listed(each) for each in devices], now=self.now
         )
 
     def listen(self, device: Device) -> Heard:
         heard = Heard(device.grant)
         self.hub.connect(heard)
         return heard
+
+
+def list_entry(account: bytes, key: Ed25519PrivateKey, number: int) -> bytes:
+    """An entry of a list as far as groups look into it."""
+    return DeviceListEntry(account, key.public_key, number, b"", SECONDS, ()).sign(key).encode()
 
 
 def _listed(device: Device) -> NewDevice:
@@ -285,8 +308,8 @@ class Room:
         )
         fixed = kind in (Kind.DIRECT, Kind.SELF)
         role = Role.MEMBER if fixed else Role.OWNER
-        changes = [Added(creator.account, role)]
-        changes += [Added(each.account, Role.MEMBER) for each in others]
+        changes = [Added(creator.account, role) if fixed else creator.added(role)]
+        changes += [Added(each.account, Role.MEMBER) if fixed else each.added() for each in others]
         entry = Roster.founding_entry(genesis, changes, creator.key)
         known = [creator, *others]
         roster = Roster.found(genesis, entry, find_key_of(known))
@@ -561,10 +584,9 @@ class Room:
     async def add(self, by: Device, *others: Device, role: Role = Role.MEMBER) -> Handled:
         """Add devices; their accounts come onto the roster if they are not."""
         self.known += [each for each in others if each not in self.known]
-        accounts = dict.fromkeys(each.account for each in others)
-        changes = [
-            Added(account, role) for account in accounts if account not in self.roster.state.members
-        ]
+        accounts = {each.account: each for each in others}
+        members = self.roster.state.members
+        changes = [each.added(role) for key, each in accounts.items() if key not in members]
         packages = [each.key_package() for each in others]
         return await self.send(by, self.commit(by, *changes, adds=packages))
 

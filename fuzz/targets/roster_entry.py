@@ -44,7 +44,10 @@ _HONEST: Final = (
     entry_of(_ROSTER, BEA, RoleSet(CARL.account, Role.MODERATOR), Removed(CARL.account)),
     entry_of(_ROSTER, ANNA, leave(_ROSTER, BEA), LinkClosed(_LINK.link_id)),
     entry_of(_ROSTER, ANNA, ChannelOpened(bytes(16), ChannelKind.TEXT, Role.ADMIN)),
-    entry_of(_ROSTER, DORA, _LINK.sign_join(ROSTER_ID, DORA.account, DORA.device)),
+    entry_of(
+        _ROSTER, DORA, _LINK.sign_join(ROSTER_ID, DORA.account, DORA.device, DORA.account_key)
+    ),
+    entry_of(_ROSTER, ANNA, added(DORA, key=DORA.account_key)),
 )
 
 SEEDS: Final = [

@@ -75,7 +75,7 @@ def change_of(roster: Roster, wish: Wish) -> Change:
     name, person, role, link = wish
     match name:
         case "add":
-            return added(person, role)
+            return added(person, role, person.account_key)
         case "remove":
             return Removed(person.account)
         case "role":
@@ -87,7 +87,7 @@ def change_of(roster: Roster, wish: Wish) -> Change:
         case "close":
             return LinkClosed(link.link_id)
         case "join":
-            return link.sign_join(ROSTER_ID, person.account, person.device)
+            return link.sign_join(ROSTER_ID, person.account, person.device, person.account_key)
         case "channel":
             return ChannelOpened(person.account, ChannelKind.TEXT, role)
         case "end":

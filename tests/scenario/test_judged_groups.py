@@ -59,6 +59,7 @@ class Judge:
                     device.device_id,
                     device.signature_key.to_bytes(),
                     device.device_id in listed,
+                    account.entries[-1],
                 )
         return Authority(keys.values(), server.now // 1000)
 

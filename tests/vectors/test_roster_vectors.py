@@ -28,6 +28,9 @@ KEYS = {
     for each in FILE["people"]
 }
 ACCOUNTS = [account for account, _ in KEYS]
+ACCOUNT_KEYS = {
+    bytes.fromhex(each["account"]): bytes.fromhex(each["account_key"]) for each in FILE["people"]
+}
 GENESIS = Genesis.decode(bytes.fromhex(FILE["genesis"]))
 LOG = [{name: value for name, value in each.items() if name != "changes"} for each in FILE["log"]]
 LINK = JoinLink.from_text(FILE["link"]["text"])
@@ -67,6 +70,8 @@ def test_where_the_story_ends() -> None:
     assert state.ordered() == [anna, bea]
     assert state.effective_role(anna) is Role.OWNER
     assert state.barred == {carl}
+    assert all(state.admits(account, ACCOUNT_KEYS[account]) for account in (anna, bea))
+    assert not state.admits(carl, ACCOUNT_KEYS[carl])
     salt = bytes.fromhex(FILE["name"]["salt"])
     assert state.name_commitment == name_commitment(salt, FILE["name"]["name"])
     assert state.links[LINK.link_id].uses == 4
@@ -80,7 +85,8 @@ def test_link() -> None:
     verify_pass(public_key, LINK.stream, account, device, bytes.fromhex(FILE["link"]["pass"]))
     (join,) = RosterEntry.decode(bytes.fromhex(LOG[3]["entry"])).changes
     assert isinstance(join, JoinedByLink)
-    assert LINK.sign_join(GENESIS.roster_id, account, device) == join
+    key = ACCOUNT_KEYS[account]
+    assert LINK.sign_join(GENESIS.roster_id, account, device, key) == join
 
 
 def test_certificate() -> None:

@@ -43,6 +43,7 @@ class _Person:
         self.account = draws(16)
         self.key = Ed25519PrivateKey.generate(draws)
         self.device = device_id_of(self.key.public_key)
+        self.account_key = Ed25519PrivateKey.generate(draws).public_key.to_bytes()
 
 
 class _Story:
@@ -76,8 +77,8 @@ class _Story:
     def _found(self) -> Roster:
         anna, bea, *_ = self.people
         changes: list[Change] = [
-            Added(anna.account, Role.OWNER),
-            Added(bea.account, Role.ADMIN),
+            Added(anna.account, Role.OWNER, anna.account_key),
+            Added(bea.account, Role.ADMIN, bea.account_key),
             Named(name_commitment(self.salt, "Garten")),
         ]
         entry = Roster.founding_entry(self.genesis, changes, anna.key)
@@ -94,9 +95,10 @@ class _Story:
         anna, bea, carl, dora = self.people
         roster_id = self.genesis.roster_id
         opened = self.link.opened(role=Role.MEMBER, uses=5, expires_at=_NOW_MS + 86_400_000)
-        self._step(bea, Added(carl.account, Role.MEMBER), opened)
+        self._step(bea, Added(carl.account, Role.MEMBER, carl.account_key), opened)
         self._step(anna, ChannelOpened(self.channel, ChannelKind.VOICE, Role.MODERATOR))
-        self._step(dora, self.link.sign_join(roster_id, dora.account, dora.device))
+        who = (dora.account, dora.device, dora.account_key)
+        self._step(dora, self.link.sign_join(roster_id, *who))
         self._step(anna, RoleSet(dora.account, Role.MODERATOR))
         self._step(dora, Removed(carl.account))
         self._step(anna, leave_statement(roster_id, dora.account, 3, dora.key))
@@ -118,6 +120,7 @@ def make(_: Any) -> Any:
         "people": [
             {
                 "account": each.account.hex(),
+                "account_key": each.account_key.hex(),
                 "device": each.device.hex(),
                 "device_key": each.key.to_bytes().hex(),
             }

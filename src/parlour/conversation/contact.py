@@ -9,6 +9,7 @@ another device of ours has verified a key that is not the one shown here.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Annotated, Final
@@ -26,7 +27,7 @@ from parlour.identity.device_list import (
     DeviceListState,
     device_id_of,
 )
-from parlour.primitives.signature import Ed25519PublicKey
+from parlour.primitives.signature import ED25519_KEY_SIZE, Ed25519PublicKey
 
 # Devices that left a list and are still known by their keys: more than anybody buys in a life.
 MAX_FORMER: Final = 200
@@ -73,9 +74,15 @@ def identity_of(account_id: bytes, device: Device) -> DeviceIdentity:
 def formers(
     known: tuple[bytes, ...], before: DeviceListEntry, after: DeviceListEntry
 ) -> tuple[bytes, ...]:
-    """The keys of former devices, after one entry of a list follows another."""
-    here = {device.device_id for device in after.devices}
-    gone = [d.signature_key.to_bytes() for d in before.devices if d.device_id not in here]
+    """The keys of former devices, after one entry of a list follows another.
+
+    Each stands behind the account key under which the device was listed. Under another account
+    key, also a device that is listed again is another one.
+    """
+    under = before.account_key.to_bytes()
+    same = under == after.account_key.to_bytes()
+    here = {device.device_id for device in after.devices} if same else set()
+    gone = [under + d.signature_key.to_bytes() for d in before.devices if d.device_id not in here]
     return (*known, *gone)[-MAX_FORMER:]
 
 
@@ -102,7 +109,8 @@ class Contact:
     devices of one person decide, the later counts. `contradicted` is the account key that another
     device of ours has verified, where it is not the one shown here. `aside` when nobody looked for
     the account here: it came with a group. `former` are the keys of devices that were once on the
-    list: what they signed while they were there stands in the logs of groups.
+    list, each behind the account key of then (64 bytes): what they signed while they were there
+    stands in the logs of groups.
     """
 
     name: str
@@ -136,6 +144,11 @@ class Contact:
         return DeviceListState.after(self.head)
 
     @property
+    def shown(self) -> DeviceListEntry:
+        """The list that the server shows: of a key that waits for a person, if there is one."""
+        return self.offered or self.head
+
+    @property
     def stopped(self) -> bool:
         """Whether a changed key waits for a person."""
         return self.verification is Verification.CHANGED or bool(self.contradicted)
@@ -162,15 +175,31 @@ class Contact:
         return next((each for each in known if each.device_id == device_id), None)
 
     def device_key(self, device_id: bytes) -> Ed25519PublicKey | None:
-        """The key of a device that is on the list, or once was."""
-        for device in self.head.devices:
-            if device.device_id == device_id:
-                return device.signature_key
-        for key in self.former:
-            former = Ed25519PublicKey(key)
+        """The key of a device that is on the list, or on the one that is shown, or once was."""
+        for entry in self._lists():
+            for device in entry.devices:
+                if device.device_id == device_id:
+                    return device.signature_key
+        for _, former in self._former_devices():
             if device_id_of(former) == device_id:
                 return former
         return None
+
+    def account_keys_of(self, device_id: bytes) -> Iterator[bytes]:
+        """The account keys under which a device stands on the list, or is shown, or once stood."""
+        for entry in self._lists():
+            if any(device.device_id == device_id for device in entry.devices):
+                yield entry.account_key.to_bytes()
+        for account_key, former in self._former_devices():
+            if device_id_of(former) == device_id:
+                yield account_key
+
+    def _lists(self) -> tuple[DeviceListEntry, ...]:
+        return (self.head,) if self.offered is None else (self.head, self.offered)
+
+    def _former_devices(self) -> Iterator[tuple[bytes, Ed25519PublicKey]]:
+        for keys in self.former:
+            yield keys[:ED25519_KEY_SIZE], Ed25519PublicKey(keys[ED25519_KEY_SIZE:])
 
     def extended(self, entry: DeviceListEntry) -> Contact:
         """Accept the entry that follows, or raise `SecurityStop`."""
@@ -187,6 +216,7 @@ class Contact:
                 head=latest,
                 offered=None,
                 contradicted=b"",
+                former=formers(self.former, self.head, latest),
             )
         verification = self._after(_Step.KEY_CHANGE)
         if verification is Verification.CHANGED:
@@ -216,7 +246,7 @@ class Contact:
 
     def key_to_verify(self) -> Ed25519PublicKey:
         """The account key that a person compares now: the offered one, if there is one."""
-        return (self.offered or self.head).account_key
+        return self.shown.account_key
 
     def after(self, act: Act, at: int | None = None) -> Contact:
         """The contact after a decision at `at`; raises `UsageError` where it makes no sense.
@@ -234,9 +264,10 @@ class Contact:
         return replace(
             self,
             verification=self._after(step),
-            head=self.offered or self.head,
+            head=self.shown,
             offered=None,
             contradicted=b"",
+            former=formers(self.former, self.head, self.shown),
             verified_at=following(at, self.verified_at) if at else self.verified_at,
         )
 

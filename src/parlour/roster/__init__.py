@@ -12,6 +12,7 @@ change by change), `roster` (the log's head and its state); `certificate` (the k
 
 from parlour.roster.certificate import LeafCertificate
 from parlour.roster.changes import (
+    NO_KEY,
     Added,
     Change,
     ChannelClosed,
@@ -38,6 +39,7 @@ from parlour.roster.state import Channel, Link, Member, RosterState
 
 __all__ = [
     "EXTENSION_TYPE",
+    "NO_KEY",
     "RIGHTS",
     "Added",
     "Change",

@@ -27,12 +27,17 @@ class ChannelKind(IntEnum):
     VOICE = 2
 
 
+# Of an account that shows this, no device ever comes in: it is nobody's Ed25519 key.
+NO_KEY: Final = bytes(ED25519_KEY_SIZE)
+
+
 @dataclass(frozen=True, slots=True)
 class Added:
-    """An account comes in."""
+    """An account comes in, under the account key `key`: who shows another one is somebody else."""
 
     account: bytes
     role: Role
+    key: bytes = NO_KEY
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +97,16 @@ class LinkClosed:
 
 @dataclass(frozen=True, slots=True)
 class JoinedByLink:
-    """An account comes in by a link, whose key has signed for it (`links.JoinLink.sign_join`)."""
+    """An account comes in by a link, whose key has signed for it (`links.JoinLink.sign_join`).
+
+    `key` is its own account key, by the word of its device, which signs the entry.
+    """
 
     link_id: bytes
     account: bytes
     device: bytes
     signature: bytes
+    key: bytes = NO_KEY
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +166,7 @@ _SPELLINGS: Final[dict[str, tuple[_Write, _Read]]] = {
     "channel": _ID,
     "commitment": _HASH,
     "public_key": _KEY,
+    "key": _KEY,
     "signature": _SIGNATURE,
     "role": _ROLE,
     "min_role": _ROLE,

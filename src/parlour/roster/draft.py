@@ -7,7 +7,7 @@ can't go on with the old one, and no order of changes gives anybody more than tw
 from __future__ import annotations
 
 import heapq
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, assert_never
 
 from parlour.errors import AccessError, AuthenticationError, Code, LimitError, SecurityStop
@@ -15,6 +15,7 @@ from parlour.primitives.hashes import sha256
 from parlour.primitives.signature import Ed25519PublicKey
 from parlour.roster import device_signature, labels
 from parlour.roster.changes import (
+    NO_KEY,
     Added,
     Change,
     ChannelClosed,
@@ -81,16 +82,13 @@ def _link_key(public_key: bytes) -> Ed25519PublicKey:
 def founded(genesis: Genesis, changes: tuple[Change, ...], step: Step) -> RosterState:
     """The state after entry 0, which begins with its creator."""
     top = Role.MEMBER if genesis.kind in FIXED_KINDS else Role.OWNER
-    if changes[:1] != (Added(step.account, top),):
+    first = changes[0] if changes else None
+    if not isinstance(first, Added) or (first.account, first.role) != (step.account, top):
         raise invalid("a founding entry that does not begin with its creator")
-    draft = Draft(
-        RosterState(
-            genesis.roster_id, genesis.stream, genesis.kind, {step.account: Member(top, 0)}
-        ),
-        step,
-    )
+    creator = {step.account: Member(top, 0, first.key)}
+    draft = Draft(RosterState(genesis.roster_id, genesis.stream, genesis.kind, creator), step)
     if genesis.kind in FIXED_KINDS:
-        draft.fill(changes[1:])
+        draft.fill(changes)
     else:
         draft.apply(changes[1:])
     return draft.result()
@@ -125,10 +123,14 @@ class Draft:
 
     def fill(self, changes: tuple[Change, ...]) -> None:
         """Found a conversation whose accounts never change."""
-        for change in changes:
+        for number, change in enumerate(changes):
             if not isinstance(change, Added) or change.role is not Role.MEMBER:
                 raise invalid("more than members in a conversation of a fixed kind")
-            self._bring_in(change.account, change.role)
+            if change.key != NO_KEY:
+                # Nobody would go by it: people decide about changed keys there.
+                raise invalid("an account key in a conversation of a fixed kind")
+            if number:
+                self._bring_in(change.account, change.role, change.key)
         if len(self._members) != _FIXED_SIZES[self._state.kind]:
             raise invalid("the number of accounts of a conversation of a fixed kind")
 
@@ -155,7 +157,7 @@ class Draft:
         device_signature.verify_by_key(
             labels.LINK_JOIN, content, _link_key(link.public_key), change.signature
         )
-        self._bring_in(change.account, link.role)
+        self._bring_in(change.account, link.role, change.key)
         self._use(change.link_id, link)
 
     def _use(self, link_id: bytes, link: Link) -> None:
@@ -252,7 +254,7 @@ class Draft:
         match change:
             case Added():
                 self._require(Right.ADD, change.role)
-                self._bring_in(change.account, change.role)
+                self._bring_in(change.account, change.role, change.key)
             case Removed():
                 self._remove(change)
             case RoleSet():
@@ -287,13 +289,13 @@ class Draft:
             case _:
                 assert_never(change)
 
-    def _bring_in(self, account: bytes, role: Role) -> None:
+    def _bring_in(self, account: bytes, role: Role, key: bytes) -> None:
         if account in self._members:
             raise invalid("an account that is a member already")
         if len(self._members) >= MAX_ACCOUNTS:
             raise LimitError(Code.LIMIT_COUNT, f"more than {MAX_ACCOUNTS} accounts in a roster")
         self._barred.discard(account)
-        self._place(account, Member(role, self._step.number))
+        self._place(account, Member(role, self._step.number, key))
 
     def _remove(self, change: Removed) -> None:
         self._member(change.account)
@@ -309,7 +311,7 @@ class Draft:
         if member.role is change.role:
             raise invalid("a role that the account has already")
         self._require(Right.SET_ROLE, max(change.role, self._role(change.account)))
-        self._place(change.account, Member(change.role, member.since))
+        self._place(change.account, replace(member, role=change.role))
 
     def _leave(self, change: Left) -> None:
         if self._state.kind in FIXED_KINDS:

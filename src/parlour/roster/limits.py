@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 ID_SIZE: Final = 16
-# The largest preset promises 1,500 people; twice that leaves room. A state stays under 80 KB.
+# The largest preset promises 1,500 people; twice that leaves room. A state stays under 240 KB.
 MAX_ACCOUNTS: Final = 3_000
 # Links are for people to hand round: more at a time than anybody could keep apart.
 MAX_LINKS: Final = 64
@@ -13,7 +13,7 @@ MAX_LINKS: Final = 64
 MAX_CHANNELS: Final = 500
 # Everybody at once, the channels, and a name beside them.
 MAX_CHANGES: Final = MAX_ACCOUNTS + MAX_CHANNELS + MAX_LINKS
-# Adding everybody takes 54 KB; 2,600 leaves with their statements fit as well. What a frame takes.
+# Adding everybody takes 150 KB; 2,600 leaves with their statements fit as well. What a frame takes.
 MAX_ENTRY_SIZE: Final = 256 << 10
 MAX_STATE_SIZE: Final = 256 << 10
 # A genesis has 167 bytes; the rest is room for fields to come.

@@ -26,7 +26,7 @@ from parlour.primitives.signature import (
     Ed25519PublicKey,
 )
 from parlour.roster import device_signature, labels
-from parlour.roster.changes import JoinedByLink, LinkOpened, join_content
+from parlour.roster.changes import NO_KEY, JoinedByLink, LinkOpened, join_content
 from parlour.roster.draft import link_id_of
 from parlour.roster.limits import ID_SIZE
 from parlour.roster.roles import Role
@@ -102,11 +102,13 @@ class JoinLink:
         """The change that opens it; `expires_at` in milliseconds."""
         return LinkOpened(self.link_id, self.key.public_key.to_bytes(), role, uses, expires_at)
 
-    def sign_join(self, roster_id: bytes, account: bytes, device: bytes) -> JoinedByLink:
-        """The change by which this account comes in, through this device of its."""
+    def sign_join(
+        self, roster_id: bytes, account: bytes, device: bytes, key: bytes = NO_KEY
+    ) -> JoinedByLink:
+        """The change by which this account comes in, under its account key, through this device."""
         content = join_content(roster_id, account, device)
         signature = device_signature.sign_by_key(labels.LINK_JOIN, content, self.key)
-        return JoinedByLink(self.link_id, account, device, signature)
+        return JoinedByLink(self.link_id, account, device, signature, key)
 
     def sign_pass(self, account: bytes, device: bytes) -> bytes:
         """The signature of a pass, 64 bytes: this device may read the group in order to join."""

@@ -18,7 +18,7 @@ from parlour.errors import Code, DecodeError
 from parlour.primitives.hashes import SHA256_SIZE, sha256
 from parlour.primitives.signature import ED25519_KEY_SIZE
 from parlour.roster import labels
-from parlour.roster.changes import ChannelKind
+from parlour.roster.changes import NO_KEY, ChannelKind
 from parlour.roster.genesis import Kind
 from parlour.roster.limits import (
     ID_SIZE,
@@ -27,19 +27,20 @@ from parlour.roster.limits import (
     MAX_LINKS,
     MAX_STATE_SIZE,
 )
-from parlour.roster.roles import Right, Role, may
+from parlour.roster.roles import FIXED_KINDS, Right, Role, may
 
 FORMAT: Final = 1
-# Account, role, since: hot, as the hash of a state is made with every change of a group.
-_MEMBER: Final = Struct(">16sBQ")
+# Account, role, since, key: hot, as the hash of a state is made with every change of a group.
+_MEMBER: Final = Struct(">16sBQ32s")
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One account: its role, and the number of the entry that brought it in."""
+    """One account: its role, the number of the entry that brought it in, its account key then."""
 
     role: Role
     since: int
+    key: bytes = NO_KEY
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +135,30 @@ class RosterState:
         channel = self.channels.get(stream)
         return channel is not None and role >= channel.min_role
 
+    def admits(self, account: bytes, key: bytes | None) -> bool:
+        """Whether the account is in, and `key`, its account key, is the one it came in under.
+
+        Only then a device of it comes in. In conversations of fixed kinds people decide about a
+        changed key themselves: nobody could add each other there again.
+        """
+        member = self.members.get(account)
+        if member is None:
+            return False
+        return self.kind in FIXED_KINDS or (member.key == key and key != NO_KEY)
+
+    def differing(self, other: RosterState) -> set[bytes]:
+        """Accounts in this state that are not in the other one, or by another entry.
+
+        Of a later state, who came after an earlier one; of the earlier one, who went. Who was put
+        out and asked in again is among both.
+        """
+        there = other.members
+        return {
+            account
+            for account, member in self.members.items()
+            if (known := there.get(account)) is None or known.since != member.since
+        }
+
     # --- Encoding ---
 
     def encode(self) -> bytes:
@@ -141,7 +166,7 @@ class RosterState:
 
         ::
 
-            struct { opaque account[16]; uint8 role; uint64 since; } Member;
+            struct { opaque account[16]; uint8 role; uint64 since; opaque key[32]; } Member;
             struct {
                 opaque link_id[16];
                 opaque public_key[32];
@@ -171,7 +196,10 @@ class RosterState:
         writer = Writer().uint8(FORMAT).fixed(self.roster_id, ID_SIZE).fixed(self.stream, ID_SIZE)
         writer.uint8(self.kind)
         records = sorted(
-            [pack(account, member.role, member.since) for account, member in self.members.items()]
+            [
+                pack(account, each.role, each.since, each.key)
+                for account, each in self.members.items()
+            ]
         )
         writer.opaque(b"".join(records))
         writer.optional(self.name_commitment, lambda inner, value: inner.fixed(value, SHA256_SIZE))
@@ -248,7 +276,10 @@ def _read_members(reader: Reader) -> dict[bytes, Member]:
     if not data or len(data) % _MEMBER.size:
         raise DecodeError(Code.DECODE_MALFORMED, "the members of a roster")
     return _mapping(
-        [(account, Member(Role(role), since)) for account, role, since in _MEMBER.iter_unpack(data)]
+        [
+            (account, Member(Role(role), since, key))
+            for account, role, since, key in _MEMBER.iter_unpack(data)
+        ]
     )
 
 

@@ -66,11 +66,11 @@ MAX_KEY_PACKAGE: Final = 8 << 10
 MAX_KEY_PACKAGES_PER_UPLOAD: Final = 100
 # What one device may have stored, of one suite.
 MAX_KEY_PACKAGES_STORED: Final = 200
-# An entry that founds a group of 1,500, or adds as many, has 45 KiB.
+# An entry that founds a group of 1,500, or adds as many, has 75 KiB.
 MAX_ROSTER_ENTRY: Final = 256 << 10
 # What one person decides at a time; a commit after a pause gathers the decisions of a few.
 MAX_ROSTER_PER_COMMIT: Final = 16
 # A restart may tell a restored server what it has lost: as many entries as clients keep.
 MAX_ROSTER_PER_RESTART: Final = 65
-# Twice 1,500 members of 30 bytes, links and channels.
+# Twice 1,500 members of 57 bytes, links, channels, and who is barred.
 MAX_ROSTER_STATE: Final = 256 << 10

@@ -29,7 +29,9 @@ class OverRest:
         self.streams = self
 
     def device(self, person: Person) -> Device:
-        return Device(person.name, person.account_id, person.device_key, self.now // 1000)
+        device = Device(person.name, person.account_id, person.device_key, self.now // 1000)
+        device.account_key = person.account_key
+        return device
 
     async def create(self, grant: Grant, request: CreateGroup) -> StreamInfo:
         return await self._ask(grant, Kind.CREATE_GROUP, request, StreamInfo)

@@ -1,6 +1,8 @@
+from dataclasses import replace
+
 import pytest
 
-from parlour.conversation.contact import Contact, Verification
+from parlour.conversation.contact import Contact, Verification, formers
 from parlour.errors import Code, ParlourError
 from parlour.identity.device_list import DeviceListEntry
 from parlour.testing.device import MemoryDevice
@@ -31,8 +33,9 @@ def test_a_verified_key_holds_until_a_person_decides() -> None:
     assert (stopped.head, stopped.offered) == (_OLD, _NEW)
     assert stopped.key_to_verify() == _NEW.account_key
     assert stopped.with_changed_key(_NEW).stopped
-    assert stopped.verified() == Contact("bob", _NEW, Verification.VERIFIED)
-    assert stopped.accepted() == Contact("bob", _NEW, Verification.UNVERIFIED)
+    former = formers((), _OLD, _NEW)
+    assert stopped.verified() == Contact("bob", _NEW, Verification.VERIFIED, former=former)
+    assert stopped.accepted() == Contact("bob", _NEW, Verification.UNVERIFIED, former=former)
     assert stopped.withdrawn() == _CONTACT.verified()
 
 
@@ -58,3 +61,26 @@ def test_knows_its_devices() -> None:
     assert _CONTACT.identity(identity.device_id) == identity
     assert _CONTACT.identity(bytes(16)) is None
     assert _CONTACT.state.device(identity.device_id) is not None
+
+
+def test_knows_under_which_key_a_device_stood() -> None:
+    old, new = (entry.account_key.to_bytes() for entry in (_OLD, _NEW))
+    was, became = (entry.devices[0].device_id for entry in (_OLD, _NEW))
+    assert list(_CONTACT.account_keys_of(was)) == [old]
+    for changed in (
+        _CONTACT.with_changed_key(_NEW),
+        _CONTACT.verified().with_changed_key(_NEW),
+        _CONTACT.verified().with_changed_key(_NEW).accepted(),
+    ):
+        assert set(changed.account_keys_of(was)) == {old}
+        assert set(changed.account_keys_of(became)) == {new}
+        assert changed.device_key(was) == _OLD.devices[0].signature_key
+        assert changed.device_key(became) == _NEW.devices[0].signature_key
+        assert changed.shown == _NEW
+
+
+def test_a_device_on_both_lists_stood_under_both_keys() -> None:
+    same = replace(_NEW, devices=_OLD.devices)
+    changed = _CONTACT.with_changed_key(same)
+    keys = {entry.account_key.to_bytes() for entry in (_OLD, _NEW)}
+    assert set(changed.account_keys_of(_OLD.devices[0].device_id)) == keys

@@ -44,14 +44,14 @@ from tests.rosters import ANNA, BEA, NOW, ROSTER_ID, STREAM, added, found, genes
 
 ID, K, S = b"i" * 16, b"k" * 32, b"s" * 64
 CHANGES: list[tuple[Change, int]] = [
-    (Added(ID, Role.OWNER), 18),
+    (Added(ID, Role.OWNER, K), 50),
     (Removed(ID), 17),
     (RoleSet(ID, Role.MODERATOR), 18),
     (Left(ID, ID, S), 97),
     (Named(K), 33),
     (LinkOpened(ID, K, Role.MEMBER, 7, 9), 62),
     (LinkClosed(ID), 17),
-    (JoinedByLink(ID, ID, ID, S), 113),
+    (JoinedByLink(ID, ID, ID, S, K), 145),
     (ChannelOpened(ID, ChannelKind.VOICE, Role.ADMIN), 19),
     (ChannelClosed(ID), 17),
 ]
@@ -226,8 +226,9 @@ def test_state_round_trip() -> None:
 
 def test_state_has_one_spelling() -> None:
     data = state().encode()
-    start = 1 + 16 + 16 + 1 + 1
-    one, other = data[start : start + 25], data[start + 25 : start + 50]
+    # The length of four members takes two bytes.
+    start = 1 + 16 + 16 + 1 + 2
+    one, other = data[start : start + 57], data[start + 57 : start + 114]
     channels = [ID + b"\x01\x01", b"j" * 16 + b"\x02\x03"]
     for bad in (
         data.replace(one + other, other + one),
@@ -243,7 +244,7 @@ def test_state_has_one_spelling() -> None:
         assert caught.value.code is Code.DECODE_MALFORMED
 
 
-@pytest.mark.parametrize("members", [b"", bytes(24), bytes(26)])
+@pytest.mark.parametrize("members", [b"", bytes(56), bytes(58)])
 def test_state_without_whole_members(members: bytes) -> None:
     head = state().encode()[: 1 + 16 + 16 + 1]
     with pytest.raises(DecodeError) as caught:
@@ -334,10 +335,10 @@ def test_limits_are_those_of_the_wire() -> None:
 
 
 def test_the_largest_state_and_entry_fit() -> None:
-    member = 16 + 1 + 8
+    member = 16 + 1 + 8 + 32
     link = 16 + 32 + 1 + 4 + 8 + 16
     largest = (
         limits.MAX_ACCOUNTS * (member + 16) + limits.MAX_LINKS * link + limits.MAX_CHANNELS * 18
     )
     assert largest + 200 < limits.MAX_STATE_SIZE
-    assert limits.MAX_ACCOUNTS * 18 + limits.MAX_CHANNELS * 19 + 500 < limits.MAX_ENTRY_SIZE
+    assert limits.MAX_ACCOUNTS * 50 + limits.MAX_CHANNELS * 19 + 500 < limits.MAX_ENTRY_SIZE

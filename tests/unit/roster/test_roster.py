@@ -129,6 +129,8 @@ def test_two_entries_of_one_number_exclude_each_other() -> None:
         (Kind.DIRECT, (added(ANNA, Role.OWNER), added(BEA))),
         (Kind.DIRECT, (added(ANNA),)),
         (Kind.DIRECT, (added(ANNA), added(BEA), added(CARL))),
+        (Kind.DIRECT, (added(ANNA), added(BEA, key=BEA.account_key))),
+        (Kind.SELF, (added(ANNA, key=ANNA.account_key),)),
         (Kind.DIRECT, (added(ANNA), added(BEA, Role.MODERATOR))),
         (Kind.DIRECT, (added(ANNA), Named(bytes(32)))),
         (Kind.SELF, (added(ANNA), added(BEA))),

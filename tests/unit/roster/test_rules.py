@@ -8,6 +8,7 @@ import pytest
 
 from parlour.errors import AccessError, Code, LimitError, ParlourError, SecurityStop
 from parlour.roster import (
+    NO_KEY,
     Added,
     Change,
     Channel,
@@ -354,3 +355,46 @@ def test_what_is_refused_leaves_the_roster_as_it_was() -> None:
             entry_of(roster, ANNA, *changes)
     assert (roster.state.encode(), dict(roster.state.members), roster.state.first) == before
     assert nobody_known(ANNA.account, ANNA.device) is None
+
+
+# --- Account keys ---
+
+
+def test_an_account_stays_under_the_key_it_came_in_under() -> None:
+    roster = step(found(), ANNA, added(BEA, key=BEA.account_key))
+    later = step(roster, ANNA, RoleSet(BEA.account, Role.ADMIN), Named(bytes(32)))
+    for state in (roster.state, later.state):
+        assert state.members[BEA.account].key == BEA.account_key
+        assert state.admits(BEA.account, BEA.account_key)
+        assert not state.admits(BEA.account, FAY.account_key)
+        assert not state.admits(BEA.account, None)
+        assert not state.admits(FAY.account, FAY.account_key)
+    again = step(later, ANNA, Removed(BEA.account), added(BEA, key=FAY.account_key))
+    assert again.state.members[BEA.account] == Member(Role.MEMBER, 3, FAY.account_key)
+    assert not again.state.admits(BEA.account, BEA.account_key)
+    # Who was asked in again has gone, and has come.
+    assert again.state.differing(later.state) == {BEA.account}
+    assert later.state.differing(again.state) == {BEA.account}
+    assert later.state.differing(roster.state) == set()
+    assert later.state.differing(found().state) == {BEA.account}
+
+
+def test_another_key_is_another_state() -> None:
+    one, other = (step(found(), ANNA, added(BEA, key=each.account_key)) for each in (BEA, FAY))
+    assert one.state.hash() != other.state.hash()
+    forged = replace(one.head, changes=(added(BEA, key=FAY.account_key),)).sign(ANNA.key)
+    with pytest.raises(SecurityStop):
+        found().extend(forged, find_key)
+
+
+def test_without_a_key_nobody_comes_in() -> None:
+    state = step(found(), ANNA, added(BEA)).state
+    assert not state.admits(BEA.account, NO_KEY)
+    assert not state.admits(BEA.account, BEA.account_key)
+
+
+def test_in_conversations_of_fixed_kinds_people_decide_about_keys() -> None:
+    state = found(Kind.DIRECT, added(BEA)).state
+    assert state.admits(BEA.account, BEA.account_key)
+    assert state.admits(BEA.account, FAY.account_key)
+    assert not state.admits(FAY.account, FAY.account_key)

@@ -19,6 +19,7 @@ from parlour.mls.public.leaf_node import LeafNode
 from parlour.mls.public.staging import StagedPublic
 from parlour.mls.public.types import LeafIndex, SenderType
 from parlour.primitives.hashes import equal
+from parlour.roster.changes import JoinedByLink
 from parlour.roster.entry import RosterEntry
 from parlour.roster.extension import EXTENSION_TYPE, RosterBinding
 from parlour.roster.roster import Roster
@@ -88,7 +89,7 @@ class Authorising:
         changes, committer = staged.changes, self._committer(staged, entry)
         if changes.committer is None:
             # Such a commit can't change the extensions (RFC 9420 §12.2): the next one binds it.
-            self._check_rejoin(chat, changes, committer)
+            self._check_place(chat, changes, roster, committer)
         else:
             check_binding(roster, changes.extensions)
         self._check_extensions(chat, changes)
@@ -118,25 +119,34 @@ class Authorising:
         if before != after:
             raise _refuse("other extensions of the group")
 
-    def _check_rejoin(self, chat: Chat, changes: Changes, committer: LeafOwner) -> None:
-        """A commit from outside replaces a leaf of the same device, or adds one of a newcomer."""
+    def _check_place(
+        self, chat: Chat, changes: Changes, roster: Roster, committer: LeafOwner
+    ) -> None:
+        """A commit from outside replaces a leaf of the same device, or lets in who has a link."""
+        own = (committer.account_id, committer.device_id)
         for index in changes.removed:
             former = chat.owners.get(index)
-            if former is None or former.device_id != committer.device_id:
+            if former is None or (former.account_id, former.device_id) != own:
                 raise _refuse("somebody came in the place of another device")
+        if not changes.removed and not _has_joined(chat.known_roster(), roster, own):
+            raise _refuse("a newcomer that is neither back nor let in")
         if changes.added:
             raise _refuse("a newcomer brings others")
 
     def _check_leaf(self, leaf: LeafNode, roster: Roster) -> LeafOwner:
         """A leaf that is new, or renewed, is of a device on the list of an account that may read.
 
-        A device that has left its list since is taken: it is removed as soon as that is seen.
+        The account shows the key under which it came onto the roster: behind another one there
+        may be somebody else. A device that has left its list since, or whose account has changed
+        its key since, is taken: it is removed as soon as that is seen.
         """
         owner = owner_of(leaf)
         if owner.account_id not in roster.state.members:
             raise _refuse("a leaf of an account that is not on the roster")
         if not self._lists.was_listed(owner):
             raise _refuse("a leaf of a device that is on no list")
+        if not self._lists.is_admitted(owner, roster.state):
+            raise _refuse("a leaf under another account key than the roster's")
         return owner
 
     def _check_removal(
@@ -153,24 +163,33 @@ class Authorising:
         if owner is None:
             raise _refuse("a leaf that nobody knows")
         allowed = (
-            owner.account_id not in roster.state.members
+            owner.account_id in chat.known_roster().state.differing(roster.state)
             or owner.account_id == committer.account_id
             or owner.expires_at <= seconds
             or any(owner.device_id == new.device_id for new in added)
-            or self._lists.has_left(owner)
+            or self._lists.has_left(owner, roster.state)
         )
         if not allowed:
             raise _refuse("a device was removed without a reason")
 
     def _check_gone(self, chat: Chat, roster: Roster, changes: Changes) -> None:
-        """No leaf stays of an account that was taken off the roster."""
+        """No leaf stays of an account that was taken off the roster, also if it is on it again."""
         before = chat.known_roster()
         if roster.number == before.number:
             return
-        gone = before.state.members.keys() - roster.state.members.keys()
-        for account in gone:
+        for account in before.state.differing(roster.state):
             if not set(chat.leaves_of(account)) <= set(changes.removed):
                 raise _refuse("an account left the roster, and its devices stay")
+
+
+def _has_joined(before: Roster, after: Roster, who: tuple[bytes, bytes]) -> bool:
+    """Whether the one entry between two rosters lets this device in by a link."""
+    (change, *_) = after.head.changes
+    return (
+        after.number == before.number + 1
+        and isinstance(change, JoinedByLink)
+        and (change.account, change.device) == who
+    )
 
 
 def _leaf_at(staged: StagedPublic, index: LeafIndex) -> LeafNode:

@@ -25,7 +25,8 @@ class Census:
         self.missing: dict[bytes, list[bytes]] = {}
         """Devices without a leaf, by account."""
         self.surplus: dict[bytes, list[LeafIndex]] = {}
-        """Leaves whose account is not on the roster, or whose device is not on its list."""
+        """Leaves whose account is not on the roster, or shows another key than it came in under,
+        or whose device is not on its list."""
         self._place: int | None = None
 
     def update(self, chat: Chat, memory: Memory, lists: Lists) -> None:
@@ -43,13 +44,14 @@ class Census:
             self._compare(chat, memory, lists, account)
 
     def _compare(self, chat: Chat, memory: Memory, lists: Lists, account: bytes) -> None:
-        listed = account in chat.known_roster().state.members
+        state = chat.known_roster().state
+        admitted = state.admits(account, lists.account_key(account))
         leaves = chat.leaves_of(account)
-        surplus = [i for i in leaves if not (listed and lists.is_listed(chat.owners[i]))]
+        surplus = [i for i in leaves if not lists.is_listed(chat.owners[i], state)]
         _keep(self.surplus, account, surplus)
         contact = memory.contacts.get(account)
         missing: list[bytes] = []
-        if listed and contact is not None and not contact.stopped and chat.is_pinned(contact):
+        if admitted and contact is not None and not contact.stopped:
             here = {chat.owners[index].device_id for index in leaves}
             missing = [each for each in contact.device_ids() if each not in here]
         _keep(self.missing, account, missing)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, Self
 
 import msgspec
 
-from parlour.conversation.contact import Contact
 from parlour.conversation.groups import labels
 from parlour.conversation.groups.credentials import LeafOwner, owner_of
 from parlour.conversation.groups.records import (
@@ -90,7 +89,6 @@ class Chat:
         self._roster_record: RosterRecord | None = None
         self.since: dict[bytes, int] = {}
         self.recent: list[bytes] = []
-        self.keys: dict[bytes, tuple[int, bytes]] = {}
         self._records: GroupRecords | None = None
         self._stored: dict[bytes, bytes] = {}
         # Records of a former MLS group, still to be deleted.
@@ -115,7 +113,6 @@ class Chat:
         chat._roster_record = roster
         if roster is not None:
             chat.since, chat.recent = dict(roster.since), list(roster.recent)
-            chat.keys = dict(roster.keys)
         chat._stored = stored
         return chat
 
@@ -239,7 +236,8 @@ class Chat:
         if before is None or roster is None:
             self._touched = None
         elif before.number != roster.number:
-            self.touch(before.state.members.keys() ^ roster.state.members.keys())
+            self.touch(before.state.differing(roster.state))
+            self.touch(roster.state.differing(before.state))
         self._roster, self._roster_record = roster, None
         if roster is not None and roster.number >= self.record.roster_number:
             self.record.roster_number = roster.number
@@ -249,40 +247,12 @@ class Chat:
         """What is kept of it."""
         roster = self.known_roster()
         return msgspec.msgpack.encode(
-            RosterRecord(
-                roster.state.encode(), roster.head.encode(), self.since, self.recent, self.keys
-            )
+            RosterRecord(roster.state.encode(), roster.head.encode(), self.since, self.recent)
         )
 
     def remember_entries(self, entries: Sequence[bytes]) -> None:
         """Keep roster entries that a commit brought."""
         self.recent = [*self.recent, *entries][-MAX_RECENT:]
-
-    def pin(self, contacts: Mapping[bytes, Contact]) -> None:
-        """Remember under which account keys those on the roster came in.
-
-        Whose key changes afterwards is the same account and perhaps somebody else: no device comes
-        in under another key, unless the account is put out and asked back.
-        """
-        members = self.known_roster().state.members
-        keys = {}
-        for account, member in members.items():
-            known, contact = self.keys.get(account), contacts.get(account)
-            if known is not None and known[0] == member.since:
-                keys[account] = known
-            elif contact is not None:
-                keys[account] = (member.since, contact.head.account_key.to_bytes())
-        self.keys = keys
-
-    def is_pinned(self, contact: Contact) -> bool:
-        """Whether an account shows the key under which it came in.
-
-        Of two, the person decides about a changed key (`contact`), and nobody else is there.
-        """
-        if self.is_direct:
-            return True
-        known = self.keys.get(contact.account_id)
-        return known is None or known[1] == contact.head.account_key.to_bytes()
 
     def known_roster(self) -> Roster:
         """The roster of a group that is followed."""

@@ -105,8 +105,11 @@ class Entering:
 
     def _check_leaves(self, roster: Roster, leaves: Iterable[LeafNode]) -> None:
         for leaf in leaves:
-            if owner_of(leaf).account_id not in roster.state.members:
+            owner = owner_of(leaf)
+            if owner.account_id not in roster.state.members:
                 raise refused("a leaf that is not on the roster")
+            if not self._lists.is_admitted(owner, roster.state):
+                raise refused("a leaf under another account key than the roster's")
 
     def check_context(
         self, chat: Chat, door: Door, context: GroupContext, *, from_outside: bool

@@ -250,7 +250,7 @@ class Following:
         self._ladder.readded(chat, [chat.owners[index].device_id for index, _ in changes.added])
         chat.note_epoch()
         self._groups.put_epoch(chat)
-        if body.roster or len(chat.keys) < len(roster.state.members):
+        if body.roster:
             self._groups.put_roster(chat)
         self._messages.reseal(chat)
         self._ladder.followed(chat, now)

@@ -97,10 +97,14 @@ class Founding:
         )
         salt = self._memory.random(NAME_SALT_SIZE)
         fixed = kind in FIXED_KINDS
-        changes: list[Change] = [Added(own, Role.MEMBER if fixed else Role.OWNER)]
+        changes: list[Change] = []
         if fixed:
+            changes += [Added(own, Role.MEMBER)]
             changes += [Added(account, Role.MEMBER) for account in members if account != own]
-        elif name:
+        else:
+            account_key = self._memory.contacts[own].head.account_key
+            changes.append(Added(own, Role.OWNER, account_key.to_bytes()))
+        if name and not fixed:
             changes.append(Named(name_commitment(salt, name)))
         entry = Roster.founding_entry(genesis, changes, key)
         roster = Roster.found(genesis, entry, lambda *_: key.public_key)

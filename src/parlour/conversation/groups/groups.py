@@ -521,7 +521,7 @@ class Groups:
         record.joined_seq = 0
         record.link = b""
         record.pending = record.trouble = None
-        chat.since, chat.keys, chat.recent = {}, {}, []
+        chat.since, chat.recent = {}, []
         chat.timers.clear()
         chat.due.clear()
         self._groups.put(chat)

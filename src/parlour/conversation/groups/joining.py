@@ -309,12 +309,20 @@ class Joining:
 
     def commit_by_link(self, chat: Chat, state: PublicState, link: JoinLink, now: int) -> None:
         """Come in by a link: with the roster's entry that says so. Raises `Wanting`."""
-        roster = self._entering.door(chat, state, by_link=True).roster
-        own, device = self._memory.account_id, self._memory.device_id
+        door = self._entering.door(chat, state, by_link=True)
+        roster, own, device = door.roster, self._memory.account_id, self._memory.device_id
         if own in roster.state.members:
+            if door.leaf_of(device) is None:
+                # Our account is in already: members bring in its other devices.
+                self._memory.linked.pop(chat.id, None)
+                chat.record.link_text = ""
+                self._groups.put(chat)
+                self.done(chat.id)
+                return
             self.commit(chat, state, now)
             return
-        change = link.sign_join(roster.state.roster_id, own, device)
+        key = self._lists.account_key(own)
+        change = link.sign_join(roster.state.roster_id, own, device, key)
         entry = roster.next_entry(
             [change], own, device, self._memory.local.signature_key, now, self._lists.find_key
         )

@@ -9,6 +9,8 @@ from parlour.conversation.groups.credentials import LeafOwner, owner_of
 from parlour.conversation.state import Memory
 from parlour.mls.public.leaf_node import LeafNode
 from parlour.primitives.signature import Ed25519PublicKey
+from parlour.roster.changes import NO_KEY
+from parlour.roster.state import RosterState
 
 
 class Wanting(Exception):
@@ -59,14 +61,36 @@ class Lists:
             owner = owner_of(leaf)
             self.find_key(owner.account_id, owner.device_id)
 
-    def is_listed(self, owner: LeafOwner) -> bool:
-        """Whether a device is on the list as we know it now."""
+    def account_key(self, account_id: bytes) -> bytes:
+        """The account key that an account shows, as far as we know; of a stranger, no key.
+
+        Also one that waits for a person here: who is in a group, all decide alike.
+        """
+        contact = self._memory.contacts.get(account_id)
+        return NO_KEY if contact is None else contact.shown.account_key.to_bytes()
+
+    def is_listed(self, owner: LeafOwner, state: RosterState) -> bool:
+        """Whether a device is on the list as we know it now, under the roster's account key."""
         contact = self._memory.contacts.get(owner.account_id)
-        return contact is not None and owner.device_id in contact.device_ids()
+        devices = () if contact is None else contact.shown.devices
+        listed = any(device.device_id == owner.device_id for device in devices)
+        return listed and state.admits(owner.account_id, self.account_key(owner.account_id))
 
     def was_listed(self, owner: LeafOwner) -> bool:
         """Whether it is or once was; raises `Wanting` as `find_key`."""
         return self.find_key(owner.account_id, owner.device_id) is not None
+
+    def is_admitted(self, owner: LeafOwner, state: RosterState) -> bool:
+        """Whether a device is, or once was, listed under the account key that the roster names.
+
+        Raises `Wanting` once before it says no.
+        """
+        contact = self._memory.contacts.get(owner.account_id)
+        keys = [] if contact is None else contact.account_keys_of(owner.device_id)
+        if any(state.admits(owner.account_id, key) for key in keys):
+            return True
+        self._read_again(owner.account_id, owner.device_id, b"key")
+        return False
 
     def all_known(self, accounts: list[bytes]) -> None:
         """Raise `Wanting` for those whose lists were never read."""
@@ -78,11 +102,14 @@ class Lists:
         """Whether all these lists were compared with the server's on this connection."""
         return self._directory.all_current(accounts)
 
-    def has_left(self, owner: LeafOwner) -> bool:
-        """Whether a device has left its account's list; raises `Wanting` before it says no."""
-        if self.is_listed(owner):
+    def has_left(self, owner: LeafOwner, state: RosterState) -> bool:
+        """Whether a device has left its account's list, or the list shows another account key.
+
+        Raises `Wanting` once before it says no.
+        """
+        if self.is_listed(owner, state):
             self._read_again(owner.account_id, owner.device_id, b"left")
-        return not self.is_listed(owner)
+        return not self.is_listed(owner, state)
 
     def want(self, accounts: set[bytes]) -> None:
         """Read these lists."""

@@ -94,7 +94,6 @@ class GroupMemory:
 
     def put_roster(self, chat: Chat) -> None:
         """Keep the roster of the current epoch."""
-        chat.pin(self._writes.contacts)
         self._writes.put(Namespace.ROSTER, chat.id, chat.roster_record)
 
     def put_state(self, chat: Chat) -> None:

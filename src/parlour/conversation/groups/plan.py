@@ -22,6 +22,7 @@ from parlour.mls.public.types import LeafIndex
 from parlour.roster.changes import (
     Added,
     Change,
+    Left,
     LinkClosed,
     LinkOpened,
     Named,
@@ -142,7 +143,8 @@ class Planning:
                 for account in new:
                     self._check_known(account)
                     after[account] = Role(intent.role)
-                return [Added(account, Role(intent.role)) for account in new]
+                role = Role(intent.role)
+                return [Added(each, role, self._lists.account_key(each)) for each in new]
             case Want.REMOVE:
                 gone = [account for account in intent.accounts if account in after]
                 for account in gone:
@@ -192,11 +194,11 @@ class Planning:
     ) -> None:
         """Devices that should come and go, under the roster that the plan leads to."""
         census, own = self.census(chat), self._memory.device_id
-        before = chat.known_roster().state.members
         going = {index for leaves in census.surplus.values() for index in leaves}
-        changed = members is not before
-        for account in before.keys() - members.keys() if changed else ():
-            going.update(chat.leaves_of(account))
+        for change in plan.changes:
+            # Who is asked in again by the same commit goes first, and comes as somebody new.
+            if isinstance(change, Removed | Left):
+                going.update(chat.leaves_of(change.account))
         going.update(self._idle(chat, now))
         again = [leaf for device in readd if (leaf := chat.leaf_of(device)) is not None]
         for index in sorted(going.union(again)):
@@ -208,10 +210,11 @@ class Planning:
             if index not in going:
                 plan.again.add(owner.device_id)
                 plan.add.append((owner.account_id, owner.device_id))
+        coming = [change.account for change in plan.changes if isinstance(change, Added)]
         for account, devices in census.missing.items():
-            if account in members:
+            if account in members and account not in coming:
                 plan.add += [(account, device_id) for device_id in devices]
-        for account in members.keys() - before.keys() if changed else ():
+        for account in coming:
             contact = self._memory.contacts.get(account)
             if contact is not None:
                 plan.add += [(account, device_id) for device_id in contact.device_ids()]

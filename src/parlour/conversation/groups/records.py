@@ -196,14 +196,12 @@ class RosterRecord(Struct, frozen=True):
     """The roster as of the current epoch, encoded, and since which entry each account is in it.
 
     `recent` are its newest entries: a server whose data is from a backup has to be told them again.
-    `keys` are the account keys under which accounts came in, with the number of the roster entry.
     """
 
     state: bytes
     head: bytes
     since: dict[bytes, int]
     recent: list[bytes] = []
-    keys: dict[bytes, tuple[int, bytes]] = {}
 
     def __repr__(self) -> str:
         return f"RosterRecord({len(self.since)} accounts)"

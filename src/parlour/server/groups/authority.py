@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from parlour.errors import Code, DecodeError, ParlourError
+from parlour.identity.device_list_entry import DeviceListEntry
 from parlour.mls.public.credentials import BasicCredential, Credential
 from parlour.mls.public.leaf_node import LeafNode
 from parlour.mls.public.policy import LifetimeCheck, Policy
 from parlour.mls.public.validation.signatures import SignatureMemo
 from parlour.primitives.signature import Ed25519PublicKey
-from parlour.roster import LeafCertificate
+from parlour.roster import LeafCertificate, RosterState
 from parlour.roster.certificate import is_genuine
 from parlour.server.store.group_records import DeviceKey
 
@@ -53,6 +54,13 @@ def owner_of(leaf: LeafNode) -> LeafOwner:
     return LeafOwner(found.account, found.device, found.expires_at)
 
 
+def _shown_key(list_entry: bytes) -> bytes | None:
+    try:
+        return DeviceListEntry.decode(list_entry).account_key.to_bytes()
+    except ParlourError:
+        return None
+
+
 class Authority:
     """The Authentication Service (RFC 9420 §5.3.1) at one time (`now`, seconds)."""
 
@@ -67,6 +75,8 @@ class Authority:
         self.now = now
         self._accepted = accepted
         self._memo = memo
+        self._lists = {device.account_id: device.list_entry for device in self._devices.values()}
+        self._account_keys: dict[bytes, bytes | None] = {}
 
     def having_accepted(self, identities: Iterable[bytes]) -> Authority:
         """The same, for whom these certificates are good: they were, when they were proposed.
@@ -99,6 +109,16 @@ class Authority:
         """Whether it stands on the account's list now."""
         found = self._devices.get(device)
         return found is not None and found.active and found.account_id == account
+
+    def account_key(self, account: bytes) -> bytes | None:
+        """The account key that its device list shows now; None for an account that is not known."""
+        if account not in self._account_keys:
+            self._account_keys[account] = _shown_key(self._lists.get(account, b""))
+        return self._account_keys[account]
+
+    def shows_its_key(self, roster: RosterState, account: bytes) -> bool:
+        """Whether an account shows the key under which it came onto the roster."""
+        return roster.admits(account, self.account_key(account))
 
     # --- CredentialValidator ---
 

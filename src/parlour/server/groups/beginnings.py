@@ -69,6 +69,7 @@ def judge_founding(
         require(alone, "a founding entry with others than its creator")
         state = _first_epoch(request.group_info, request.tree, genesis, 0, sender, authority, now)
         _check_context(state, roster)
+        _check_key(roster, sender, authority)
     tracked = TrackedGroup(request.kind, request.stream, 0, state, roster, owners_of(state.tree))
     info = StreamInfo(request.stream, request.kind, list(accounts), request.genesis, 0)
     return (
@@ -121,6 +122,7 @@ def judge_restart(group: TrackedGroup, restart: Restart, authority: Authority) -
         _check_maker(request, roster, sender, authority)
         owners = owners_of(state.tree)
         check_owners(owners, group, roster, begins=True)
+        _check_key(roster, sender, authority)
     after = TrackedGroup(group.kind, group.stream, request.generation, state, roster, owners)
     change = GroupChange(
         generation=request.generation,
@@ -191,6 +193,12 @@ def _first_epoch(
     if leaf is None or not authority.accepts(leaf.credential, leaf.signature_key):
         raise refusal("a leaf that its device has not certified")
     return state
+
+
+def _check_key(roster: Roster, sender: Sender, authority: Authority) -> None:
+    """That who begins shows the key under which it stands on the roster."""
+    known = authority.shows_its_key(roster.state, sender.account)
+    require(known, "an account that shows another key than it came in under")
 
 
 def _check_context(state: PublicState, roster: Roster) -> None:

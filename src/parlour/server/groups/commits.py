@@ -11,6 +11,7 @@ from typing import Final
 
 from parlour.codec import decode
 from parlour.errors import AuthenticationError, Code, LimitError
+from parlour.mls.public.changes import Changes
 from parlour.mls.public.commit import ProposalRef
 from parlour.mls.public.group_context import external_pub
 from parlour.mls.public.group_info import GroupInfo
@@ -29,6 +30,7 @@ from parlour.server.groups.authority import Authority, owner_of
 from parlour.server.groups.decoded import DecodedCommit, Sender
 from parlour.server.groups.leaves import (
     changed_indices,
+    check_keys,
     check_owners,
     check_removals,
     owners_after,
@@ -87,11 +89,10 @@ def judge_commit(group: TrackedGroup, commitment: Commitment, authority: Authori
         changes = staged.changes
         _check_extensions(group, staged, roster, external=commitment.is_external)
         if commitment.is_external:
-            for index in changes.removed:
-                own = group.owners[index].device == commitment.sender.device
-                require(own, "a newcomer in the place of another device")
+            _check_place(group, changes, commitment)
         owners = owners_after(group, staged)
         check_owners(owners, group, roster)
+        check_keys(owners, _fresh(staged), group, roster, authority)
         check_removals(group, changes, roster, commitment.sender, authority, seconds)
         _check_size(staged)
         _check_parts(commitment, staged)
@@ -105,6 +106,22 @@ def _proposed(group: TrackedGroup) -> Iterator[bytes]:
     for sent in group.proposals:
         if isinstance(sent.proposal, Update):
             yield sent.proposal.leaf_node.credential.encode()
+
+
+def _check_place(group: TrackedGroup, changes: Changes, commitment: Commitment) -> None:
+    """That who comes from outside was here before, or is let in by the roster's entry it brings."""
+    sender = commitment.sender
+    for index in changes.removed:
+        owner = group.owners[index]
+        own = (owner.account, owner.device) == (sender.account, sender.device)
+        require(own, "a newcomer in the place of another device")
+    entered = bool(changes.removed or commitment.decoded.entries)
+    require(entered, "a newcomer that is neither back nor let in")
+
+
+def _fresh(staged: StagedPublic) -> set[int]:
+    """The leaves that a commit brings, and that of who commits."""
+    return {int(index) for index, _ in staged.changes.added} | {int(staged.committer)}
 
 
 def _check_sender(group: TrackedGroup, commitment: Commitment) -> None:

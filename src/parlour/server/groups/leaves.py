@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from parlour.mls.public.changes import Changes
 from parlour.mls.public.staging import StagedPublic
@@ -45,9 +45,31 @@ def check_owners(
     for account in accounts:
         may_read = roster.state.may_read(account, group.stream)
         require(may_read, "a leaf of an account that may not read")
-    new = roster.state.members.keys() - group.roster.state.members.keys()
+    came = roster.state.differing(group.roster.state)
     # Nobody is made a member of what none of their devices can read.
-    require(begins or new <= accounts, "an account was added without a leaf")
+    require(begins or came <= accounts, "an account was added without a leaf")
+
+
+def check_keys(
+    owners: dict[int, LeafOwner],
+    fresh: Collection[int],
+    group: TrackedGroup,
+    roster: Roster,
+    authority: Authority,
+) -> None:
+    """That accounts come in under the keys that they show, and no leaf comes under another one.
+
+    `fresh` are the leaves that come, or are renewed by who commits. What was proposed before was
+    judged when it came.
+    """
+    came = roster.state.differing(group.roster.state)
+    for index, owner in owners.items():
+        if index in fresh:
+            known = authority.shows_its_key(roster.state, owner.account)
+            require(known, "a leaf of an account that shows another key than it came in under")
+        else:
+            # Who is asked in again comes with devices that show the key of then.
+            require(owner.account not in came, "a leaf from before its account came in")
 
 
 def check_removals(
@@ -60,11 +82,14 @@ def check_removals(
 ) -> None:
     """That each leaf that goes has a reason to; `now` in seconds."""
     again = {owner_of(package.leaf_node).device for _, package in changes.added}
+    gone = group.roster.state.differing(roster.state)
     for index in changes.removed:
         owner = group.owners[index]
         allowed = (
             # The roster says who is put out, and whether the signer may.
-            owner.account not in roster.state.members
+            owner.account in gone
+            # Behind the account is perhaps somebody else by now.
+            or not authority.shows_its_key(roster.state, owner.account)
             # What is no device of the account any more, or was not seen for too long.
             or not authority.is_active(owner.account, owner.device)
             or owner.expires_at <= now

@@ -92,12 +92,13 @@ class StoredGroup:
 
 @dataclass(frozen=True, slots=True)
 class DeviceKey:
-    """A device of an account, with its signature key."""
+    """A device of an account, with its signature key. `list_entry` is the newest of the account."""
 
     account_id: bytes
     device_id: bytes
     signature_key: bytes
     active: bool
+    list_entry: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ import pytest
 from parlour.mls.public.framing.messages import KeyPackageMessage, encode_message
 from parlour.mls.public.key_package import KeyPackage
 from parlour.mls.public.validation import signatures
-from parlour.roster import Added, Role
 from parlour.server.groups import ahead
 from parlour.server.store.records import TakenKeyPackage
 from parlour.wire.groups import FoundKeyPackage
@@ -50,8 +49,7 @@ async def test_a_commit_finds_its_key_packages_verified(services: Services) -> N
         checked.append(len(checks))
         return first_broken(checks)
 
-    changes = [Added(each.account, Role.MEMBER) for each in (bea, carl)]
-    request = room.commit(ada, *changes, adds=packages)
+    request = room.commit(ada, bea.added(), carl.added(), adds=packages)
     with mock.patch.object(signatures, "_first_broken", counted):
         handled = await services.groups.handshake(ada.grant, request)
     assert handled.seq

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from parlour.errors import Code, ParlourError
-from parlour.roster import Added, Kind, Removed, Role, leave_statement
+from parlour.roster import Kind, Removed, Role, leave_statement
 from parlour.roster.genesis import Retention as Keeping
 from parlour.server.store.group_records import KEEP_FORMER_MS
 from parlour.wire.frames import decode_body, decode_frame
@@ -16,7 +16,7 @@ from parlour.wire.groups import ProposalBody, ReadGroup
 from parlour.wire.kinds import PUSHES
 from parlour.wire.kinds import Kind as Operation
 from parlour.wire.streams import Acknowledge, CatchUp, Position, Read
-from tests.served_groups import Device, Heard, Room, Services, commit_body
+from tests.served_groups import Device, Heard, Room, Services
 
 DAY = 86_400_000
 
@@ -388,17 +388,11 @@ async def test_a_direct_conversation_is_one_per_pair(services: Services) -> None
     other = Room.planned(services, bea, Kind.DIRECT, ada)
     second = await services.groups.create(bea.grant, other.creation(bea))
     assert second.stream == room.stream
-    # Bea comes in by herself: her account is on the roster from the beginning.
-    state = await services.groups.read(bea.grant, ReadGroup(room.stream))
-    request, pending = room.external(bea, state)
-    handled = await room.send(bea, request)
+    # Her account is on the roster from the beginning; her devices come in by a commit.
+    handled = await room.add(ada, bea)
     assert handled.epoch == 1
-    bea.group = pending.confirm(commit_body(request).commit)
-    room.devices.append(bea)
-    # The next commit of a member binds what one from outside can't.
-    await room.send(ada, room.commit(ada))
     appended = await room.say(bea)
-    assert (await room.entries(ada))[-1].seq == appended.seq == 3
+    assert (await room.entries(ada))[-1].seq == appended.seq == 2
 
 
 async def test_the_conversation_of_ones_own_devices(services: Services) -> None:
@@ -435,7 +429,7 @@ async def test_who_founds_a_group_twice_gets_the_first(services: Services) -> No
         [bea],
         [bea],
     )
-    entry = taken.roster.founding_entry(other.genesis, [Added(bea.account, Role.OWNER)], bea.key)
+    entry = taken.roster.founding_entry(other.genesis, [bea.added(Role.OWNER)], bea.key)
     other.roster = taken.roster.found(other.genesis, entry, other.find_key)
     bea.group = other.beginning(bea, other.roster, 0)
     creating = services.groups.create(bea.grant, other.creation(bea))

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from parlour.errors import Code, ParlourError
-from parlour.roster import EXTENSION_TYPE, Added, JoinedByLink, Removed, Role, RosterEntry
+from parlour.roster import EXTENSION_TYPE, JoinedByLink, Removed, Role, RosterEntry
 from parlour.roster.links import JoinLink
 from parlour.wire.envelope import Envelope, SuiteId
 from parlour.wire.groups import LinkPass, ReadGroup, RestartBody, encode_body
@@ -53,13 +53,50 @@ async def test_a_device_comes_back_in_its_own_place(services: Services) -> None:
     await room.send(bea, room.commit(bea))
 
 
-async def test_a_new_device_of_a_member_comes_in(services: Services) -> None:
+async def test_a_device_without_a_leaf_does_not_come_in_by_itself(services: Services) -> None:
     ada, bea = await services.devices("ada", "bea")
     room = await Room.of(services, ada, bea)
     tablet = await services.another(bea, "tablet")
-    await comes_in(room, tablet)
-    assert len(await room.entries(tablet)) == 2
+    code, detail = await refused(comes_in(room, tablet))
+    assert (code, detail) == (Code.GROUP_INVALID, "a newcomer that is neither back nor let in")
+    await room.add(ada, tablet)
     await room.say(tablet)
+
+
+async def test_behind_another_account_key_nobody_comes_back(services: Services) -> None:
+    ada, bea = await services.devices("ada", "bea")
+    room = await Room.of(services, ada, bea)
+    leaf = room.leaf(ada, bea)
+    await services.show_another_key(bea)
+    bea.identity = bea.certified()
+    code, detail = await refused(comes_in(room, bea, resync=leaf))
+    assert code == Code.GROUP_INVALID
+    assert detail == "a leaf of an account that shows another key than it came in under"
+    # A member may take the leaf out, and who is asked in again comes under the key of now.
+    await room.send(ada, room.commit(ada, removes=[bea]))
+    await room.send(ada, room.commit(ada, Removed(bea.account)))
+    await room.add(ada, bea)
+    await room.say(bea)
+
+
+async def test_put_out_and_asked_in_again_by_one_commit(services: Services) -> None:
+    ada, bea = await services.devices("ada", "bea")
+    room = await Room.of(services, ada, bea)
+    phone = await services.another(bea, "phone")
+    await room.add(ada, phone)
+    again = (Removed(bea.account), bea.added())
+    bea.identity = bea.certified()
+    handshake = services.groups.handshake
+    staying = room.commit(ada, *again)
+    assert (await refused(handshake(ada.grant, staying)))[1] == (
+        "a leaf from before its account came in"
+    )
+    ada.live.clear_pending()
+    room.devices.remove(bea)
+    request = room.commit(ada, *again, removes=[bea, phone], adds=[bea.key_package()])
+    await room.send(ada, request)
+    assert [each for each in room.devices if each.account == bea.account] == [bea]
+    assert room.roster.state.members[bea.account].since == room.roster.number
 
 
 # --- By a link ----------------------------------------------------------------------------------
@@ -79,7 +116,8 @@ def pass_of(link: JoinLink, device: Device) -> LinkPass:
 
 
 def joining(room: Room, link: JoinLink, device: Device) -> RosterEntry:
-    change = link.sign_join(room.genesis.roster_id, device.account, device.id)
+    key = device.account_key.public_key.to_bytes()
+    change = link.sign_join(room.genesis.roster_id, device.account, device.id, key)
     if device not in room.known:
         room.known.append(device)
     return room.entry(device, change)
@@ -160,7 +198,7 @@ async def test_commits_by_links_that_are_none(services: Services) -> None:
         [entry, entry],
         [replace(entry, changes=(unsigned,)).sign(cid.key)],
         [replace(entry, changes=()).sign(cid.key)],
-        [replace(entry, changes=(Added(cid.account, Role.OWNER),)).sign(cid.key)],
+        [replace(entry, changes=(cid.added(Role.OWNER),)).sign(cid.key)],
     ):
         request, _ = room.external(cid, state, entries)
         handshake = services.groups.handshake(cid.grant, request)
@@ -237,7 +275,7 @@ async def test_a_new_beginning_tells_a_restored_server_what_it_lost(services: Se
     ada, bea = await services.devices("ada", "bea")
     room = await Room.found(services, ada)
     room.known.append(bea)
-    request, group = room.restart(ada, Added(bea.account, Role.MEMBER))
+    request, group = room.restart(ada, bea.added())
     handled = await services.groups.restart(ada.grant, request)
     assert (handled.seq, handled.generation) == (1, 1)
     assert [entry.seq for entry in await room.entries(bea)] == [1]

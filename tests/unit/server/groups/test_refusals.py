@@ -33,7 +33,7 @@ from parlour.mls.public.suites import DEFAULT_SUITE
 from parlour.mls.public.types import ExtensionType, WireFormat
 from parlour.roster import (
     EXTENSION_TYPE,
-    Added,
+    NO_KEY,
     Kind,
     Named,
     Removed,
@@ -45,6 +45,7 @@ from parlour.roster import (
 )
 from parlour.server.groups.tracked import mls_group_id
 from parlour.server.groups.turns import MAX_WAITING
+from parlour.server.store.records import NewDevice
 from parlour.testing.mls import TrustEveryone
 from parlour.wire.envelope import Envelope, SuiteId
 from parlour.wire.groups import Handshake, ProposalBody, ReadGroup
@@ -61,6 +62,7 @@ from tests.served_groups import (
 
 Make = Callable[["Case"], Awaitable[tuple[Device, Handshake]]]
 CASES: dict[str, tuple[Make, Code, str]] = {}
+OTHER_KEY = "a leaf of an account that shows another key than it came in under"
 
 
 class Case:
@@ -193,7 +195,7 @@ async def _a_broken_signature(case: Case) -> tuple[Device, Handshake]:
 
 @case(Code.ROSTER_FORBIDDEN, "no right to add")
 async def _a_member_who_adds(case: Case) -> tuple[Device, Handshake]:
-    entry = case.forged_entry(case.bea, Added(case.eve.account, Role.MEMBER))
+    entry = case.forged_entry(case.bea, case.eve.added())
     package = case.eve.key_package()
     return case.bea, case.room.commit(case.bea, adds=[package], entries=[entry])
 
@@ -272,7 +274,7 @@ async def _a_leaf_that_is_not_on_the_roster(case: Case) -> tuple[Device, Handsha
 
 @case(invalid, "an account was added without a leaf")
 async def _an_account_without_a_leaf(case: Case) -> tuple[Device, Handshake]:
-    return case.ada, case.room.commit(case.ada, Added(case.eve.account, Role.MEMBER))
+    return case.ada, case.room.commit(case.ada, case.eve.added())
 
 
 @case(invalid, "a leaf of an account that may not read")
@@ -454,6 +456,46 @@ class Careless(TrustEveryone):
 CARELESS = replace(POLICY, credentials=Careless())
 
 
+# --- Account keys -------------------------------------------------------------------------------
+
+
+@case(invalid, OTHER_KEY)
+async def _an_account_under_a_key_that_it_does_not_show(case: Case) -> tuple[Device, Handshake]:
+    entry = replace(case.eve.added(), key=case.ada.account_key.public_key.to_bytes())
+    return case.ada, case.room.commit(case.ada, entry, adds=[case.eve.key_package()])
+
+
+@case(invalid, OTHER_KEY)
+async def _an_account_without_a_key(case: Case) -> tuple[Device, Handshake]:
+    entry = replace(case.eve.added(), key=NO_KEY)
+    return case.ada, case.room.commit(case.ada, entry, adds=[case.eve.key_package()])
+
+
+@case(invalid, OTHER_KEY)
+async def _a_new_device_under_another_account_key(case: Case) -> tuple[Device, Handshake]:
+    await case.services.show_another_key(case.bea)
+    phone = await case.services.another(case.bea, "phone")
+    return case.ada, case.room.commit(case.ada, adds=[phone.key_package()])
+
+
+@case(invalid, OTHER_KEY)
+async def _a_commit_under_another_account_key(case: Case) -> tuple[Device, Handshake]:
+    await case.services.show_another_key(case.bea)
+    return case.bea, case.room.commit(case.bea)
+
+
+@case(invalid, OTHER_KEY)
+async def _an_account_whose_list_nobody_can_read(case: Case) -> tuple[Device, Handshake]:
+    await case.services.store.devices.append_list(
+        case.eve.account,
+        1,
+        b"no list",
+        [NewDevice(case.eve.id, case.eve.key.public_key.to_bytes(), inbox=case.eve.id)],
+        now=case.services.now,
+    )
+    return case.ada, case.room.commit(case.ada, case.eve.added(), adds=[case.eve.key_package()])
+
+
 # --- From outside -------------------------------------------------------------------------------
 
 
@@ -489,10 +531,25 @@ async def _in_anothers_name(case: Case) -> tuple[Device, Handshake]:
     return case.bea, request
 
 
-@case(invalid, "two leaves of one device")
+@case(invalid, "a newcomer that is neither back nor let in")
 async def _a_second_leaf_from_outside(case: Case) -> tuple[Device, Handshake]:
     case.bea.identity = case.bea.certified()
     request, _ = case.room.external(case.bea, await _state(case))
+    return case.bea, request
+
+
+@case(invalid, "a newcomer that is neither back nor let in")
+async def _a_device_that_comes_in_by_itself(case: Case) -> tuple[Device, Handshake]:
+    phone = await case.services.another(case.bea, "phone")
+    return phone, case.room.external(phone, await _state(case))[0]
+
+
+@case(invalid, OTHER_KEY)
+async def _back_under_another_account_key(case: Case) -> tuple[Device, Handshake]:
+    leaf = case.room.leaf(case.ada, case.bea)
+    case.bea.identity = case.bea.certified()
+    request, _ = case.room.external(case.bea, await _state(case), resync=leaf)
+    await case.services.show_another_key(case.bea)
     return case.bea, request
 
 
@@ -844,6 +901,31 @@ async def test_a_founding_without_a_roster(services: Services) -> None:
         with pytest.raises(ParlourError) as refusal:
             await services.groups.create(ada.grant, room.creation(ada))
         assert "other extensions of a group" in refusal.value.detail
+
+
+async def test_beginnings_under_another_account_key(services: Services) -> None:
+    ada = await services.device("ada")
+    room = await Room.found(services, ada)
+    restart = room.restart(ada)[0]
+    planned = Room.planned(services, ada, Kind.FAMILY)
+    await services.show_another_key(ada)
+    for beginning in (
+        services.groups.create(ada.grant, planned.creation(ada)),
+        services.groups.restart(ada.grant, restart),
+    ):
+        with pytest.raises(ParlourError) as refusal:
+            await beginning
+        assert refusal.value.code == Code.GROUP_INVALID
+        assert "another key than it came in under" in refusal.value.detail
+
+
+async def test_a_direct_conversation_outlives_an_account_key(services: Services) -> None:
+    ada, bea = await services.devices("ada", "bea")
+    room = Room.planned(services, ada, Kind.DIRECT, bea)
+    await services.groups.create(ada.grant, room.creation(ada))
+    await services.show_another_key(bea)
+    await room.add(ada, bea)
+    await room.say(bea)
 
 
 async def test_a_direct_conversation_with_nobody(services: Services) -> None:

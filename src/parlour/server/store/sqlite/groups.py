@@ -216,11 +216,14 @@ def _device_keys(connection: sqlite3.Connection, device_ids: list[bytes]) -> lis
         chunk = device_ids[start : start + _CHUNK]
         marks = ",".join("?" * len(chunk))
         rows = connection.execute(
-            "SELECT account_id, device_id, signature_key, active FROM devices "  # noqa: S608
-            f"JOIN accounts ON accounts.pk = account WHERE device_id IN ({marks})",
+            "SELECT account_id, device_id, signature_key, active, "  # noqa: S608
+            "(SELECT entry FROM device_lists WHERE device_lists.account = accounts.pk "
+            "ORDER BY number DESC LIMIT 1) "
+            "FROM devices JOIN accounts ON accounts.pk = devices.account "
+            f"WHERE device_id IN ({marks})",
             chunk,
         )
-        found += [DeviceKey(row[0], row[1], row[2], bool(row[3])) for row in rows]
+        found += [DeviceKey(row[0], row[1], row[2], bool(row[3]), row[4]) for row in rows]
     return found
 
 

@@ -1,0 +1,139 @@
+"""Accounts that show another key than the one under which they came into a group."""
+
+from __future__ import annotations
+
+from parlour.conversation.events import CommitRefused, GroupRestarted
+from parlour.mls.private.external import ExternalJoin
+from parlour.mls.private.group import Group
+from parlour.roster.entry import RosterEntry
+from parlour.roster.links import JoinLink
+from parlour.roster.roles import Role
+from parlour.testing.device import MemoryDevice
+from parlour.wire.envelope import ENVELOPE_FORMAT, Envelope, SuiteId
+from parlour.wire.groups import CommitBody, Handshake, encode_body
+from tests.scenario.parties import Party
+from tests.scenario.people import heard
+
+DAY = 86_400_000
+
+
+def another_key(party: Party, device: MemoryDevice) -> MemoryDevice:
+    """The server, or a recovery, gives an account another key, with a device of its own."""
+    account_id = device.machine.account_id
+    device.disconnect()
+    party.devices.remove(device)
+    party.server.accounts.pop(account_id)
+    other = MemoryDevice(party.server, device.name, seed="other", account_id=account_id)
+    party.devices.append(other)
+    party.reconnect()
+    return other
+
+
+def comes_by_itself(party: Party, device: MemoryDevice) -> None:
+    """A commit from outside by which a device comes in: the model of a server lets it through."""
+    followed = party.server.groups.groups[party.group]
+    state = followed.epochs[followed.generation, followed.epoch]
+    machine = device.machine
+    join = ExternalJoin(
+        party.devices[0].machine._memory.groups.policy,
+        ratchet_tree=state.tree,
+        group_info=True,
+        authenticated_data=RosterEntry.brought([]),
+    )
+    now = party.server.now
+    identity = machine._key_packages.identity(1, now // 1000)
+    pending = Group.join_external(state.group_info, identity, now // 1000, join)
+    body = encode_body(CommitBody(0, pending.commit, [], b""))
+    handshake = Handshake(
+        stream=party.group,
+        client_id=b"comes by itself.",
+        generation=0,
+        epoch=followed.epoch,
+        envelope=Envelope(ENVELOPE_FORMAT, SuiteId.MLS_COMMIT, b"", body),
+        parts=[],
+        group_info=pending.group_info or b"",
+    )
+    party.server._handshake(machine.device_id, handshake)
+
+
+def refusals(*devices: MemoryDevice) -> list[str]:
+    return [event.detail for device in devices for event in heard(device, CommitRefused)]
+
+
+def test_behind_another_key_nobody_comes_in_by_itself() -> None:
+    party = Party("alice", "bob", "carol")
+    alice, bob, carol = party.devices
+    eve = another_key(party, carol)
+    party.settle(8)
+    assert party.view(alice).leaves == 2
+    comes_by_itself(party, eve)
+    for device in (alice, bob):
+        device.pull()
+    assert refusals(alice, bob) == ["a newcomer that is neither back nor let in"] * 2
+
+
+def test_who_verified_a_key_follows_when_others_ask_the_account_in_again() -> None:
+    party = Party("alice", "bob", "carol")
+    alice, bob, carol = party.devices
+    carol_id = carol.machine.account_id
+    alice.machine.group_set_role(party.group, bob.machine.account_id, Role.ADMIN, party.server.now)
+    alice.settle()
+    alice.machine.verify(carol_id, party.server.now)
+    other = another_key(party, carol)
+    party.settle(8)
+    assert party.view(bob).leaves == party.view(alice).leaves == 2
+    # In one breath: she is put out, and asked in under the key that she shows now.
+    bob.machine.group_remove(party.group, [carol_id], party.server.now)
+    bob.machine.group_add(party.group, [carol_id], party.server.now)
+    bob.settle()
+    party.settle(8)
+    other.machine.accept_group(party.group, party.server.now)
+    other.settle()
+    party.settle(8)
+    party.check_together()
+    state = alice.machine._memory.groups.chats[party.group].known_roster().state
+    assert state.members[carol_id].key == other.account_key.public_key.to_bytes()
+    assert not refusals(alice, bob, other)
+    assert not any(heard(device, GroupRestarted) for device in party.devices)
+    party.say(bob, "welcome back")
+    party.settle()
+    assert other.texts()[-1] == alice.texts()[-1] == "welcome back"
+
+
+def test_put_out_and_asked_in_again_at_once() -> None:
+    party = Party("alice", "bob", "carol")
+    alice, bob, _ = party.devices
+    bob_id = bob.machine.account_id
+    before = alice.machine._memory.groups.chats[party.group].known_roster().number
+    alice.machine.group_remove(party.group, [bob_id], party.server.now)
+    alice.machine.group_add(party.group, [bob_id], party.server.now)
+    alice.settle()
+    party.settle(8)
+    bob.machine.accept_group(party.group, party.server.now)
+    bob.settle()
+    party.settle(8)
+    party.check_together()
+    state = alice.machine._memory.groups.chats[party.group].known_roster().state
+    assert state.members[bob_id].since > before
+    assert party.view(alice).leaves == 3
+
+
+def test_a_further_device_does_not_use_a_link_of_its_own_group() -> None:
+    party = Party("alice", "bob")
+    alice, bob = party.devices
+    genesis = party.view(alice).genesis.hash()
+    link = JoinLink.create("parlour.example", None, party.group, genesis, alice.random)
+    soon = party.server.now + DAY
+    alice.machine.group_open_link(link, party.server.now, role=Role.MEMBER, uses=5, expires_at=soon)
+    alice.settle()
+    party.settle()
+    laptop = MemoryDevice(party.server, "laptop", seed="laptop", beside=bob)
+    laptop.connect()
+    laptop.machine.join_by_link(link, party.server.now)
+    laptop.settle()
+    party.devices.append(laptop)
+    party.reconnect()
+    party.settle(10)
+    party.check_together()
+    assert party.view(alice).leaves == 3
+    assert not refusals(alice, bob, laptop)
