@@ -26,7 +26,13 @@ posix = pytest.mark.skipif(os.name != "posix", reason="needs fork and SIGKILL")
 
 
 async def run_steps(
-    story: str, town: Town, folder: Path, first: int = 1, *, script: Path = SCRIPT
+    story: str,
+    town: Town,
+    folder: Path,
+    first: int = 1,
+    *,
+    script: Path = SCRIPT,
+    stride: int = STRIDE,
 ) -> list[dict[str, Any]]:
     """Let a script kill itself at each step of a story, from `first` on; what it tells of each."""
     shutil.copytree(town.folder, folder / "town")
@@ -38,7 +44,7 @@ async def run_steps(
         str(folder),
         str(town.port),
         str(first),
-        str(STRIDE),
+        str(stride),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(CHECKOUT), *sys.path])},

@@ -18,7 +18,7 @@ from parlour.errors import Code, TransportError, error
 # Seconds without any progress after which nobody waits any longer.
 PATIENCE: Final = 60.0
 # The same for the last devices to come in, when what was wanted has come true.
-_STRAGGLING: Final = 10.0
+_STRAGGLING: Final = 5.0
 # Seconds between two looks: counting a large group takes a while.
 _BETWEEN: Final = 0.1
 

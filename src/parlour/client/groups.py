@@ -29,7 +29,6 @@ from parlour.conversation.groups.records import GroupState, Want
 from parlour.conversation.groups.view import GroupView, LinkView
 from parlour.conversation.machine import Machine
 from parlour.conversation.policies import SUITE_1, XWING, XWING_256
-from parlour.conversation.presets import DEFAULT
 from parlour.errors import Code, LimitError, ParlourError, UsageError, error
 from parlour.roster import Kind, Role
 from parlour.roster.links import JoinLink
@@ -150,14 +149,15 @@ class Groups:
         *,
         kind: str = "group",
         suite: str | None = None,
-        preset: str = DEFAULT,
+        preset: str | None = None,
         timeout: float = PATIENCE,
         progress: Progress | None = None,
     ) -> GroupView:
         """Found a group with these people, by their exact names.
 
         `kind` is one of `KINDS`. `suite` is one of `SUITES`; without it, X-Wing where all devices
-        support it. `preset` says what the group is (`parlour policy list`).
+        support it. `preset` says what the group is (`parlour policy list`); the person's
+        own by default.
         """
         chosen_kind = _choice(KINDS, kind, "kinds of groups")
         chosen = None if suite is None else int(_choice(SUITES, suite, "suites"))

@@ -25,7 +25,6 @@ from parlour.cli.reading import show_unread
 from parlour.cli.safe_text import one_line
 from parlour.client.client import Client
 from parlour.conversation.groups.view import GroupView
-from parlour.conversation.presets import DEFAULT
 from parlour.errors import Code, UsageError
 
 group = App(name="group", help="Talk among several: found groups, invite people, leave.")
@@ -41,7 +40,7 @@ async def create(
     family: Annotated[bool, Parameter(negative=())] = False,
     room: Annotated[bool, Parameter(negative=())] = False,
     suite: Literal["mls", "mls-xwing", "mls-xwing-256"] | None = None,
-    preset: str = DEFAULT,
+    preset: str | None = None,
     options: HomeOptions = HomeOptions(),  # noqa: B008 - frozen
 ) -> int:
     """Found a group, and bring people in with all their devices.
@@ -59,7 +58,7 @@ async def create(
     suite
         How it is encrypted. [default: mls-xwing, which is post-quantum, where all devices have it]
     preset
-        What the group is; see parlour policy list.
+        What the group is; see parlour policy list. [default: yours, by parlour policy use]
     """
     if family and room:
         raise UsageError(Code.USAGE_INVALID, "a group is a family or a room, not both")

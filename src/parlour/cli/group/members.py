@@ -93,7 +93,7 @@ async def role(
     *,
     options: HomeOptions = HomeOptions(),  # noqa: B008 - frozen
 ) -> int:
-    """Give somebody in a group another role. docs/groups.md says what each may do.
+    """Give somebody in a group another role. docs/roster.md says what each may do.
 
     Parameters
     ----------

@@ -1,0 +1,181 @@
+"""A program that kills a device of a group between any two steps; run by `test_kill_groups`.
+
+For n = 1, 2, 3, ... it begins with the same town, runs a device that kills itself at its n-th step,
+then lets everybody go on from what is there, and prints one line of JSON with where they stand. It
+ends with the n that the device survives. What a step is, `tests.integration.kill_steps` says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from parlour.client.client import Client, Said
+from tests.integration.kill_steps import (
+    MAX_STEPS,
+    finish,
+    in_child,
+    killer,
+    nonces,
+    start_server,
+)
+from tests.town import Town
+
+KILLED = -signal.SIGKILL
+NAMES = ("alice", "bob", "carol")
+# Seconds for everybody to find together.
+TOGETHER = 45
+
+
+def main() -> None:
+    story, folder, port = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
+    first, stride = int(sys.argv[4]), int(sys.argv[5])
+    for number in range(first, MAX_STEPS, stride):
+        place = folder / f"run-{number}"
+        shutil.copytree(folder / "town", place)
+        (place / "nonces").touch()
+        town = Town(place, port)
+        server = start_server(town)
+        try:
+            if story in BEFORE:
+                expect(finish(in_child(BEFORE[story](town))), 0, "what is before", number)
+            status = finish(in_child(STORIES[story](town, number)))
+            expect(status if status != KILLED else 0, 0, "the device", number)
+            expect(finish(in_child(look(town, story))), 0, "the look", number)
+        finally:
+            os.kill(server, signal.SIGKILL)
+            finish(server)
+        pairs = (place / "nonces").read_text().split()
+        found = json.loads((place / "found").read_text())
+        found |= {"step": number, "killed": status == KILLED}
+        found |= {"encrypted": len(pairs), "different": len(set(pairs))}
+        print(json.dumps(found), flush=True)
+        shutil.rmtree(place)
+        if status != KILLED:
+            return
+    sys.exit("it never came to its end")
+
+
+def expect(status: int, wanted: int, what: str, number: int) -> None:
+    if status != wanted:
+        sys.exit(f"step {number}: {what} ended with {status}")
+
+
+# --- Stories -------------------------------------------------------------------------------
+
+
+async def commit(town: Town, number: int) -> None:
+    """Alice adds Carol and says something; she may be killed."""
+    killer(number)
+    with nonces(town):
+        async with town.open("alice") as alice:
+            await alice.groups.add("trip", ["carol"])
+            await alice.send("#trip", "welcome")
+            await alice.sent()
+
+
+async def add_carol(town: Town) -> None:
+    """The same, undisturbed, with another name at the end."""
+    await commit(town, 0)
+    async with town.open("alice") as alice:
+        await alice.groups.rename("trip", "journey")
+
+
+async def merge(town: Town, number: int) -> None:
+    """Bob catches up with all that, and answers; he may be killed."""
+    killer(number)
+    with nonces(town):
+        async with town.open("bob") as bob:
+            await bob.caught_up()
+            await bob.unread()
+            await bob.send("#journey", "thanks")
+            await bob.sent()
+
+
+async def join(town: Town, number: int) -> None:
+    """Carol comes by a link; she may be killed."""
+    killer(number)
+    with nonces(town):
+        async with town.open("carol") as carol:
+            # Nobody is there who could tell its name.
+            joined = await carol.groups.join((town.folder / "link").read_text())
+            await carol.send_to(joined.id, "here I am")
+            await carol.sent()
+
+
+async def look(town: Town, story: str) -> None:
+    """Whoever died does the same again; then each says something, and all of them read it."""
+    with nonces(town):
+        async with (
+            town.open("alice") as alice,
+            town.open("bob") as bob,
+            town.open("carol") as carol,
+        ):
+            async with asyncio.timeout(TOGETHER):
+                everybody = (alice, bob, carol)
+                for client in everybody:
+                    await client.caught_up()
+                if story == "join":
+                    await carol.groups.join((town.folder / "link").read_text())
+                else:
+                    await alice.groups.add((town.folder / "group").read_text(), ["carol"])
+                group = bytes.fromhex((town.folder / "group").read_text())
+                for client in everybody:
+                    await until(client, partial(together, client, group))
+                for client in everybody:
+                    await client.send_to(group, f"end of {client.name}")
+                ends = {f"end of {client.name}" for client in everybody}
+                for client in everybody:
+                    await until(client, partial(has, client, group, ends))
+                found = {name: await texts(client, group) for name, client in
+                         zip(NAMES, everybody, strict=True)}  # fmt: skip
+                stands = [client.groups.get(group) for client in everybody]
+    epochs = [[each.generation, each.epoch] for each in stands]
+    members = [sorted(each.account_id.hex() for each in stand.members) for stand in stands]
+    (town.folder / "found").write_text(
+        json.dumps({"texts": found, "epochs": epochs, "members": members})
+    )
+
+
+async def together(client: Client, group: bytes) -> bool:
+    """Whether somebody follows a group of three."""
+    if not client._engine.machine.has_group(group):
+        return False
+    stand = client.groups.get(group)
+    return stand.state.value == "active" and stand.leaves == len(NAMES)
+
+
+async def texts(client: Client, group: bytes) -> list[str]:
+    page: list[Said] = await client.history(f"#{group.hex()}", limit=1000)
+    return [said.text for said in page]
+
+
+async def has(client: Client, group: bytes, ends: set[str]) -> bool:
+    return ends <= set(await texts(client, group))
+
+
+async def until(client: Client, reached: Callable[[], Coroutine[Any, Any, bool]]) -> None:
+    while True:
+        seen = client._engine.changed.count
+        if await reached():
+            return
+        await client._engine.changed.wait(seen)
+
+
+STORIES: dict[str, Callable[[Town, int], Coroutine[Any, Any, None]]] = {
+    "commit": commit,
+    "merge": merge,
+    "join": join,
+}
+BEFORE: dict[str, Callable[[Town], Coroutine[Any, Any, None]]] = {"merge": add_carol}
+
+if __name__ == "__main__":
+    main()
