@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from parlour.testing.simulation import evidence, shrink
 from parlour.testing.simulation.program import KINDS, Step
+from parlour.testing.simulation.program import kind_of as _kind_of
 from parlour.testing.simulation.run import Run, run
 
 STEPS: Final = 2000
@@ -44,7 +45,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def kind_of(seed: int, kind: str) -> str:
     """Which kind of run a seed has."""
-    return KINDS[seed // 2 % len(KINDS)] if kind == "all" else kind
+    return _kind_of(seed) if kind == "all" else kind
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -23,14 +23,16 @@ from parlour.client.store import LocalStore, messages
 from parlour.conversation import content as contents
 from parlour.conversation.changes import Change, Message
 from parlour.conversation.content import Text
-from parlour.conversation.events import MessageReceived, RequestReceived
+from parlour.conversation.events import GroupJoined, MessageReceived, RequestReceived
+from parlour.conversation.groups.chat import Chat
+from parlour.conversation.groups.records import Acceptance
 from parlour.conversation.machine import Machine
 from parlour.conversation.standing import Standing
 from parlour.errors import Code, ParlourError, UsageError, error
 from parlour.server.faults import error_body
 from parlour.testing.randomness import seeded
 from parlour.testing.simulation.disk import LocalDisk, fill
-from parlour.testing.simulation.population import Kit
+from parlour.testing.simulation.population import Kit, account_id
 from parlour.testing.simulation.process import Process
 from parlour.testing.simulation.wire import ClientSocket, Line
 from parlour.wire.directory import DeviceListPage, LookUp
@@ -87,6 +89,15 @@ class Node:
     def device_id(self) -> bytes:
         """The device."""
         return self.kit.device_id
+
+    @property
+    def account_id(self) -> bytes:
+        """Its account."""
+        return account_id(self.name)
+
+    def chats(self) -> dict[bytes, Chat]:
+        """The groups that its machine knows, with their insides."""
+        return self.engine.machine._memory.groups.chats
 
     @property
     def is_first(self) -> bool:
@@ -215,7 +226,7 @@ class Node:
                 if isinstance(event, MessageReceived):
                     self._take(event.message)
                     handed.append(event.message)
-                elif isinstance(event, RequestReceived):
+                elif isinstance(event, RequestReceived | GroupJoined):
                     self._welcome(engine)
             if not reader.behind and not handed:
                 await reader.wait()
@@ -249,12 +260,15 @@ class Node:
         """Say yes to whoever waits for it."""
         for contact in engine.machine.contacts.values():
             if contact.standing is Standing.REQUESTED:
-                self.do(self._accept(contact.account_id))
+                self.do(self._accept(Machine.accept_request, contact.account_id))
+        for group in engine.machine.group_names:
+            if engine.machine.group(group).acceptance is Acceptance.INVITED:
+                self.do(self._accept(Machine.accept_group, group))
 
-    async def _accept(self, account_id: bytes) -> None:
+    async def _accept(self, yes: Callable[[Machine, bytes, int], None], whom: bytes) -> None:
         while True:
             try:
-                await self.engine.step(lambda machine, now: machine.accept_request(account_id, now))
+                await self.engine.step(lambda machine, now: yes(machine, whom, now))
                 return
             except UsageError:
                 return  # decided meanwhile
@@ -291,10 +305,19 @@ class Node:
 
     async def say(self, name: str, text: str) -> None:
         """Say something to an account."""
-        account_id = await self.find(name)
-        self.world.oracle.intends(self, account_id, text)
-        message_id = await self.step(lambda machine, now: machine.send(account_id, Text(text), now))
-        self.world.oracle.said(self, account_id, message_id, text)
+        peer = await self.find(name)
+        self.world.oracle.intends(self, peer, text)
+        message_id = await self.step(lambda machine, now: machine.send(peer, Text(text), now))
+        self.world.oracle.said(message_id, text)
+
+    async def tell(self, group: bytes, text: str) -> None:
+        """Say something in a group."""
+        machine = self.engine.machine
+        if not machine.has_group(group):
+            return
+        self.world.oracle.intends(self, group, text, is_group=True)
+        message_id = await self.step(lambda machine, now: machine.send_to(group, Text(text), now))
+        self.world.oracle.said(message_id, text)
 
     def own_messages(self) -> list[tuple[Message, str]]:
         """What it has said, as it lies on its disk."""

@@ -17,6 +17,9 @@ from typing import TYPE_CHECKING, Final
 from parlour.client.feed import ClientEvent
 from parlour.conversation.changes import Message
 from parlour.conversation.events import (
+    GroupLeft,
+    GroupRefused,
+    GroupRepairing,
     HistoryMismatch,
     MessageMissing,
     MessageReceived,
@@ -26,6 +29,7 @@ from parlour.conversation.events import (
     SendingBlocked,
     ServerMisbehaved,
 )
+from parlour.testing.simulation.chronicle import Epoch
 
 if TYPE_CHECKING:
     from parlour.testing.simulation.node import Node
@@ -63,6 +67,8 @@ class Said:
     peer: bytes
     message_id: bytes
     text: str
+    is_group: bool = False
+    """Then `peer` is the group."""
 
 
 @dataclass(slots=True)
@@ -74,6 +80,9 @@ class Numbered:
     stored_at: int
     owed: frozenset[bytes]
     timeline: int
+    members: frozenset[bytes]
+    """Devices of the accounts that were in the stream."""
+    epoch: Epoch | None = None
 
 
 @dataclass(slots=True)
@@ -89,6 +98,10 @@ class Heard:
     """Sending devices of which something is missing, as it was told."""
     doubted: set[bytes] = field(default_factory=set)
     """Conversations whose history was called into question."""
+    left: set[bytes] = field(default_factory=set)
+    """Groups in which it is no more, or was not for a while."""
+    refused: set[tuple[bytes, str]] = field(default_factory=set)
+    """What could not be in groups, as it was told."""
     last: dict[tuple[bytes, bytes, int], int] = field(default_factory=dict)
     """The number of the last message delivered, by conversation, sending device and timeline."""
 
@@ -114,18 +127,19 @@ class Oracle:
 
     # --- While it goes on ----------------------------------------------------------------
 
-    def intends(self, node: Node, peer: bytes, text: str) -> None:
+    def intends(self, node: Node, peer: bytes, text: str, *, is_group: bool = False) -> None:
         """A person is about to say something; it is not known yet under which id."""
         account = node.engine.machine.account_id
-        self.intents[text] = Said(node.label, node.device_id, account, peer, b"", text)
+        self.intents[text] = Said(
+            node.label, node.device_id, account, peer, b"", text, is_group
+        )
 
-    def said(self, node: Node, peer: bytes, message_id: bytes, text: str) -> None:
+    def said(self, message_id: bytes, text: str) -> None:
         """It is on the device's disk."""
-        self.on_note(node.label, "said", text)
-        account = node.engine.machine.account_id
-        said = Said(node.label, node.device_id, account, peer, message_id, text)
+        said = self.intents.pop(text)
+        self.on_note(said.label, "said", text)
+        said.message_id = message_id
         self.messages[message_id] = said
-        self.intents.pop(text, None)
 
     def written(self, message: Message, text: str) -> None:
         """A message of which the device did not live to tell lies on its disk."""
@@ -203,6 +217,16 @@ class Oracle:
             case SendingBlocked(reason=reason):
                 heard.names[reason.value] += 1
                 self.on_note(node.label, event.code.value, reason.value)
+                return
+            case GroupLeft(group=group):
+                heard.left.add(group)
+            case GroupRefused(group=group, want=want, reason=reason):
+                heard.refused.add((group, want))
+                self.on_note(node.label, event.code.value, f"{want} {reason.value}")
+                return
+            case GroupRepairing(group=group, reason=why, step=step):
+                heard.doubted.add(group)
+                self.on_note(node.label, event.code.value, f"{why} {step}")
                 return
             case ServerMisbehaved(what=what, reason=reason):
                 heard.names[reason.value] += 1

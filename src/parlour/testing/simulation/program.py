@@ -8,15 +8,21 @@ from dataclasses import dataclass
 from typing import Final
 
 from parlour.testing.simulation.actions import Action, Argument
+from parlour.testing.simulation.groups import GROUPS
 from parlour.testing.simulation.lies import LIES
 from parlour.testing.simulation.life import LIFE
 from parlour.testing.simulation.talk import TALK
 from parlour.testing.simulation.trouble import TROUBLE
 from parlour.testing.simulation.world import World
 
-TABLES: Final[dict[str, list[list[Action]]]] = {"pairwise": [TALK, LIFE, TROUBLE, LIES]}
+TABLES: Final[dict[str, list[list[Action]]]] = {
+    "pairwise": [TALK, LIFE, TROUBLE, LIES],
+    "groups": [GROUPS, TALK, LIFE, TROUBLE, LIES],
+}
 """The tables of each kind of run."""
 KINDS: Final = tuple(TABLES)
+# Of five seeds, each kind has some; every fourth server lies, of each kind.
+_MIX: Final = ("pairwise", "groups", "pairwise", "groups", "pairwise")
 _HONESTY: Final = 4
 # Milliseconds between two steps: most follow at once, some after a while, a few after hours.
 _PAUSES: Final = ((60, 0, 500), (28, 500, 10_000), (10, 10_000, 120_000), (2, 600_000, 14_400_000))
@@ -46,6 +52,11 @@ class Step:
 def actions_of(kind: str) -> dict[str, Action]:
     """All actions of a kind of run, by name."""
     return {action.name: action for table in TABLES[kind] for action in table}
+
+
+def kind_of(seed: int) -> str:
+    """Which kind of run a seed has."""
+    return _MIX[seed % len(_MIX)]
 
 
 def lies(seed: int) -> bool:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from parlour.errors import Code
+from parlour.testing.simulation.agreement import differences, unfulfilled
 from parlour.testing.simulation.lies import NAMES
 from parlour.testing.simulation.loop import SimulatedLoop, Stuck
 from parlour.testing.simulation.node import Node
@@ -156,9 +157,13 @@ class _Running:
         await asyncio.sleep(_SETTLING_IN)
         for step in self._program.steps(world):
             self._result.steps.append(step)
-            world.trace.note("step", str(step))
+            world.trace.note("step", step.action, " ".join(map(str, step.arguments)))
             self._actions[step.action].act(world, *step.arguments)
             await asyncio.sleep(step.pause / 1000)
+            while world.days:
+                world.days -= 1
+                await asyncio.sleep(_DAY)
+                await world.server.sweep()
         await self._end()
         self._ended = True
 
@@ -185,6 +190,8 @@ class _Running:
         if not await world.come_to_rest(REST):
             for node in world.present():
                 self._say_what_is_up(node, when)
+            for difference in differences(world):
+                self._problem(f"after {when}: {difference}")
             world.trace.note("world", "restless")
 
     def _say_what_is_up(self, node: Node, when: str) -> None:
@@ -197,7 +204,7 @@ class _Running:
             f"{machine.waiting} wait, caught up: {machine.caught_up}, telling: {machine.telling}"
         )
         named = self._world.oracle.heard[node.label].names["sending.blocked"]
-        if not self._world.at_rest([node]) and not (lies(self._result.seed) and named):
+        if not self._world.is_quiet(node) and not (lies(self._result.seed) and named):
             self._problem(f"{node.label} does not come to rest after {when}: {state}")
 
     def _probe(self) -> None:
@@ -207,6 +214,9 @@ class _Running:
             for name in known:
                 if node.ready and node.engine.machine.contact_named(name) is not None:
                     node.do(node.say(name, self._world.next_text(node.label)))
+            for group, name in node.engine.machine.group_names.items() if node.ready else ():
+                if not name.is_over:
+                    node.do(node.tell(group, self._world.next_text(node.label)))
 
     async def _use_copies(self) -> None:
         """A copy of a home that is older than its original is refused, and told why."""
@@ -241,6 +251,8 @@ class _Running:
             result.verdict = judge.judge()
             self._check_removed()
             self._check_lies()
+            for problem in unfulfilled(world):
+                self._problem(problem)
         result.problems += oracle.problems
         for bug in world.server.bugs():
             self._problem(f"the server: {bug}")

@@ -75,7 +75,8 @@ class Judge:
     def _judge_pair(self, said: Said, node: Node, lasting: list[Numbered]) -> None:
         heard = self._oracle.heard[node.label]
         own = self._nodes[node.device_id].engine.machine.account_id == said.account_id
-        key = (said.peer if own else said.account_id, said.device_id, said.message_id)
+        conversation = said.peer if own or said.is_group else said.account_id
+        key = (conversation, said.device_id, said.message_id)
         state, reason = self._states[node.device_id].get(key, ("", ""))
         if key in heard.delivered:
             self.verdict.delivered += 1

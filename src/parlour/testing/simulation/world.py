@@ -6,7 +6,7 @@ import asyncio
 import random
 import sqlite3
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from parlour.client.feed import ConnectionCode
@@ -17,6 +17,8 @@ from parlour.server.store.sqlite.devices import append_list
 from parlour.server.store.sqlite.rows import active_device
 from parlour.server.store.sqlite.tokens import insert_token
 from parlour.testing.simulation import population
+from parlour.testing.simulation.agreement import differences
+from parlour.testing.simulation.chronicle import Chronicle, Epochs, epoch_of
 from parlour.testing.simulation.loop import SimulatedLoop
 from parlour.testing.simulation.meddling import Meddler
 from parlour.testing.simulation.node import Node
@@ -24,15 +26,18 @@ from parlour.testing.simulation.oracle import Numbered, Oracle
 from parlour.testing.simulation.server import SimulatedServer
 from parlour.testing.simulation.trace import Trace
 from parlour.testing.simulation.wire import Pair
+from parlour.wire.envelope import SuiteId
 
 # Seconds between two looks whether all is at rest, and how long it has to be so.
 _LOOK_EVERY: Final = 5
 _STAYS: Final = 2
 # Kinds of streams in which people speak.
 _SPOKEN: Final = ("direct", "group", "family", "channel")
+# Entries of groups in which nothing is said.
+_HANDSHAKES: Final = (SuiteId.MLS_COMMIT, SuiteId.MLS_PROPOSAL, SuiteId.MLS_RESTART)
 _NEW: Final = (
-    "SELECT entries.pk, streams.pk, streams.stream_id, entries.seq, client_id, stored_at, kind "
-    "FROM entries JOIN streams ON streams.pk = entries.stream WHERE entries.pk > ? "
+    "SELECT entries.pk, streams.pk, streams.stream_id, entries.seq, client_id, stored_at, kind, "
+    "suite, body FROM entries JOIN streams ON streams.pk = entries.stream WHERE entries.pk > ? "
     "ORDER BY entries.pk"
 )
 _OWED: Final = (
@@ -56,6 +61,7 @@ class _Branch:
 
     timeline: int
     newest: int = 0
+    epochs: Epochs = field(default_factory=Epochs)
 
 
 class World:
@@ -76,6 +82,9 @@ class World:
         self.backup: Backup | None = None
         self.list_changes = 0
         self.said = 0
+        self.days = 0
+        """Days that are to pass before the next step."""
+        self.chronicle = Chronicle()
         self.timelines = {0}
         self._timelines = 0
         self._main = _Branch(0)
@@ -175,14 +184,20 @@ class World:
     def _absorb(self, server: SimulatedServer, branch: _Branch) -> None:
         """Tell the oracle of the entries that have a number since it last looked."""
         connection = server.connection
-        for pk, stream, stream_id, seq, client_id, stored_at, kind in connection.execute(
-            _NEW, (branch.newest,)
-        ).fetchall():
+        self.chronicle.absorb(connection, branch.epochs)
+        for pk, stream, stream_id, seq, client_id, stored_at, kind, suite, body in (
+            connection.execute(_NEW, (branch.newest,)).fetchall()
+        ):
             branch.newest = max(branch.newest, pk)
-            if kind in _SPOKEN:
+            if kind in _SPOKEN and suite not in _HANDSHAKES:
                 owed = connection.execute(_OWED, (stream,)).fetchall()
-                devices = frozenset(bytes(row[0]) for row in owed)
-                numbered = Numbered(bytes(stream_id), seq, stored_at, devices, branch.timeline)
+                members = devices = frozenset(bytes(row[0]) for row in owed)
+                epoch = epoch_of(bytes(body)) if suite == SuiteId.MLS_MESSAGE else None
+                if epoch is not None:
+                    devices &= branch.epochs.leaves.get(epoch, frozenset())
+                numbered = Numbered(
+                    bytes(stream_id), seq, stored_at, devices, branch.timeline, members, epoch
+                )
                 self.oracle.entry(bytes(client_id), numbered)
 
     def _begin_timeline(self) -> None:
@@ -218,7 +233,7 @@ class World:
     def fork(self) -> None:
         """From now on, the server shows half of the devices another side than the others."""
         image = self.server.backup()
-        branch = _Branch(self._next_timeline(), self._main.newest)
+        branch = _Branch(self._next_timeline(), self._main.newest, self._main.epochs.copy())
         seed = f"{self.seed} side {branch.timeline}"
         self.forked = SimulatedServer(self.loop, self.loop.now, image, seed)
         self._watch(self.forked, branch)
@@ -269,13 +284,18 @@ class World:
 
     def at_rest(self, nodes: Iterable[Node]) -> bool:
         """Whether everybody is connected, and nobody has anything to send or to read."""
-        for node in nodes:
-            if not node.online:
-                return False
-            machine = node.engine.machine
-            if machine.waiting or machine.telling or not machine.caught_up:
-                return False
-        return True
+        if not all(self.is_quiet(node) for node in nodes):
+            return False
+        return not differences(self)
+
+    def is_quiet(self, node: Node) -> bool:
+        """Whether a device is connected, and has nothing to send or to read."""
+        if not node.online:
+            return False
+        machine = node.engine.machine
+        if machine.waiting or machine.telling or not machine.caught_up:
+            return False
+        return not any(machine._memory.groups.intents_of(group) for group in node.chats())
 
     async def come_to_rest(self, seconds: int) -> bool:
         """Let time pass until all is at rest, at most so long; whether it is.

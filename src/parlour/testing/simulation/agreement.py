@@ -1,0 +1,101 @@
+"""Whether the members of every group agree, and have what they wished."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from parlour.conversation.groups.chat import Chat
+from parlour.conversation.groups.records import GroupState
+from parlour.testing.simulation.chronicle import GroupOnDisk, groups_of
+
+if TYPE_CHECKING:
+    from parlour.testing.simulation.node import Node
+    from parlour.testing.simulation.world import World
+
+
+def differences(world: World) -> list[str]:
+    """What keeps the groups from being at rest: each device that is not where its group is."""
+    present = [node for node in world.present() if node.ready]
+    groups = groups_of(world.server.connection)
+    found = []
+    for group, on_disk in groups.items():
+        found += _differences_in(world, group, on_disk, present)
+    for node in present:
+        for group, chat in node.chats().items():
+            if group not in groups and chat.record.state is not GroupState.LEFT:
+                found.append(f"{node.label} is {chat.record.state} in a group that is not there")
+    return found
+
+
+def _differences_in(
+    world: World, group: bytes, on_disk: GroupOnDisk, present: list[Node]
+) -> list[str]:
+    name = world.chronicle.name_of(group)
+    members = [node for node in present if node.account_id in on_disk.roster.members]
+    found = []
+    devices = {node.device_id for node in members}
+    if devices != on_disk.leaves:
+        without = sorted(node.label for node in members if node.device_id not in on_disk.leaves)
+        found.append(
+            f"{name} has {len(on_disk.leaves)} leaves for {len(devices)} devices, none for {without}"
+        )
+    seen = set()
+    for node in members:
+        chat = node.chats().get(group)
+        state = _where(chat)
+        if chat is None or state != f"active at {on_disk.generation}.{on_disk.epoch}":
+            found.append(f"{node.label} is {state} in {name}, at {on_disk.epoch}")
+        else:
+            seen.add(chat.live().epoch_authenticator.reveal())
+            if {owner.device_id for owner in chat.devices()} != on_disk.leaves:
+                found.append(f"{node.label} sees other leaves in {name}")
+    if len(seen) > 1:
+        found.append(f"{name} is in {len(seen)} epochs of the number {on_disk.epoch}")
+    for node in present:
+        chat = node.chats().get(group)
+        outside = node.account_id not in on_disk.roster.members
+        if outside and chat is not None and chat.record.state is not GroupState.LEFT:
+            found.append(f"{node.label} is {_where(chat)} in {name}, of which it is no member")
+    return found
+
+
+def _where(chat: Chat | None) -> str:
+    """Where a device is in a group, in words."""
+    if chat is None:
+        return "nowhere"
+    record = chat.record
+    where = f"{record.state.value} at {record.generation}.{chat.epoch}"
+    if record.trouble is not None:
+        where += f", in trouble ({record.trouble.reason}, {record.trouble.step.value})"
+    if record.pending is not None:
+        where += f", with a {record.pending.what.value} under way"
+    if chat.waiting:
+        where += f", {len(chat.waiting)} waiting"
+    return where
+
+
+def unfulfilled(world: World) -> list[str]:
+    """Wishes that are still open, or that were dropped without a word."""
+    found = []
+    nodes = {node.device_id: node for node in world.present() if node.ready}
+    groups = groups_of(world.server.connection)
+    for node in nodes.values():
+        machine = node.engine.machine
+        for group in node.chats():
+            if group in groups and machine.group(group).wanted:
+                wanted = ", ".join(machine.group(group).wanted)
+                found.append(f"{node.label} still wants {wanted} in {world.chronicle.name_of(group)}")
+    for wish in world.chronicle.wishes:
+        node = nodes.get(wish.device_id)
+        if node is None or wish.group not in groups or world.chronicle.came_true(wish):
+            continue
+        heard = world.oracle.heard[node.label]
+        if (wish.group, wish.want.value) in heard.refused:
+            continue
+        if wish.group in heard.left or heard.names["server.restored"]:
+            continue
+        found.append(
+            f"{wish.label} wished {wish.want.value} in {world.chronicle.name_of(wish.group)}, "
+            "which neither came true nor was refused"
+        )
+    return found
