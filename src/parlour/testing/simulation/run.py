@@ -214,8 +214,9 @@ class _Running:
             for name in known:
                 if node.ready and node.engine.machine.contact_named(name) is not None:
                     node.do(node.say(name, self._world.next_text(node.label)))
-            for group, name in node.engine.machine.group_names.items() if node.ready else ():
-                if not name.is_over:
+            groups = node.engine.machine.group_names.items() if node.ready else ()
+            for group, each in groups:
+                if not each.is_over:
                     node.do(node.tell(group, self._world.next_text(node.label)))
 
     async def _use_copies(self) -> None:

@@ -67,7 +67,9 @@ class Judge:
         """What never got a number: fine where its device is gone, or was told why."""
         if said.device_id not in self._nodes:
             return
-        if self._lying and self._oracle.heard[said.label].names["sending.blocked"]:
+        if said.is_group and said.peer in self._oracle.heard[said.label].left:
+            self.verdict.excused[Excuse.OVER.value] += 1
+        elif self._lying and self._oracle.heard[said.label].names["sending.blocked"]:
             self.verdict.excused[Excuse.BLOCKED.value] += 1
         else:
             self._oracle.problem(f"{said.text!r} of {said.label} never got a number")

@@ -185,9 +185,17 @@ class World:
         """Tell the oracle of the entries that have a number since it last looked."""
         connection = server.connection
         self.chronicle.absorb(connection, branch.epochs)
-        for pk, stream, stream_id, seq, client_id, stored_at, kind, suite, body in (
-            connection.execute(_NEW, (branch.newest,)).fetchall()
-        ):
+        for (
+            pk,
+            stream,
+            stream_id,
+            seq,
+            client_id,
+            stored_at,
+            kind,
+            suite,
+            body,
+        ) in connection.execute(_NEW, (branch.newest,)).fetchall():
             branch.newest = max(branch.newest, pk)
             if kind in _SPOKEN and suite not in _HANDSHAKES:
                 owed = connection.execute(_OWED, (stream,)).fetchall()
