@@ -11,7 +11,7 @@ from parlour.testing.simulation.run import run
 _PROGRAM = "from parlour.testing.simulation.run import run; print(run({seed}, '{kind}', 60).trace)"
 
 
-@pytest.mark.parametrize(("seed", "kind"), [(4, "pairwise"), (7, "pairwise"), (13, "groups")])
+@pytest.mark.parametrize(("seed", "kind"), [(4, "pairwise"), (7, "pairwise")])
 def test_the_same_seed_is_the_same_run(seed: int, kind: str) -> None:
     first, second = run(seed, kind, 60), run(seed, kind, 60)
     assert first.trace == second.trace

@@ -76,7 +76,8 @@ def test_the_command_writes_a_record_for_each_seed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file, evidence = tmp_path / "records.json", tmp_path / "evidence.json"
-    words = ["--seeds", "0-1", "--steps", "20", "--jobs", "1", "--json", str(file)]
+    words = ["--seeds", "0-1", "--steps", "20", "--jobs", "1", "--kind", "pairwise"]
+    words += ["--json", str(file)]
     assert main([*words, "--evidence", str(evidence)]) == 0
     records = json.loads(file.read_text())
     assert [record["seed"] for record in records] == [0, 1]
