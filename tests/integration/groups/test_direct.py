@@ -57,6 +57,8 @@ def test_two_people_talk_on_mls_and_see_no_difference(people: Shell) -> None:
     assert chosen == {"preset": "default-mls"}
     people.run("bob", "policy", "use", "voicechat", code=2)
     assert people.error_code == "policy.unbuilt"
+    # Nobody can be let in who has left no keys yet: when bob registered, or now at the latest.
+    people.run("bob", "inbox")
     (sent,) = people.run("alice", "send", "bob", "hello")
     assert (sent["code"], sent["with"], sent["group"]) == ("message.sent", "bob", None)
     people.run("bob", "inbox")
