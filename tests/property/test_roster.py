@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from fuzz.targets import group_link, leaf_certificate, roster_entry, roster_state
 from parlour.errors import ParlourError
 from parlour.roster import (
+    NO_KEY,
     Added,
     Change,
     ChannelClosed,
@@ -168,6 +169,26 @@ def test_nobody_gets_more_than_its_role_allows(kind: Kind, steps: Walk) -> None:
             assert may(kind, acting, right)
             assert was is None or (old.effective_role(account) or 0) <= acting
             assert now is None or now.role <= acting
+
+
+@given(kind=KINDS, steps=WALKS)
+@settings(deadline=None)
+def test_everybody_is_in_under_the_key_that_brought_them(kind: Kind, steps: Walk) -> None:
+    rosters = walk(kind, steps)
+    for roster in rosters:
+        for account, member in roster.state.members.items():
+            brought = [
+                change.key
+                for change in rosters[member.since].head.changes
+                if isinstance(change, Added | JoinedByLink) and change.account == account
+            ]
+            assert member.key in brought
+            assert roster.state.admits(account, member.key) == (member.key != NO_KEY)
+            assert not roster.state.admits(account, bytes(31) + b"\x01")
+    for before, after in pairwise(rosters):
+        came, went = after.state.differing(before.state), before.state.differing(after.state)
+        assert came - went == after.state.members.keys() - before.state.members.keys()
+        assert went - came == before.state.members.keys() - after.state.members.keys()
 
 
 @given(kind=KINDS, steps=WALKS, place=st.integers(0, 10_000), bit=st.integers(0, 7))

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from parlour.conversation.events import CommitRefused, GroupRestarted
+from parlour.conversation.groups.records import GroupState
 from parlour.mls.private.external import ExternalJoin
 from parlour.mls.private.group import Group
+from parlour.mls.private.identity import KeyPackageBundle
+from parlour.mls.public.extensions import Extension
+from parlour.mls.public.proposals import Add, GroupContextExtensions
+from parlour.roster.changes import Added, Change, Removed
 from parlour.roster.entry import RosterEntry
+from parlour.roster.extension import EXTENSION_TYPE, RosterBinding
 from parlour.roster.links import JoinLink
 from parlour.roster.roles import Role
 from parlour.testing.device import MemoryDevice
+from parlour.testing.memory_server import MemoryServer
 from parlour.wire.envelope import ENVELOPE_FORMAT, Envelope, SuiteId
 from parlour.wire.groups import CommitBody, Handshake, encode_body
 from tests.scenario.parties import Party
 from tests.scenario.people import heard
+from tests.scenario.test_group_hostile import chat_of, forge
 
 DAY = 86_400_000
 
@@ -70,6 +80,63 @@ def test_behind_another_key_nobody_comes_in_by_itself() -> None:
     for device in (alice, bob):
         device.pull()
     assert refusals(alice, bob) == ["a newcomer that is neither back nor let in"] * 2
+
+
+def test_a_member_brings_in_a_device_behind_another_key() -> None:
+    party = Party("alice", "mallory", "carol")
+    alice, mallory, carol = party.devices
+    eve = another_key(party, carol)
+    party.settle(8)
+    now = party.server.now // 1000
+    bundle = KeyPackageBundle.create(eve.machine._key_packages.identity(1, now), now)
+    forge(party, mallory, proposals=[Add(bundle.key_package)])
+    alice.pull()
+    assert refusals(alice) == ["a leaf under another account key than the roster's"]
+
+
+def test_who_is_asked_in_again_leaves_no_leaf_behind() -> None:
+    party = Party("mallory", "bob", "carol")
+    mallory, bob, carol = party.devices
+    chat, local = chat_of(mallory, party), mallory.machine._memory.local
+    roster, bob_id = chat.known_roster(), bob.machine.account_id
+    key = roster.state.members[bob_id].key
+    who = (mallory.machine.account_id, mallory.machine.device_id, local.signature_key)
+    changes: list[Change] = [Removed(bob_id), Added(bob_id, Role.MEMBER, key)]
+    entry = roster.next_entry(changes, *who, party.server.now)
+    binding = RosterBinding(chat.genesis.hash(), entry.number, entry.hash()).encode()
+    bound = chat.live().extensions.with_(Extension(EXTENSION_TYPE, binding))
+    forge(party, mallory, roster=[entry.encode()], proposals=[GroupContextExtensions(bound)])
+    for device in (bob, carol):
+        device.pull()
+    assert refusals(bob, carol) == ["an account left the roster, and its devices stay"] * 2
+
+
+def test_nobody_enters_a_group_with_a_leaf_behind_another_key() -> None:
+    """As the server would like to have it: everybody else is well, and sees nothing of it."""
+    party = Party("alice", "bob", "carol")
+    alice, _, carol = party.devices
+    shown = MemoryDevice(MemoryServer(), "carol", seed="other", account_id=carol.machine.account_id)
+    dave = MemoryDevice(party.server, "dave")
+    dave.connect()
+    account = party.server.accounts[carol.machine.account_id]
+    real, devices = list(account.entries), carol.machine.contacts[carol.machine.account_id].head
+    account.entries[:] = [
+        replace(devices, account_key=shown.account_key.public_key).sign(shown.account_key).encode()
+    ]
+    alice.machine.group_add(party.group, [alice.meet("dave")], party.server.now)
+    alice.settle()
+    alice.wait(4_000)
+    assert party.view(alice).leaves == 4
+    dave.pull()
+    assert party.view(dave).state is GroupState.REPAIRING
+    assert dave.machine.counters["welcome.refused"] == 1
+    account.entries[:] = real
+    party.devices.append(dave)
+    party.reconnect()
+    party.settle(40)
+    dave.machine.accept_group(party.group, party.server.now)
+    party.settle(10)
+    party.check_together()
 
 
 def test_who_verified_a_key_follows_when_others_ask_the_account_in_again() -> None:
