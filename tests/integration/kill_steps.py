@@ -19,6 +19,7 @@ import os
 import shutil
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, TextIO
@@ -134,6 +135,9 @@ def in_child(story: Coroutine[Any, Any, None]) -> int:
         try:
             asyncio.run(story)
             status = 0
+        except BaseException:
+            # Nobody else would hear of it.
+            traceback.print_exc()
         finally:
             os._exit(status)
     story.close()
