@@ -48,6 +48,7 @@ from parlour.roster import (
     Genesis,
     Kind,
     LeafCertificate,
+    ReaddWish,
     Role,
     Roster,
     RosterEntry,
@@ -290,6 +291,7 @@ class Room:
     """Those that have a leaf."""
     known: list[Device] = field(default_factory=list)
     generation: int = 0
+    wishes: int = 0
 
     @classmethod
     def planned(
@@ -385,9 +387,14 @@ class Room:
         proposals: Sequence[Proposal] = (),
         entries: Sequence[RosterEntry] | None = None,
         bind: bytes | None = None,
+        wishes: Sequence[ReaddWish] | None = None,
         **options: Any,
     ) -> Handshake:
         """A commit that is right, but for what a test changes of it."""
+        removes = list(removes)
+        if wishes is None:
+            coming = set(map(device_of, adds))
+            wishes = [self.wish(each) for each in removes if each.id in coming]
         if entries is None:
             entries = [self.entry(by, *changes)] if changes else []
         roster = self.roster
@@ -412,7 +419,20 @@ class Room:
             proposals=all_proposals,
             options=CommitOptions(**options),
         )
-        return self.handshake(by, pending, adds, entries)
+        return self.handshake(by, pending, adds, entries, wishes)
+
+    def wish(self, device: Device, **fields: Any) -> ReaddWish:
+        """The wish of a device to be taken out and in again; each is newer than the one before."""
+        self.wishes += 1
+        values: dict[str, Any] = {
+            "stream": self.stream,
+            "generation": self.generation,
+            "epoch": 0,
+            "account": device.account,
+            "device": device.id,
+            "at": self.services.now + self.wishes,
+        }
+        return ReaddWish(**(values | fields)).sign(device.key)
 
     def handshake(
         self,
@@ -420,6 +440,7 @@ class Room:
         pending: PendingCommit,
         adds: Sequence[KeyPackage],
         entries: Sequence[RosterEntry],
+        wishes: Sequence[ReaddWish] = (),
     ) -> Handshake:
         info, parts = b"", []
         if pending.welcome is not None:
@@ -428,7 +449,11 @@ class Room:
                 owner = device_of(package)
                 parts.append(Part(owner, secrets[package.reference(DEFAULT_SUITE)]))
         body = CommitBody(
-            self.generation, pending.commit, [entry.encode() for entry in entries], info
+            self.generation,
+            pending.commit,
+            [entry.encode() for entry in entries],
+            info,
+            [wish.encode() for wish in wishes],
         )
         return Handshake(
             self.stream,

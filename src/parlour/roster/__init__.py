@@ -33,6 +33,7 @@ from parlour.roster.device_signature import FindKey
 from parlour.roster.entry import RosterEntry
 from parlour.roster.extension import EXTENSION_TYPE, RosterBinding
 from parlour.roster.genesis import Genesis, History, Kind, Mode, Retention
+from parlour.roster.readding import ReaddWish
 from parlour.roster.roles import RIGHTS, Right, Role, may
 from parlour.roster.roster import Roster
 from parlour.roster.state import Channel, Link, Member, RosterState
@@ -60,6 +61,7 @@ __all__ = [
     "Member",
     "Mode",
     "Named",
+    "ReaddWish",
     "Removed",
     "Retention",
     "Right",

@@ -41,6 +41,8 @@ from parlour.wire.limits import (
     MAX_ROSTER_PER_RESTART,
     MAX_ROSTER_STATE,
     MAX_TREE,
+    MAX_WISH,
+    MAX_WISHES,
 )
 from parlour.wire.prekeys import Count
 from parlour.wire.streams import Entry, Part, StreamKind
@@ -55,6 +57,8 @@ Generation = Annotated[int, Meta(ge=0, le=0xFFFF_FFFF)]
 """How often a group began again."""
 RosterBytes = Annotated[bytes, Meta(min_length=1, max_length=MAX_ROSTER_ENTRY)]
 """A signed entry of the roster log (`parlour.roster`)."""
+WishBytes = Annotated[bytes, Meta(min_length=1, max_length=MAX_WISH)]
+"""The signed wish of a device to be added again."""
 GroupInfoBytes = Annotated[bytes, Meta(max_length=MAX_GROUP_INFO)]
 """A GroupInfo as an MLSMessage, with `external_pub`, without the tree."""
 TreeBytes = Annotated[bytes, Meta(max_length=MAX_TREE)]
@@ -172,13 +176,17 @@ class CommitBody(Body, array_like=True, frozen=True):
     """A commit, with the roster entries that authorise it.
 
     `welcome` is the sealed GroupInfo of the Welcome, whose secrets for each new device are the
-    entry's parts.
+    entry's parts. `wishes` are those of the devices that it takes out and in again
+    (`parlour.roster.readding`).
     """
 
     generation: Generation
     commit: Annotated[bytes, Meta(min_length=1, max_length=MAX_HANDSHAKE_BODY)]
     roster: Annotated[list[RosterBytes], Meta(max_length=MAX_ROSTER_PER_COMMIT)]
     welcome: Annotated[bytes, Meta(max_length=MAX_GROUP_INFO)]
+    wishes: Annotated[list[WishBytes], Meta(max_length=MAX_WISHES)] = msgspec.field(
+        default_factory=list
+    )
 
 
 class ProposalBody(Body, array_like=True, frozen=True):

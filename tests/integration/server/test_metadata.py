@@ -79,10 +79,13 @@ async def story(server: Server, config: Config) -> list[bytes]:
 
 
 async def keep_a_group(alice: Person, bea: Person) -> None:
-    """A group from which somebody has gone, and in which a proposal waits."""
+    """A group from which somebody has gone who was lost before, and in which a proposal waits."""
     room = await group_of(alice, bea)
     at_alice, at_bea = room.devices
     await room.say(at_bea)
+    room.devices.remove(at_bea)
+    again = room.commit(at_alice, removes=[at_bea], adds=[at_bea.key_package()])
+    await room.send(at_alice, again)
     commit = room.commit(at_alice, Removed(at_bea.account), removes=[at_bea])
     await room.send(at_alice, commit)
     message = at_alice.live.propose_update(room.services.now // 1000)

@@ -22,6 +22,7 @@ from parlour.primitives.hashes import equal
 from parlour.roster.changes import JoinedByLink
 from parlour.roster.entry import RosterEntry
 from parlour.roster.extension import EXTENSION_TYPE, RosterBinding
+from parlour.roster.readding import ReaddWish
 from parlour.roster.roster import Roster
 from parlour.wire.streams import Entry
 
@@ -55,6 +56,14 @@ def check_entries(message: PublicMessage, entries: Sequence[bytes]) -> None:
         raise _refuse("other roster entries than the newcomer sent")
 
 
+def check_wish(chat: Chat, wish: ReaddWish, now: int, lists: Lists) -> None:
+    """Whether a device may be taken out and in again by its wish now (ms); raises `Wanting`."""
+    place = (chat.record.generation, chat.epoch)
+    last = chat.record.wishes.get(wish.device, 0)
+    key = lists.find_key(wish.account, wish.device)
+    wish.check(chat.id, place, now, last, key)
+
+
 class Authorising:
     """Decides about commits of others."""
 
@@ -80,11 +89,16 @@ class Authorising:
         return roster
 
     def check(
-        self, chat: Chat, staged: StagedPublic, roster: Roster, entry: Entry, seconds: int
+        self,
+        chat: Chat,
+        staged: StagedPublic,
+        roster: Roster,
+        entry: Entry,
+        wishes: Sequence[bytes] = (),
     ) -> None:
         """Allow a staged commit, or raise `SecurityStop` (or `Wanting`).
 
-        `roster` is the roster after it; `seconds` the time at which the server stored it.
+        `roster` is the roster after it; `wishes` came with it, of devices that it adds again.
         """
         changes, committer = staged.changes, self._committer(staged, entry)
         if changes.committer is None:
@@ -97,8 +111,9 @@ class Authorising:
         for leaf in changes.new_leaves[len(changes.added) :]:
             self._check_leaf(leaf, roster)
         self._check_leaf(_leaf_at(staged, staged.committer), roster)
+        again = self._fulfilled(chat, changes, added, wishes, entry)
         for index in changes.removed:
-            self._check_removal(chat, index, roster, committer, added, seconds)
+            self._check_removal(chat, index, roster, committer, again, entry.stored_at // 1000)
         self._check_gone(chat, roster, changes)
 
     def _committer(self, staged: StagedPublic, entry: Entry) -> LeafOwner:
@@ -149,13 +164,37 @@ class Authorising:
             raise _refuse("a leaf under another account key than the roster's")
         return owner
 
+    def _fulfilled(
+        self,
+        chat: Chat,
+        changes: Changes,
+        added: list[LeafOwner],
+        wishes: Sequence[bytes],
+        entry: Entry,
+    ) -> set[bytes]:
+        """The devices that are taken out and in again because they have asked for it.
+
+        Unasked, anybody could silence a device again and again, by a key package that it has not
+        any more.
+        """
+        again = {new.device_id for new in added}
+        again &= {chat.owners[index].device_id for index in changes.removed if index in chat.owners}
+        found = set()
+        for data in wishes:
+            wish = ReaddWish.decode(data)
+            check_wish(chat, wish, entry.stored_at, self._lists)
+            found.add(wish.device)
+        if not found <= again:
+            raise _refuse("a wish to be added again that is not fulfilled")
+        return found
+
     def _check_removal(
         self,
         chat: Chat,
         index: LeafIndex,
         roster: Roster,
         committer: LeafOwner,
-        added: list[LeafOwner],
+        again: set[bytes],
         seconds: int,
     ) -> None:
         """A leaf goes with its account, with its device, when it is idle, or to come again."""
@@ -166,7 +205,7 @@ class Authorising:
             owner.account_id in chat.known_roster().state.differing(roster.state)
             or owner.account_id == committer.account_id
             or owner.expires_at <= seconds
-            or any(owner.device_id == new.device_id for new in added)
+            or owner.device_id in again
             or self._lists.has_left(owner, roster.state)
         )
         if not allowed:

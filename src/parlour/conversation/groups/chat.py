@@ -30,6 +30,7 @@ from parlour.primitives.hashes import sha256
 from parlour.roster.entry import RosterEntry
 from parlour.roster.genesis import Genesis
 from parlour.roster.naming import NAME_SALT_SIZE, name_commitment
+from parlour.roster.readding import MAX_WISH_AGE, ReaddWish
 from parlour.roster.roster import Roster
 from parlour.roster.state import RosterState
 from parlour.wire.streams import StreamKind
@@ -67,6 +68,8 @@ class Chat:
         # Messages that were read, newest last: none is taken twice.
         self.read: OrderedDict[bytes, None] = OrderedDict()
         self.details_at: int | None = None
+        # What we wish for to be added again is newer than this (ms).
+        self.wishes_from = 0
         # Something could not be done here: nothing is tried before this (ms).
         self.rests_until = 0
         # How often members were asked whether this is their group, and when to ask again (ms).
@@ -274,6 +277,14 @@ class Chat:
     def accounts(self) -> list[bytes]:
         """Everybody on the roster."""
         return [] if self.roster is None else list(self.roster.state.members)
+
+    def note_wishes(self, wishes: Iterable[bytes], now: int) -> None:
+        """Remember which wishes to be added again were fulfilled, as long as they are good."""
+        after = dict(self.record.wishes)
+        for wish in map(ReaddWish.decode, wishes):
+            after[wish.device] = wish.at
+        kept = now - MAX_WISH_AGE
+        self.record.wishes = {device: at for device, at in after.items() if at >= kept}
 
     # --- The leaves ----------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ it was for is planned anew.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from msgspec import structs
@@ -46,6 +46,7 @@ from parlour.roster.changes import (
 )
 from parlour.roster.entry import RosterEntry
 from parlour.roster.extension import EXTENSION_TYPE
+from parlour.roster.readding import MAX_WISH_AGE, ReaddWish
 from parlour.wire.envelope import ENVELOPE_FORMAT, Envelope, SuiteId
 from parlour.wire.frames import encode_body as encode_request
 from parlour.wire.groups import CommitBody, Handshake, ProposalBody, encode_body
@@ -73,6 +74,8 @@ _PATH_OVERHEAD: Final = 72
 # A device without a key package is left out so long (ms), doubled each time, up to a day.
 LEFT_OUT_FOR: Final = 10 * 60_000
 _MAX_DOUBLINGS: Final = 8
+# A wish to be added again is fulfilled so long (ms); commits by others' clocks come a little later.
+GOOD_FOR: Final = MAX_WISH_AGE * 9 // 10
 # A leave that nobody has entered by then is asked for again, in milliseconds.
 LEAVE_AGAIN: Final = 60_000
 
@@ -96,8 +99,8 @@ class Committing:
         self._targets = targets
         self._planning = planning
         self._renewing = renewing
-        # Devices that asked to be added again, by group.
-        self.readd: dict[bytes, set[bytes]] = {}
+        # Devices that asked to be added again, with their wishes, by group.
+        self._wishes: dict[bytes, dict[bytes, ReaddWish]] = {}
         # Devices that have no key package for now, and until when they are left out (ms).
         self._left_out: dict[tuple[int, bytes], int] = {}
         self._times_left_out: dict[tuple[int, bytes], int] = {}
@@ -144,7 +147,7 @@ class Committing:
             chat.known_roster().number,
             self._memory.contact_changes,
             tuple(i.intent_id for i in self._groups.intents_of(chat.id)),
-            tuple(sorted(self.readd.get(chat.id, ()))),
+            tuple(sorted(self._wishes.get(chat.id, ()))),
             len(chat.live().proposals),
             len(chat.record.leaving),
             self._refreshes(chat, now),
@@ -158,7 +161,12 @@ class Committing:
 
     def _plan(self, chat: Chat, now: int) -> Plan:
         refresh = self._refreshes(chat, now)
-        plan = self._planning.make(chat, self.readd.get(chat.id, set()), now, refresh=refresh)
+        wishing = [
+            device
+            for device, wish in self._wishes.get(chat.id, {}).items()
+            if now < wish.at + GOOD_FOR
+        ]
+        plan = self._planning.make(chat, wishing, now, refresh=refresh)
         for intent in plan.fulfilled:
             self._groups.fulfilled(intent.intent_id)
         for intent, problem in plan.refused:
@@ -170,11 +178,23 @@ class Committing:
         if len(plan.add) > room:
             self._memory.count("group.full")
             plan.add = plan.add[:room]
+        plan.keep_lost()
         return plan
 
     def is_left_out(self, suite: int, device_id: bytes, now: int) -> bool:
         """Whether there was no key package of a device: it is tried again later."""
         return now < self._left_out.get((suite, device_id), 0)
+
+    def wished(self, chat: Chat, wish: ReaddWish) -> None:
+        """A device asks to be taken out and in again; who it is was found out before."""
+        self.try_again(chat, wish.device)
+        self._wishes.setdefault(chat.id, {})[wish.device] = wish
+
+    def readded(self, chat: Chat, device_ids: Iterable[bytes]) -> None:
+        """These devices came in."""
+        wishes = self._wishes.get(chat.id, {})
+        for device_id in device_ids:
+            wishes.pop(device_id, None)
 
     def _leave_out(self, chat: Chat, device_id: bytes, now: int) -> None:
         """Go on without a device, and try again after a while, each time a longer one.
@@ -251,17 +271,7 @@ class Committing:
         for device_id in ready.missing:
             self._leave_out(chat, device_id, now)
         plan.add = [each for each in plan.add if each[1] in ready.packages]
-        lost = plan.again - {device for _, device in plan.add}
-        if lost:
-            # Better a device that can't follow than one that is out.
-            keep = [
-                index
-                for index, owner in zip(plan.remove, plan.removed, strict=True)
-                if owner.device_id not in lost
-            ]
-            plan.removed = [owner for owner in plan.removed if owner.device_id not in lost]
-            plan.remove = keep
-            plan.again -= lost
+        plan.keep_lost()
         return [ready.packages[device_id] for _, device_id in plan.add]
 
     # --- The commit ----------------------------------------------------------------------
@@ -273,6 +283,7 @@ class Committing:
         the next commit, or when there is a key package of theirs.
         """
         packages, plan.add = _fitting(chat, packages, plan.add)
+        plan.keep_lost()
         coming = {account for account, _ in plan.add}
         late = {
             change.account
@@ -337,7 +348,10 @@ class Committing:
             }
             parts = [Part(by_reference[ref], data) for ref, data in secrets.items()]
         roster = [] if entry is None else [entry.encode()]
-        body = CommitBody(chat.record.generation, pending.commit, roster, info)
+        wishes = self._wishes.get(chat.id, {})
+        # Of our own account's devices we need none: they are ours to take out.
+        shown = [wishes[device].encode() for device in sorted(plan.again) if device in wishes]
+        body = CommitBody(chat.record.generation, pending.commit, roster, info, shown)
         self._send(
             chat,
             SuiteId.MLS_COMMIT,
@@ -483,6 +497,8 @@ class Committing:
     def refused(self, chat: Chat, problem: ParlourError, now: int) -> None:
         """The server says that ours is not valid: most likely we are behind; else give up."""
         pending = chat.record.pending
+        # It may be for a wish that is too old by the server's clock: whoever needs it asks again.
+        self._wishes.pop(chat.id, None)
         attempts = self._attempts[chat.id] = self._attempts.get(chat.id, 0) + 1
         if pending is not None and attempts >= MAX_ATTEMPTS:
             self._give_up_all(chat, pending.intents, problem)

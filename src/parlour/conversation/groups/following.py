@@ -165,8 +165,7 @@ class Following:
             if not isinstance(staged, StagedCommit):
                 raise error(Code.GROUP_COMMIT_REFUSED, "not a commit")
             check_entries(message, body.roster)
-            seconds = entry.stored_at // 1000
-            self._authorising.check(chat, staged.public, roster, entry, seconds)
+            self._authorising.check(chat, staged.public, roster, entry, body.wishes)
         except ParlourError as problem:
             culprit = self._culprit(chat, entry, message, now) if reading else b""
             self._refuse(chat, entry, problem, now, culprit)
@@ -247,6 +246,7 @@ class Following:
         if not group.is_active:
             return self._removed(chat, entry, body, now)
         chat.moved(changes, committer)
+        chat.note_wishes(body.wishes, entry.stored_at)
         self._ladder.readded(chat, [chat.owners[index].device_id for index, _ in changes.added])
         chat.note_epoch()
         self._groups.put_epoch(chat)

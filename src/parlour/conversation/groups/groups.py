@@ -612,7 +612,7 @@ class Groups:
     def controlled(self, by: DeviceIdentity, control: Content, now: int) -> bool:
         """Take a control message of another device, if it is about groups."""
         if isinstance(control, ReaddWanted):
-            self._ladder.asked(by, control)
+            self._ladder.asked(by, control, now)
         elif isinstance(control, EpochSeen):
             self._comparing.heard(by, control, now)
         else:

@@ -16,6 +16,7 @@ from msgspec import structs
 
 from parlour.conversation.content import CommitBroken, ReaddWanted
 from parlour.conversation.events import GroupRepaired, GroupRepairing, ServerMisbehaved
+from parlour.conversation.groups.authorising import check_wish
 from parlour.conversation.groups.chat import Chat
 from parlour.conversation.groups.committing import Committing
 from parlour.conversation.groups.joining import Joining
@@ -31,6 +32,7 @@ from parlour.double_ratchet.identity import DeviceIdentity
 from parlour.errors import Code, ParlourError
 from parlour.mls.public.framing.messages import GroupInfoMessage, decode_message
 from parlour.roster.entry import RosterEntry
+from parlour.roster.readding import MAX_WISH_AGE, ReaddWish
 from parlour.wire.envelope import SuiteId
 from parlour.wire.groups import GroupState as PublicState
 from parlour.wire.kinds import Kind
@@ -46,6 +48,8 @@ PATIENCE: Final = {Step.FETCH: 10_000, Step.ASK: 2 * _MINUTE, Step.REJOIN: _MINU
 # A device asks others so often, each time so much later, and so many of them.
 ASK_EVERY: Final = 30_000
 ASKED: Final = 4
+# As long as it is lost, a device has one wish at a time; the next one when it is half used up (ms).
+WISH_EVERY: Final = MAX_WISH_AGE // 2
 # A device comes back by its own commit at most so often in a day.
 MAX_REJOINS: Final = 5
 DAY: Final = 24 * 60 * _MINUTE
@@ -95,7 +99,13 @@ class Ladder:
         trouble = Trouble(
             entry.seq, chat.epoch + 1, reason, now, Step.ASK, now, culprit, broken=True
         )
-        report = CommitBroken(chat.record.generation, chat.epoch + 1, entry.seq, problem.code.value)
+        report = CommitBroken(
+            chat.record.generation,
+            chat.epoch + 1,
+            entry.seq,
+            problem.code.value,
+            self._wish(chat, trouble.began, now),
+        )
         self._report(chat, report, now)
         self._begin(chat, trouble)
 
@@ -110,6 +120,8 @@ class Ladder:
     def unwelcome(self, chat: Chat, entry: Entry, now: int) -> None:
         """A Welcome came that can't be taken, so we are in the tree and have no keys."""
         chat.record.inviter = chat.record.inviter or entry.sender_account
+        # Whoever added us has used up the wish that we had, if any.
+        chat.wishes_from = now
         self._begin(chat, Trouble(0, chat.epoch, "welcome", now, Step.ASK, now))
 
     def expelled(self, chat: Chat, now: int) -> None:
@@ -196,7 +208,7 @@ class Ladder:
         if now >= trouble.since + PATIENCE.get(trouble.step, PAUSE):
             trouble = self._next(chat, trouble, now)
         if trouble.step is Step.ASK and now >= trouble.since + trouble.asked * ASK_EVERY:
-            self._ask(chat, now)
+            self._ask(chat, trouble, now)
             chat.record.trouble = structs.replace(trouble, asked=trouble.asked + 1)
             self._groups.put(chat)
         elif trouble.step is Step.REJOIN:
@@ -270,12 +282,24 @@ class Ladder:
 
     # --- Asking --------------------------------------------------------------------------
 
-    def _ask(self, chat: Chat, now: int) -> None:
+    def _ask(self, chat: Chat, trouble: Trouble, now: int) -> None:
         """Ask some members, others each time, to take us out and in again."""
-        wanted = ReaddWanted(chat.id, chat.record.generation, chat.epoch)
-        turn = 0 if chat.record.trouble is None else chat.record.trouble.asked
-        for account_id, device_id in self.some_devices(chat, ASKED, turn):
+        wanted = ReaddWanted(self._wish(chat, max(trouble.began, chat.wishes_from), now))
+        for account_id, device_id in self.some_devices(chat, ASKED, trouble.asked):
             self._sending.send_to_inbox(account_id, device_id, wanted, now)
+
+    def _wish(self, chat: Chat, began: int, now: int) -> bytes:
+        """Our signed wish: one for all who are asked, so that one commit uses it up."""
+        since = max(now - began, 0)
+        wish = ReaddWish(
+            stream=chat.id,
+            generation=chat.record.generation,
+            epoch=chat.epoch,
+            account=self._memory.account_id,
+            device=self._memory.device_id,
+            at=now - since % WISH_EVERY,
+        )
+        return wish.sign(self._memory.local.signature_key).encode()
 
     def some_devices(self, chat: Chat, count: int, turn: int) -> list[tuple[bytes, bytes]]:
         """Our own other devices first, then members', each time others."""
@@ -292,20 +316,30 @@ class Ladder:
         start = turn * count % len(others) if others else 0
         return [*mine[:2], *others[start : start + count]]
 
-    def asked(self, requester: DeviceIdentity, wanted: ReaddWanted) -> None:
+    def asked(self, requester: DeviceIdentity, wanted: ReaddWanted, now: int) -> None:
         """Another device asks to be added again: it is, if it may be here at all."""
-        chat = self._groups.chats.get(wanted.group)
-        if chat is None or not chat.is_active:
-            return
-        behind = (wanted.generation, wanted.epoch) <= (chat.record.generation, chat.epoch)
-        member = requester.account_id in chat.known_roster().state.members
-        if member and behind:
-            self._committing.try_again(chat, requester.device_id)
-            self._committing.readd.setdefault(chat.id, set()).add(requester.device_id)
+        self._wanted(requester.account_id, requester.device_id, wanted.wish, now)
+
+    def _wanted(self, account_id: bytes, device_id: bytes, data: bytes, now: int) -> None:
+        """Take a wish, as far as others will take it in a commit of ours."""
+        try:
+            wish = ReaddWish.decode(data)
+            chat = self._groups.chats.get(wish.stream)
+            own = (wish.account, wish.device) == (account_id, device_id)
+            if chat is None or not chat.is_active or not own:
+                return
+            if account_id in chat.known_roster().state.members:
+                check_wish(chat, wish, now, self._lists)
+                self._committing.wished(chat, wish)
+        except Wanting as wanting:
+            # It asks again.
+            self._lists.want(wanting.accounts)
+        except ParlourError:
+            self._memory.count("wish.refused")
 
     def readded(self, chat: Chat, device_ids: Iterable[bytes]) -> None:
-        """These devices came in, as they asked to."""
-        self._committing.readd.get(chat.id, set()).difference_update(device_ids)
+        """These devices came in."""
+        self._committing.readded(chat, device_ids)
 
     def reported(self, chat: Chat, entry: Entry, report: CommitBroken, now: int) -> None:
         """A member can't follow a commit that we did, or did not, follow."""
@@ -315,7 +349,7 @@ class Ladder:
         self._groups.put(chat)
         self._memory.count("commit.reported")
         if chat.is_active and chat.epoch >= report.epoch:
-            self._committing.readd.setdefault(chat.id, set()).add(entry.sender_device)
+            self._wanted(entry.sender_account, entry.sender_device, report.wish, now)
 
     # --- By our own commit ---------------------------------------------------------------
 

@@ -6,7 +6,7 @@ whoever makes it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -57,6 +57,18 @@ class Plan:
     proposals: bool = False
     refresh: bool = False
 
+    def keep_lost(self) -> None:
+        """Leave devices in that were to come again, and don't: better one that can't follow."""
+        lost = self.again - {device for _, device in self.add}
+        kept = [
+            (index, owner)
+            for index, owner in zip(self.remove, self.removed, strict=True)
+            if owner.device_id not in lost
+        ]
+        self.remove = [index for index, _ in kept]
+        self.removed = [owner for _, owner in kept]
+        self.again -= lost
+
     @property
     def is_ours(self) -> bool:
         """Whether a person on this device waits for it."""
@@ -89,8 +101,11 @@ class Planning:
         self._looked: dict[bytes, int] = {}
         self._found_idle: dict[bytes, list[LeafIndex]] = {}
 
-    def make(self, chat: Chat, readd: set[bytes], now: int, *, refresh: bool) -> Plan:
-        """The plan for a group that is followed. Device lists count as far as they are known."""
+    def make(self, chat: Chat, readd: Collection[bytes], now: int, *, refresh: bool) -> Plan:
+        """The plan for a group that is followed. Device lists count as far as they are known.
+
+        `readd` are devices that asked to be added again.
+        """
         plan = Plan(refresh=refresh)
         roster = chat.known_roster()
         draft = self._wishes(chat, roster, plan)
@@ -190,7 +205,12 @@ class Planning:
         return census
 
     def _devices(
-        self, chat: Chat, members: Mapping[bytes, object], readd: set[bytes], plan: Plan, now: int
+        self,
+        chat: Chat,
+        members: Mapping[bytes, object],
+        readd: Collection[bytes],
+        plan: Plan,
+        now: int,
     ) -> None:
         """Devices that should come and go, under the roster that the plan leads to."""
         census, own = self.census(chat), self._memory.device_id

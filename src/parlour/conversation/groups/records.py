@@ -155,6 +155,7 @@ class GroupRecord(Struct):
     `unconfirmed` after we joined by a commit of our own, until a member has answered.
     `renew_at` is when we renew our own keys after coming, 0 when we have.
     `peer` is the other account of a conversation of two.
+    `wishes` are the times (ms) of the wishes to be added again that were fulfilled, by device.
     """
 
     group: _Id
@@ -187,6 +188,7 @@ class GroupRecord(Struct):
     link_text: str = ""
     base: bytes = b""
     peer: bytes = b""
+    wishes: dict[bytes, int] = {}
 
     def __repr__(self) -> str:
         return f"GroupRecord({self.group.hex()}, {self.state.value})"

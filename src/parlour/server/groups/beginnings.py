@@ -123,7 +123,9 @@ def judge_restart(group: TrackedGroup, restart: Restart, authority: Authority) -
         owners = owners_of(state.tree)
         check_owners(owners, group, roster, begins=True)
         _check_key(roster, sender, authority)
-    after = TrackedGroup(group.kind, group.stream, request.generation, state, roster, owners)
+    after = TrackedGroup(
+        group.kind, group.stream, request.generation, state, roster, owners, wishes=group.wishes
+    )
     change = GroupChange(
         generation=request.generation,
         epoch=0,

@@ -43,7 +43,7 @@ from parlour.server.groups.tracked import (
     encoded_size,
     tree_bytes,
 )
-from parlour.server.store.group_records import GroupChange, Leaf
+from parlour.server.store.group_records import KEEP_WISH_MS, GroupChange, Leaf
 from parlour.wire.groups import CommitBody, Handshake
 from parlour.wire.limits import MAX_TREE
 
@@ -93,12 +93,25 @@ def judge_commit(group: TrackedGroup, commitment: Commitment, authority: Authori
         owners = owners_after(group, staged)
         check_owners(owners, group, roster)
         check_keys(owners, _fresh(staged), group, roster, authority)
-        check_removals(group, changes, roster, commitment.sender, authority, seconds)
+        wishes = fulfilled(group, commitment, authority)
+        check_removals(group, changes, roster, commitment.sender, authority, wishes.keys(), seconds)
         _check_size(staged)
         _check_parts(commitment, staged)
         check_group_info(decode_group_info(commitment.request.group_info), staged)
-    after = TrackedGroup(group.kind, group.stream, group.generation, staged.state, roster, owners)
-    return Judged(_change(group, after, commitment, staged), after)
+    after = TrackedGroup(
+        group.kind,
+        group.stream,
+        group.generation,
+        staged.state,
+        roster,
+        owners,
+        wishes={
+            device: at
+            for device, at in (group.wishes | wishes).items()
+            if at > commitment.now - KEEP_WISH_MS
+        },
+    )
+    return Judged(_change(group, after, commitment, staged, wishes), after)
 
 
 def _proposed(group: TrackedGroup) -> Iterator[bytes]:
@@ -176,6 +189,25 @@ def extended(group: TrackedGroup, commitment: Commitment, authority: Authority) 
     return roster
 
 
+def fulfilled(
+    group: TrackedGroup, commitment: Commitment, authority: Authority
+) -> dict[bytes, int]:
+    """When the devices asked whose wishes to be added again came with a commit."""
+    found = {}
+    for wish in commitment.decoded.wishes:
+        active = authority.is_active(wish.account, wish.device)
+        require(active, "a wish of a device that is not on its list")
+        wish.check(
+            group.stream,
+            (group.generation, group.epoch),
+            commitment.now,
+            group.wishes.get(wish.device, 0),
+            authority.find_key(wish.account, wish.device),
+        )
+        found[wish.device] = wish.at
+    return found
+
+
 def _check_extensions(
     group: TrackedGroup, staged: StagedPublic, roster: Roster, *, external: bool
 ) -> None:
@@ -240,7 +272,11 @@ def check_open(info: GroupInfo) -> None:
 
 
 def _change(
-    group: TrackedGroup, after: TrackedGroup, commitment: Commitment, staged: StagedPublic
+    group: TrackedGroup,
+    after: TrackedGroup,
+    commitment: Commitment,
+    staged: StagedPublic,
+    wishes: dict[bytes, int],
 ) -> GroupChange:
     roster = accounts = None
     if after.roster.number != group.roster.number:
@@ -259,4 +295,5 @@ def _change(
         roster=roster,
         accounts=accounts,
         tree=tree_bytes(staged.state.tree) if staged.changes.added else None,
+        wishes=wishes,
     )

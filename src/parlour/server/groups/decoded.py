@@ -10,7 +10,7 @@ from parlour.mls.public.commit import Commit
 from parlour.mls.public.framing.messages import PublicMessage, decode_message
 from parlour.mls.public.leaf_node import LeafNode
 from parlour.mls.public.proposals import Add, Remove, Update
-from parlour.roster import Left, RosterEntry
+from parlour.roster import Left, ReaddWish, RosterEntry
 from parlour.server.groups.authority import owner_of
 from parlour.server.groups.tracked import TrackedGroup
 from parlour.wire.groups import CommitBody
@@ -26,11 +26,12 @@ class Sender:
 
 @dataclass(frozen=True, slots=True)
 class DecodedCommit:
-    """A commit with the roster entries that came with it."""
+    """A commit with the roster entries and the wishes that came with it."""
 
     message: PublicMessage
     commit: Commit
     entries: tuple[RosterEntry, ...]
+    wishes: tuple[ReaddWish, ...] = ()
 
     @classmethod
     def decode(cls, body: CommitBody) -> DecodedCommit:
@@ -39,7 +40,8 @@ class DecodedCommit:
         commit = message.content.body
         if not isinstance(commit, Commit):
             raise DecodeError(Code.DECODE_MALFORMED, "not a commit")
-        return cls(message, commit, tuple(map(RosterEntry.decode, body.roster)))
+        entries = tuple(map(RosterEntry.decode, body.roster))
+        return cls(message, commit, entries, tuple(map(ReaddWish.decode, body.wishes)))
 
     def devices(self, group: TrackedGroup) -> set[bytes]:
         """Every device that judging it may ask about."""
@@ -50,7 +52,8 @@ class DecodedCommit:
             if isinstance(proposal, Remove)
             and (owner := group.owners.get(proposal.removed)) is not None
         }
-        return leaves | removed | devices_of(self.entries)
+        wishing = {wish.device for wish in self.wishes}
+        return leaves | removed | wishing | devices_of(self.entries)
 
     def _leaves(self, group: TrackedGroup) -> Iterator[LeafNode]:
         for proposal in self.commit.proposals:

@@ -78,10 +78,17 @@ def check_removals(
     roster: Roster,
     sender: Sender,
     authority: Authority,
+    wishing: Collection[bytes],
     now: int,
 ) -> None:
-    """That each leaf that goes has a reason to; `now` in seconds."""
-    again = {owner_of(package.leaf_node).device for _, package in changes.added}
+    """That each leaf that goes has a reason to; `now` in seconds.
+
+    `wishing` are devices that asked to be added again.
+    """
+    added = {owner_of(package.leaf_node).device for _, package in changes.added}
+    removed = {group.owners[index].device for index in changes.removed}
+    again = added.intersection(removed, wishing)
+    require(len(again) == len(wishing), "a wish to be added again that is not fulfilled")
     gone = group.roster.state.differing(roster.state)
     for index in changes.removed:
         owner = group.owners[index]
@@ -93,7 +100,8 @@ def check_removals(
             # What is no device of the account any more, or was not seen for too long.
             or not authority.is_active(owner.account, owner.device)
             or owner.expires_at <= now
-            # One's own devices, and a device that could not follow and is added again.
+            # One's own devices, and a device that could not follow and asked to be added again:
+            # otherwise anybody could silence it, again and again, by key packages that are gone.
             or owner.account == sender.account
             or owner.device in again
         )

@@ -37,7 +37,10 @@ def decode_group_info(data: bytes) -> GroupInfo:
 
 @dataclass(frozen=True, slots=True)
 class TrackedGroup:
-    """One epoch in public, its roster, and whose each leaf is (by leaf index)."""
+    """One epoch in public, its roster, and whose each leaf is (by leaf index).
+
+    `wishes`: when the devices asked that were last added again, by their wish.
+    """
 
     kind: str
     stream: bytes
@@ -46,6 +49,7 @@ class TrackedGroup:
     roster: Roster
     owners: dict[int, LeafOwner] = field(repr=False)
     proposals: ProposalStore = field(default_factory=ProposalStore, repr=False)
+    wishes: dict[bytes, int] = field(default_factory=dict, repr=False)
 
     @property
     def epoch(self) -> int:
@@ -90,6 +94,7 @@ class TrackedGroup:
             roster,
             owners_of(tree),
             public.proposals,
+            stored.wishes,
         )
 
 

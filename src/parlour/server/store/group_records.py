@@ -5,7 +5,7 @@ All times are milliseconds since the epoch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -21,6 +21,8 @@ MAX_JOINABLE_EPOCHS: Final = 16
 KEEP_EPOCH_MS: Final = 30 * DAY_MS
 # Who was removed reads up to its removal as long.
 KEEP_FORMER_MS: Final = 30 * DAY_MS
+# How long it is known that a wish to be added again was fulfilled: longer than one is good.
+KEEP_WISH_MS: Final = 2 * 3_600_000
 _BLANK: Final = b"\x00"
 
 
@@ -77,7 +79,10 @@ class GroupHead:
 
 @dataclass(frozen=True, slots=True)
 class StoredGroup:
-    """A group as it is kept. `seq` is the entry that led to its epoch, 0 for the founding."""
+    """A group as it is kept. `seq` is the entry that led to its epoch, 0 for the founding.
+
+    `wishes` are the times of the last wishes to be added again that were fulfilled, by device.
+    """
 
     info: StreamInfo
     generation: int
@@ -88,6 +93,7 @@ class StoredGroup:
     roster_head: bytes
     nodes: list[Node] = field(repr=False)
     proposals: list[bytes] = field(repr=False)
+    wishes: dict[bytes, int] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +125,7 @@ class GroupChange:
 
     `whole` says that they are all that there are. `roster` is state and head, where they changed;
     `accounts` then are all that are on it. `tree` is there if devices were added, who will ask for
-    it.
+    it. `wishes` were fulfilled by it: by device, when it asked.
     """
 
     generation: int
@@ -131,6 +137,7 @@ class GroupChange:
     roster: tuple[bytes, bytes] | None = None
     accounts: frozenset[bytes] | None = None
     tree: bytes | None = None
+    wishes: Mapping[bytes, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,9 @@ import pytest
 from parlour.errors import Code, ParlourError
 from parlour.roster import Kind, Removed, Role, leave_statement
 from parlour.roster.genesis import Retention as Keeping
-from parlour.server.store.group_records import KEEP_FORMER_MS
+from parlour.server.store.group_records import KEEP_FORMER_MS, KEEP_WISH_MS
 from parlour.wire.frames import decode_body, decode_frame
-from parlour.wire.groups import ProposalBody, ReadGroup
+from parlour.wire.groups import Handshake, ProposalBody, ReadGroup
 from parlour.wire.kinds import PUSHES
 from parlour.wire.kinds import Kind as Operation
 from parlour.wire.streams import Acknowledge, CatchUp, Position, Read
@@ -376,6 +376,32 @@ async def test_a_device_that_cannot_follow_is_added_again(services: Services) ->
     await room.send(ada, again)
     assert room.devices == [ada, bea]
     assert bea.live.tree() == ada.live.tree()
+
+
+async def test_a_wish_to_be_added_again_is_fulfilled_once(services: Services) -> None:
+    ada, bea = await services.devices("ada", "bea")
+    room = await Room.of(services, ada, bea)
+    wish = room.wish(bea)
+
+    def again() -> Handshake:
+        return room.commit(ada, removes=[bea], adds=[bea.key_package()], wishes=[wish])
+
+    room.devices.remove(bea)
+    await room.send(ada, again())
+    for _ in range(2):
+        with pytest.raises(ParlourError) as raised:
+            await services.groups.handshake(ada.grant, again())
+        assert raised.value.detail == "a wish to be added again: fulfilled before"
+        ada.live.clear_pending()
+        # As after a restart.
+        services.forget()
+    # Long after nobody would take it any more, nobody remembers it.
+    stored = await services.store.groups.load(room.stream)
+    assert stored.wishes == {bea.id: wish.at}
+    services.now += KEEP_WISH_MS
+    await room.send(ada, room.commit(ada))
+    await services.store.streams.sweep(now=services.now + 1)
+    assert (await services.store.groups.load(room.stream)).wishes == {}
 
 
 async def test_a_direct_conversation_is_one_per_pair(services: Services) -> None:

@@ -43,6 +43,7 @@ from parlour.roster import (
     encode_change,
     leave_statement,
 )
+from parlour.roster.readding import MAX_WISH_AGE, MAX_WISH_AHEAD
 from parlour.server.groups.tracked import mls_group_id
 from parlour.server.groups.turns import MAX_WAITING
 from parlour.server.store.records import NewDevice
@@ -286,6 +287,58 @@ async def _a_leaf_of_who_was_removed(case: Case) -> tuple[Device, Handshake]:
 @case(invalid, "a leaf was removed without a reason")
 async def _a_leaf_removed_without_a_reason(case: Case) -> tuple[Device, Handshake]:
     return case.ada, case.room.commit(case.ada, removes=[case.tablet])
+
+
+@case(invalid, "a leaf was removed without a reason")
+async def _a_device_that_is_added_again_unasked(case: Case) -> tuple[Device, Handshake]:
+    package = case.tablet.key_package()
+    return case.ada, case.room.commit(case.ada, removes=[case.tablet], adds=[package], wishes=())
+
+
+def _again(case: Case, **fields: Any) -> tuple[Device, Handshake]:
+    """The tablet is taken out and in again by a wish that is not right."""
+    wish = case.room.wish(case.tablet, **fields)
+    package = case.tablet.key_package()
+    commit = case.room.commit(case.ada, removes=[case.tablet], adds=[package], wishes=[wish])
+    return case.ada, commit
+
+
+@case(invalid, "a wish to be added again: for another group or a later epoch")
+async def _a_wish_for_another_group(case: Case) -> tuple[Device, Handshake]:
+    return _again(case, stream=unique())
+
+
+@case(invalid, "a wish to be added again: for another group or a later epoch")
+async def _a_wish_from_an_epoch_that_is_to_come(case: Case) -> tuple[Device, Handshake]:
+    return _again(case, epoch=case.ada.live.epoch + 1)
+
+
+@case(invalid, "a wish to be added again: too old, or of a wrong clock")
+async def _a_wish_that_is_too_old(case: Case) -> tuple[Device, Handshake]:
+    return _again(case, at=case.services.now - MAX_WISH_AGE - 1)
+
+
+@case(invalid, "a wish to be added again: too old, or of a wrong clock")
+async def _a_wish_from_the_future(case: Case) -> tuple[Device, Handshake]:
+    return _again(case, at=case.services.now + MAX_WISH_AHEAD + 1)
+
+
+@case(invalid, "a wish of a device that is not on its list")
+async def _a_wish_in_anothers_account(case: Case) -> tuple[Device, Handshake]:
+    return _again(case, account=case.cid.account)
+
+
+@case(invalid, "a signature does not verify")
+async def _a_wish_that_nobody_signed(case: Case) -> tuple[Device, Handshake]:
+    wish = replace(case.room.wish(case.tablet), signature=bytes(64))
+    package = case.tablet.key_package()
+    commit = case.room.commit(case.ada, removes=[case.tablet], adds=[package], wishes=[wish])
+    return case.ada, commit
+
+
+@case(invalid, "a wish to be added again that is not fulfilled")
+async def _a_wish_that_is_used_up_for_nothing(case: Case) -> tuple[Device, Handshake]:
+    return case.ada, case.room.commit(case.ada, wishes=[case.room.wish(case.tablet)])
 
 
 @case(invalid, "two leaves of one device")

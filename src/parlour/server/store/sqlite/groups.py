@@ -197,6 +197,11 @@ def _load(connection: sqlite3.Connection, stream_id: bytes) -> StoredGroup:
     proposals = connection.execute(
         "SELECT message FROM group_proposals WHERE stream = ? ORDER BY pk", (stream,)
     )
+    wishes = connection.execute(
+        "SELECT device_id, at FROM group_wishes JOIN devices ON devices.pk = device "
+        "WHERE stream = ?",
+        (stream,),
+    )
     return StoredGroup(
         describe(connection, stream),
         generation,
@@ -207,6 +212,7 @@ def _load(connection: sqlite3.Connection, stream_id: bytes) -> StoredGroup:
         roster_head,
         _nodes(connection, stream),
         [message for (message,) in proposals],
+        dict(wishes.fetchall()),
     )
 
 

@@ -7,7 +7,7 @@ thing here is to compare where the group is: of all that were made for one epoch
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from parlour.errors import AccessError, Code, ConflictError
@@ -65,6 +65,7 @@ def change(
     if after.accounts is not None:
         added, removed = _put_members(connection, stream, after.accounts, seq, now)
     _note_epoch(connection, stream, after, seq, now)
+    _put_wishes(connection, stream, after.wishes)
     connection.execute("DELETE FROM group_proposals WHERE stream = ?", (stream,))
     return _place(connection, stream, seq, now, added=added, removed=removed)
 
@@ -181,6 +182,14 @@ def _members(connection: sqlite3.Connection, stream: int) -> Iterable[tuple[int,
         "SELECT accounts.pk, account_id FROM members "
         "JOIN accounts ON accounts.pk = members.account WHERE stream = ?",
         (stream,),
+    )
+
+
+def _put_wishes(connection: sqlite3.Connection, stream: int, wishes: Mapping[bytes, int]) -> None:
+    connection.executemany(
+        "INSERT OR REPLACE INTO group_wishes (stream, device, at) "
+        "SELECT ?, pk, ? FROM devices WHERE device_id = ?",
+        [(stream, at, device_id) for device_id, at in wishes.items()],
     )
 
 

@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Final
 
-from parlour.server.store.group_records import KEEP_EPOCH_MS, KEEP_FORMER_MS
+from parlour.server.store.group_records import KEEP_EPOCH_MS, KEEP_FORMER_MS, KEEP_WISH_MS
 from parlour.server.store.records import DAY_MS, KEEP_ROW_MS, RetentionRule
 from parlour.server.store.sqlite.rows import active_device, member_stream
 from parlour.wire.streams import Position
@@ -82,6 +82,7 @@ def sweep(connection: sqlite3.Connection, now: int) -> int:
         ("invites", "uses_left = 0 AND ?", 1),
         ("former_members", "left_at <= ?", now - KEEP_FORMER_MS),
         ("group_epochs", "stored_at <= ?", now - KEEP_EPOCH_MS),
+        ("group_wishes", "at <= ?", now - KEEP_WISH_MS),
         ("key_packages", "expires_at <= ?", now // 1000),
         ("prekeys", "kind IN ('one_time', 'kem_one_time') AND expires_at <= ?", now // 1000),
     ):
