@@ -39,7 +39,8 @@ def measure_mls(options: argparse.Namespace) -> list[Record]:
 
 def measure_end_to_end(options: argparse.Namespace) -> list[Record]:
     """With server and sockets."""
-    return groups_end_to_end.measure_all([int(n) for n in options.e2e])
+    sizes = [int(n) for n in options.e2e]
+    return groups_end_to_end.measure_all(sizes, crowd=not options.no_crowd)
 
 
 PARTS: dict[str, Callable[[argparse.Namespace], list[Record]]] = {
@@ -59,6 +60,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--sizes", type=listed, default=sizes.split(","), help=f"default {sizes}")
     ends = ",".join(map(str, END_TO_END))
     parser.add_argument("--e2e", type=listed, default=ends.split(","), help=f"default {ends}")
+    words = "of e2e: most members are offline"
+    parser.add_argument("--no-crowd", action="store_true", help=words)
     parser.add_argument("--joined", type=int, default=JOINED, help=f"default {JOINED}")
     parser.add_argument("--suites", type=listed, help="parlour, parlour-xwing; default both")
     path = Path("build") / "groups.json"

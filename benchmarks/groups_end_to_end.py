@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -81,6 +81,8 @@ class Scene:
     def spread(self, op: str, began: int, times: Sequence[int]) -> None:
         """Note how long it took until half of the members, 99 % of them and all were there."""
         taken = [(each - began) / 1e6 for each in times]
+        if not taken:
+            return
         figures = statistics.median(taken), percentile(taken, 99), max(taken)
         for word, value in zip(("p50", "p99", "last"), figures, strict=True):
             self.add(f"{op}_{word}", value)
@@ -197,11 +199,13 @@ class Scene:
             for number, person in enumerate(joiners):
                 host.ask("connect", [number])
                 time.sleep(0.3)
+                before = host.ask("cpu")
                 self.founder.ask("do", 0, "group_add", self.group, [person.account_id])
                 host.begin("when", number, "active", PATIENCE)
                 active = host.end()
                 welcomed = host.ask("when", number, "welcomed", PATIENCE)
                 self.add("join", (active - welcomed) / 1e6)
+                self.add("join_cpu", 1000 * (host.ask("cpu") - before))
                 self.settle()
                 host.ask("disconnect")
             joins = self.samples["join"]
@@ -263,11 +267,14 @@ class Task:
     runs: int = RUNS
     updates: int = UPDATES
     joiners: int = JOINERS
+    crowd: int = 1
+    """0 where all but founder, witnesses and joiners are offline: what a busy machine can do."""
 
 
 def measure(task: Task) -> list[Record]:
     """One size."""
-    people_count = task.n // task.devices
+    # With those who come while it is measured it is never larger: no group may have more people.
+    people_count = task.n // task.devices - task.joiners - 1
     extras = 4 * task.runs
     suite = _SUITES[task.subject]
     with tempfile.TemporaryDirectory(prefix="parlour-bench-") as name:
@@ -280,7 +287,7 @@ def measure(task: Task) -> list[Record]:
         step = max(2, people_count // WITNESSES)
         seeing = people[1::step]
         others = [person for person in people[1:] if person not in seeing]
-        crowd = [device for person in others for device in person.devices]
+        crowd = [device for person in others for device in person.devices] if task.crowd else []
         witnesses = [device for person in seeing for device in person.devices]
         for device in crowd + witnesses:
             acquaint(device, people)
@@ -362,9 +369,12 @@ TASKS: Final = (
 )
 
 
-def measure_all(sizes: Sequence[int]) -> list[Record]:
+def measure_all(sizes: Sequence[int], *, crowd: bool) -> list[Record]:
     """What there is to measure of these sizes, and what of it was promised."""
-    records = [record for task in TASKS if task.n in sizes for record in measure(task)]
+    tasks = [task for task in TASKS if task.n in sizes]
+    if not crowd:
+        tasks = [replace(task, crowd=0, updates=0) for task in tasks]
+    records = [record for task in tasks for record in measure(task)]
     for line in judge(records):
         progress(line)
     return records
