@@ -115,6 +115,27 @@ def test_a_commit_that_does_not_fit_stops_no_other_group(monkeypatch: pytest.Mon
     assert party.view(bob).name == "again"
 
 
+def test_an_account_whose_list_is_gone_can_be_put_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    party = Party("alice", "bob", "carol")
+    alice, bob, carol = party.devices
+    lost = carol.machine.account_id
+    lists = alice.machine._groups._lists
+    current = lists.all_current
+    monkeypatch.setattr(
+        lists, "all_current", lambda accounts: lost not in accounts and current(accounts)
+    )
+    carol.disconnect()
+    # Nobody knows which devices she has, so nothing is said.
+    party.say(alice, "hello")
+    party.settle()
+    assert bob.texts() == []
+    alice.machine.group_remove(party.group, [lost], party.server.now)
+    party.settle()
+    party.check_together()
+    assert bob.texts() == ["hello"]
+    assert party.view(bob).leaves == 2
+
+
 @pytest.mark.parametrize("kind", [CommitRefused, MessageUnreadable])
 def test_an_entry_that_cannot_be_handled(
     kind: type[Event], monkeypatch: pytest.MonkeyPatch

@@ -6,8 +6,9 @@ All of them are signed by the account key, which no token gives: who stole a ses
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
-from parlour.errors import Code, ConflictError, NotFoundError, SecurityStop, UsageError
+from parlour.errors import Code, ConflictError, LimitError, NotFoundError, SecurityStop, UsageError
 from parlour.identity import proofs
 from parlour.identity.device_list import DeviceListEntry, DeviceListState
 from parlour.login import OpaqueServer
@@ -23,6 +24,10 @@ from parlour.wire.login import RegisterChallenge
 from parlour.wire.push import PushDeviceList
 from parlour.wire.server import Nothing
 from parlour.wire.vaults import NewVaults, PasswordFinish, PasswordStart, StoredVaults
+
+# Entries of one device list, each about half a kilobyte, which every newcomer to a conversation
+# reads from the first on. At the most that a day takes (`limits`), it is full after months.
+MAX_LIST_ENTRIES: Final = 5_000
 
 
 class AccountService:
@@ -109,6 +114,8 @@ class AccountService:
         Prekeys are taken for devices that the entry adds: nobody publishes those of another.
         """
         entry = DeviceListEntry.decode(data)
+        if state.number + 1 >= MAX_LIST_ENTRIES:
+            raise LimitError(Code.LIMIT_COUNT, "entries of a device list")
         if entry.account_id != state.account_id:
             raise SecurityStop(Code.DEVICE_LIST_INVALID, "the entry is of another account")
         if entry.number != state.number + 1:

@@ -20,6 +20,7 @@ from parlour.wire.kinds import Kind
 
 _MINUTE: Final = 60
 _HOUR: Final = 60 * _MINUTE
+_DAY: Final = 24 * _HOUR
 # Counters whose window is over are dropped when so many have gathered.
 _SWEEP_AT: Final = 10_000
 
@@ -74,7 +75,8 @@ OPERATION_LIMITS: Final[Mapping[Kind, Limit]] = {
     # There is no listing; this keeps names from being tried out.
     Kind.LOOK_UP: Limit(By.ACCOUNT, 120, _MINUTE),
     Kind.READ_DEVICE_LIST: Limit(By.ACCOUNT, 600, _MINUTE),
-    Kind.APPEND_DEVICE_LIST: Limit(By.ACCOUNT, 30, _HOUR),
+    # Everybody who talks with the account reads its list, for ever; a person changes it at times.
+    Kind.APPEND_DEVICE_LIST: Limit(By.ACCOUNT, 60, _DAY),
     Kind.SET_PROFILE: Limit(By.ACCOUNT, 60, _HOUR),
     # Everybody's, when a home is new.
     Kind.READ_PROFILE: Limit(By.ACCOUNT, 3_000, _HOUR),

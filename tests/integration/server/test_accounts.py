@@ -14,7 +14,7 @@ from parlour.errors import Code, ParlourError
 from parlour.identity.device_list import next_entry
 from parlour.login import ClientRegistration, Stretched
 from parlour.primitives.hashes import sha256
-from parlour.server import Config, Server, create_invite
+from parlour.server import Config, Server, accounts, create_invite
 from parlour.server.hub import CLOSE_REFUSED
 from parlour.wire.directory import AppendDeviceList, DevicePrekeys
 from parlour.wire.invites import CreateInvite, InviteInfo, InviteList, RevokeInvite
@@ -61,6 +61,15 @@ async def test_a_new_device_is_announced_at_once_with_its_prekeys(server: Server
     (bundle,) = (await bea.rest(Kind.FETCH_BUNDLES, request, Bundles)).bundles
     assert bundle.one_time is not None
     tablet.logged_in = await tablet.log_in()
+
+
+async def test_a_list_has_an_end(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accounts, "MAX_LIST_ENTRIES", 3)
+    (alice,) = await register(server, "alice")
+    for _ in range(2):
+        await alice.change_list(alice.next_list())
+    refused = alice.change_list(alice.next_list())
+    assert await refusal_of(refused) == Code.LIMIT_COUNT
 
 
 async def test_prekeys_are_taken_for_devices_that_are_added(server: Server) -> None:

@@ -36,6 +36,7 @@ from parlour.mls.public.welcome_parts import split_welcome
 from parlour.roster.changes import (
     Added,
     Change,
+    Left,
     LinkClosed,
     LinkOpened,
     Named,
@@ -252,9 +253,14 @@ class Committing:
         return turn_after(rank, self._memory.random)
 
     def _touched(self, chat: Chat, plan: Plan) -> list[bytes]:
-        """The accounts whose lists the plan rests on."""
+        """The accounts whose lists the plan rests on.
+
+        An account that goes is put out whatever its list says, also where there is none any more.
+        """
+        gone = {each.account for each in plan.changes if isinstance(each, (Removed, Left))}
+        staying = chat.known_roster().state.members.keys() - gone
         touched = {account for account, _ in plan.add}
-        touched |= {owner.account_id for owner in plan.removed}
+        touched |= {owner.account_id for owner in plan.removed if owner.account_id in staying}
         return sorted(touched)
 
     # --- Key packages --------------------------------------------------------------------
