@@ -485,6 +485,8 @@ class Groups:
                 self._read_again(chat)
             if chat.is_direct:
                 self._direct.named(chat)
+            else:
+                self._named(chat)
             return
         try:
             genesis = Genesis.decode(info.genesis)
@@ -499,6 +501,13 @@ class Groups:
         if genesis.kind is GroupKind.SELF:
             raise error(Code.CONVERSATION_GENESIS, "that of our own devices is pairwise")
         self._meet(info.stream, info.genesis)
+
+    def _named(self, chat: Chat) -> None:
+        """The server has the group's stream, after its data was put back, too."""
+        conversation = self._memory.conversations[chat.id]
+        if not conversation.stream:
+            conversation.stream = chat.id
+            self._memory.put_conversation(conversation)
 
     def _meet(self, stream: bytes, genesis: bytes) -> Chat:
         record = GroupRecord(group=stream, genesis=genesis, state=GroupState.JOINING)
@@ -840,6 +849,12 @@ class Groups:
                 GroupLeft(chat.id, chat.record.name, self._memory.account_id)
             )
             self._following.leave(chat, self._memory.account_id)
+        elif pending.what is Sent.RESTART:
+            # Where the server is by now, somebody else may have gone on from.
+            chat.record.pending = chat.restarting = None
+            self._groups.put(chat)
+            chat.compares = True
+            self._joining.ask(chat.id)
         elif pending.what is Sent.JOIN:
             self._joining.lost(chat)
             chat.losses += 1

@@ -145,6 +145,10 @@ class Ladder:
         elif there < here:
             chat.behind_number = RosterEntry.decode(state.roster_head).number
             self._begin(chat, Trouble(0, state.epoch, ROLLBACK, now, Step.WAIT, now))
+        elif trouble is not None and trouble.reason == ROLLBACK:
+            # Others have gone on from where the server was put back to.
+            chat.record.trouble = None
+            self._begin(chat, Trouble(0, chat.epoch, FORK, now, Step.ASK, now))
         elif there == here:
             self._begin(chat, Trouble(0, chat.epoch, FORK, now, Step.ASK, now))
 
@@ -306,7 +310,7 @@ class Ladder:
         own = self._memory.account_id
         mine: list[tuple[bytes, bytes]] = []
         others: list[tuple[bytes, bytes]] = []
-        for account_id in {own, *(chat.accounts or [chat.record.inviter])}:
+        for account_id in dict.fromkeys([own, *(chat.accounts or [chat.record.inviter])]):
             contact = self._memory.contacts.get(account_id)
             for identity in contact.identities() if contact is not None else []:
                 if identity.device_id == self._memory.device_id:
