@@ -19,7 +19,7 @@ import asyncio
 import contextlib
 import functools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 from msgspec import Struct
@@ -36,6 +36,7 @@ from parlour.conversation.events import (
     MessageSent,
     SendingBlocked,
 )
+from parlour.conversation.key_packages import SUPPLY
 from parlour.conversation.machine import Machine
 from parlour.conversation.requests import LoadHash, LoadMessage, Request, ServerRequest
 from parlour.errors import Code, InternalError, ParlourError, error
@@ -113,11 +114,16 @@ class Engine:
 
     @classmethod
     async def load(
-        cls, store: Store, *, clock: Callable[[], int] = now_ms, random: Random = system_random
+        cls,
+        store: Store,
+        *,
+        clock: Callable[[], int] = now_ms,
+        random: Random = system_random,
+        supply: Mapping[int, int] = SUPPLY,
     ) -> Engine:
-        """Make the machine from what the store holds."""
+        """Make the machine from what the store holds. `supply` as for `Machine`."""
         records = await store.records()
-        machine = Machine(records, clock(), random=random)
+        machine = Machine(records, clock(), random=random, supply=supply)
         return cls(store, machine, clock=clock, random=random, warnings=Warnings.load(records))
 
     # --- Steps ---------------------------------------------------------------------------

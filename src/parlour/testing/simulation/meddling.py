@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from parlour.testing.simulation.wire import Look, Pair
 from parlour.wire.directory import DeviceListPage
 from parlour.wire.frames import decode_body, decode_frame, encode_frame
+from parlour.wire.groups import GroupState, ListHead, ListHeads
 from parlour.wire.kinds import OPERATIONS, Kind
 from parlour.wire.push import PushEntry
 from parlour.wire.streams import Appended, Entry
@@ -37,6 +38,7 @@ class Hit:
     device_id: bytes
     stream: bytes
     client_id: bytes
+    sender: bytes = b""
 
 
 @dataclass(slots=True)
@@ -48,6 +50,9 @@ class Meddling:
     devices: frozenset[bytes]
     random: random.Random
     hits: list[Hit] = field(default_factory=list)
+    kept: dict[bytes, GroupState] = field(default_factory=dict)
+    heads: dict[bytes, ListHead] = field(default_factory=dict)
+    """What was answered when it began, by group and by account."""
 
     def strikes(self, device_id: bytes) -> bool:
         """Whether this one is touched."""
@@ -55,7 +60,8 @@ class Meddling:
 
     def hit(self, device_id: bytes, entry: Entry) -> None:
         """Note what was done."""
-        self.hits.append(Hit(self.name, device_id, entry.stream, entry.client_id))
+        hit = Hit(self.name, device_id, entry.stream, entry.client_id, entry.sender_device)
+        self.hits.append(hit)
 
 
 def _hide(_meddling: Meddling, _entry: Entry) -> list[Entry]:
@@ -86,6 +92,26 @@ def _flipped(data: bytes, chance: random.Random) -> bytes:
     return data[:at] + bytes([data[at] ^ (1 << chance.randrange(8))]) + data[at + 1 :]
 
 
+def _replay(_meddling: Meddling, entry: Entry) -> list[Entry]:
+    """The same once more, as if it had been sent again."""
+    again = bytes(byte ^ 1 for byte in entry.client_id)
+    return [entry, replace(entry, seq=entry.seq + 1, client_id=again)]
+
+
+def _wrong_tree(meddling: Meddling, answer: GroupState) -> GroupState:
+    return replace(answer, tree=_flipped(answer.tree, meddling.random))
+
+
+def _old_state(meddling: Meddling, answer: GroupState) -> GroupState:
+    """The first state of the group that was asked for since it began."""
+    return meddling.kept.setdefault(answer.stream, answer)
+
+
+def _withhold(meddling: Meddling, answer: ListHeads) -> ListHeads:
+    heads = [meddling.heads.setdefault(head.account_id, head) for head in answer.heads]
+    return replace(answer, heads=heads)
+
+
 def _misnumber(answer: Appended) -> Appended:
     return replace(answer, seq=answer.seq + _FAR)
 
@@ -100,9 +126,35 @@ OF_ENTRIES: Final[dict[str, Callable[[Meddling, Entry], list[Entry]]]] = {
     "tamper": _tamper,
     "strip": _strip,
     "count_up": _count_up,
+    "replay": _replay,
 }
 OF_PUSHES: Final = frozenset({"drop_pushes"})
-OF_ANSWERS: Final = {"misnumber": Kind.APPEND, "shorten": Kind.READ_DEVICE_LIST}
+OF_ANSWERS: Final = {
+    "misnumber": Kind.APPEND,
+    "shorten": Kind.READ_DEVICE_LIST,
+    "wrong_tree": Kind.READ_GROUP,
+    "old_state": Kind.READ_GROUP,
+    "withhold": Kind.READ_LIST_HEADS,
+}
+
+
+def _changed(meddling: Meddling, device_id: bytes, body: Struct) -> tuple[Struct, list[Hit]]:
+    """What becomes of an answer, and what it is about."""
+    name = meddling.name
+    match body:
+        case Appended():
+            return _misnumber(body), [Hit(name, device_id, body.stream, body.client_id)]
+        case DeviceListPage() if len(body.entries) > 1:
+            return _shorten(body), [Hit(name, device_id, body.account_id, b"")]
+        case GroupState():
+            change = _wrong_tree if name == "wrong_tree" else _old_state
+            return change(meddling, body), [Hit(name, device_id, body.stream, b"")]
+        case ListHeads():
+            changed = _withhold(meddling, body)
+            less = [old for old, new in zip(changed.heads, body.heads, strict=True) if old != new]
+            return changed, [Hit(name, device_id, head.account_id, b"") for head in less]
+        case _:
+            return body, []
 
 
 class Meddler:
@@ -157,12 +209,10 @@ class Meddler:
             return replace(body, entries=entries)
         for name, meddling in self.active.items():
             if OF_ANSWERS.get(name) is kind and meddling.strikes(device_id):
-                if isinstance(body, Appended):
-                    meddling.hits.append(Hit(name, device_id, body.stream, body.client_id))
-                    body = _misnumber(body)
-                elif isinstance(body, DeviceListPage) and len(body.entries) > 1:
-                    meddling.hits.append(Hit(name, device_id, body.account_id, b""))
-                    body = _shorten(body)
+                changed, hit = _changed(meddling, device_id, body)
+                if changed != body:
+                    meddling.hits += hit
+                    body = changed
         return body
 
     def _entries(self, device_id: bytes, entries: list[Entry]) -> list[Entry]:

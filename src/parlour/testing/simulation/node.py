@@ -27,6 +27,7 @@ from parlour.conversation.events import GroupJoined, MessageReceived, RequestRec
 from parlour.conversation.groups.chat import Chat
 from parlour.conversation.groups.records import Acceptance
 from parlour.conversation.machine import Machine
+from parlour.conversation.policies import SUITE_1, XWING
 from parlour.conversation.standing import Standing
 from parlour.errors import Code, ParlourError, UsageError, error
 from parlour.server.faults import error_body
@@ -42,6 +43,9 @@ if TYPE_CHECKING:
     from parlour.testing.simulation.world import World
 
 T = TypeVar("T")
+# Key packages of each suite that the server has of a device: few, as making them takes time, and so
+# that they run out.
+_SUPPLY: Final = {SUITE_1: 4, XWING: 2}
 _PIN: Final = bytes(32)
 _UNREADABLE: Final = (
     "SELECT conversation, sender_device, message_id, reason FROM message WHERE state = 'unreadable'"
@@ -151,7 +155,9 @@ class Node:
         random = seeded(f"{self.world.seed} {self.label} {self._starts}")
         while True:
             try:
-                self.engine = await Engine.load(store, clock=self.clock, random=random)
+                self.engine = await Engine.load(
+                    store, clock=self.clock, random=random, supply=_SUPPLY
+                )
                 records = await store.records()
                 break
             except ParlourError:  # its disk has a fault for a while

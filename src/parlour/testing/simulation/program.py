@@ -9,7 +9,7 @@ from typing import Final
 
 from parlour.testing.simulation.actions import Action, Argument
 from parlour.testing.simulation.groups import GROUPS
-from parlour.testing.simulation.lies import LIES
+from parlour.testing.simulation.lies import GROUP_LIES, LIES
 from parlour.testing.simulation.life import LIFE
 from parlour.testing.simulation.talk import TALK
 from parlour.testing.simulation.trouble import TROUBLE
@@ -17,7 +17,7 @@ from parlour.testing.simulation.world import World
 
 TABLES: Final[dict[str, list[list[Action]]]] = {
     "pairwise": [TALK, LIFE, TROUBLE, LIES],
-    "groups": [GROUPS, TALK, LIFE, TROUBLE, LIES],
+    "groups": [GROUPS, TALK, LIFE, TROUBLE, LIES, GROUP_LIES],
 }
 """The tables of each kind of run."""
 KINDS: Final = tuple(TABLES)

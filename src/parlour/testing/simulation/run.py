@@ -16,6 +16,7 @@ from typing import Any, Final, Protocol
 
 from parlour.errors import Code
 from parlour.testing.simulation.agreement import differences, unfulfilled
+from parlour.testing.simulation.harm import did_harm
 from parlour.testing.simulation.lies import NAMES
 from parlour.testing.simulation.loop import SimulatedLoop, Stuck
 from parlour.testing.simulation.node import Node
@@ -149,6 +150,7 @@ class _Running:
         self._program = program
         self._actions = actions_of(result.kind)
         self._ended = False
+        self._excused: set[tuple[str, bytes]] = set()
 
     async def all(self) -> None:
         """From the beginning to the end."""
@@ -250,6 +252,7 @@ class _Running:
         judge = Judge(oracle, nodes, hits, lying=lies(result.seed))
         if self._ended:
             result.verdict = judge.judge()
+            self._excused = judge.excused
             self._check_removed()
             self._check_lies()
             for problem in unfulfilled(world):
@@ -285,6 +288,10 @@ class _Running:
             node = next(each for each in world.nodes.values() if each.device_id == hit.device_id)
             names = world.oracle.heard[node.label].names.keys()
             named = "named" if names & NAMES[hit.meddling] else "harmless"
+            harm = did_harm(world, node, hit, self._excused) if named == "harmless" else None
+            if harm is not None:
+                named = "unnamed"
+                self._problem(f"{node.label} is told nothing of {hit.meddling}: {harm}")
             counted = f"{hit.meddling} {named}"
             self._result.lies[counted] = self._result.lies.get(counted, 0) + 1
 

@@ -41,6 +41,8 @@ class Judge:
         self._lying = lying
         self._states = {node.device_id: _states(node) for node in nodes}
         self.verdict = Verdict()
+        self.excused: set[tuple[str, bytes]] = set()
+        """Devices, by label, with messages that may be missing there."""
 
     def judge(self) -> Verdict:
         """Count, and note what is wrong."""
@@ -97,6 +99,7 @@ class Judge:
             self._oracle.problem(f"{node.label} lost {said.text!r} of {said.label} {state}")
         if excuse is not None:
             self.verdict.excused[excuse.value] += 1
+            self.excused.add((node.label, said.message_id))
 
     def _excuse(
         self, said: Said, node: Node, heard: Heard, lasting: list[Numbered]
