@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 # Key packages of each suite that the server has of a device: few, as making them takes time, and so
 # that they run out.
-_SUPPLY: Final = {SUITE_1: 4, XWING: 2}
+_SUPPLY: Final[dict[int, int]] = {SUITE_1: 4, XWING: 2}
 _PIN: Final = bytes(32)
 _UNREADABLE: Final = (
     "SELECT conversation, sender_device, message_id, reason FROM message WHERE state = 'unreadable'"

@@ -32,8 +32,8 @@ REST: Final = 1800
 # Days in which what could not be read is asked for again, and given up at the end.
 DAYS: Final = 9
 # Turns of the loop after which a run is taken for one that never ends: ten times the usual.
-TURNS: Final = 200_000
-TURNS_PER_STEP: Final = 2_000
+TURNS: Final = 60_000
+TURNS_PER_STEP: Final = 600
 _DAY: Final = 24 * 3600
 _SETTLING_IN: Final = 5
 _REMOVED: Final = (Code.DEVICE_REMOVED, Code.TOKEN_INVALID, Code.TOKEN_REVOKED)
