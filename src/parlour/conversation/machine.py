@@ -195,7 +195,7 @@ class Machine:
 
     def send_to(self, conversation: bytes, content: Content, now: int) -> bytes:
         """Say something in a group; return the message's id. `send` is for one account."""
-        return self._groups.send(conversation, content, now)
+        return self._groups.wishes.send(conversation, content, now)
 
     def verify(self, account_id: bytes, now: int, key: Ed25519PublicKey | None = None) -> None:
         """A person compared the safety number with that account.
@@ -278,55 +278,55 @@ class Machine:
         `UsageError` for what is not built, `LimitError`.
         """
         policy = built(preset or chosen(self._memory.settings), kind)
-        return self._groups.create(kind, name, members, now, suite=suite, policy=policy)
+        return self._groups.wishes.create(kind, name, members, now, suite=suite, policy=policy)
 
     def group_add(
         self, group: bytes, accounts: Sequence[bytes], now: int, role: Role = Role.MEMBER
     ) -> None:
         """Bring accounts into a group; raises what stands in the way, as all of these do."""
-        self._groups.add(group, accounts, role, now)
+        self._groups.wishes.add(group, accounts, role, now)
 
     def group_remove(self, group: bytes, accounts: Sequence[bytes], now: int) -> None:
         """Put accounts out of a group."""
-        self._groups.remove(group, accounts, now)
+        self._groups.wishes.remove(group, accounts, now)
 
     def group_leave(self, group: bytes, now: int) -> None:
         """Go from a group; what was said in it stays here."""
-        self._groups.leave(group, now)
+        self._groups.wishes.leave(group, now)
 
     def group_set_role(self, group: bytes, account_id: bytes, role: Role, now: int) -> None:
         """Give somebody in a group another role."""
-        self._groups.set_role(group, account_id, role, now)
+        self._groups.wishes.set_role(group, account_id, role, now)
 
     def group_rename(self, group: bytes, name: str, now: int) -> None:
         """Give a group another name."""
-        self._groups.rename(group, name, now)
+        self._groups.wishes.rename(group, name, now)
 
     def group_refresh(self, group: bytes, now: int) -> None:
         """Renew this device's keys in a group, as happens by itself from time to time."""
-        self._groups.refresh(group, now)
+        self._groups.wishes.refresh(group, now)
 
     def group_open_link(
         self, link: JoinLink, now: int, *, role: Role, uses: int, expires_at: int
     ) -> None:
         """Let whoever has the link come into its group, until `expires_at` (ms)."""
-        self._groups.open_link(link, now, role=role, uses=uses, expires_at=expires_at)
+        self._groups.wishes.open_link(link, now, role=role, uses=uses, expires_at=expires_at)
 
     def group_close_link(self, group: bytes, link_id: bytes, now: int) -> None:
         """Let nobody come in by a link any more."""
-        self._groups.close_link(group, link_id, now)
+        self._groups.wishes.close_link(group, link_id, now)
 
     def join_by_link(self, link: JoinLink, now: int) -> bytes:
         """Come into a group by a link; return its id. `GroupJoined` or `GroupRefused` follows."""
-        return self._groups.join_by_link(link, now)
+        return self._groups.by_links.join(link, now)
 
     def accept_group(self, group: bytes, now: int) -> None:
         """Say yes to being in a group, to which a stranger has added us."""
-        self._groups.accept(group, now)
+        self._groups.wishes.accept(group, now)
 
     def decline_group(self, group: bytes, now: int) -> None:
         """Say no to it, and go."""
-        self._groups.decline(group, now)
+        self._groups.wishes.decline(group, now)
 
     @property
     def groups(self) -> dict[bytes, GroupView]:

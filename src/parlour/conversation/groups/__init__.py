@@ -6,7 +6,10 @@ one wins each epoch. What a person wants (`intents`) is bound to no epoch, so a 
 again and never seen.
 
 Layout, from the inside out: `records`, `credentials` (who a leaf is), `chat` (one group in memory),
-`turns` (who acts first), `plan` (what a commit should do), `authorising` (what a commit may do),
-`founding`, `committing`, `joining`, `following` (others' commits), `messages`, `details` (names),
-`repairing` (the ladder), `comparing` (epochs that differ between people), `groups` (all together).
+`memory`; `lists` (what device lists say), `census` and `plan` (what should change), `turns` (who
+acts first), `authorising` and `entering` (what others may do, and what we enter by); `founding`,
+`committing`, `renewing`, `joining`, `by_links`, `following` (others' commits), `messages`, `direct`
+(two people on MLS); `ladder`, `restarting`, `comparing`, `confirming` (finding the way back);
+`wishes` (what people want), `view`, `progress`, `groups` (all together), `sharing` (many in one
+process).
 """

@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from typing import Final
 
 from msgspec import Struct
 
-from parlour.conversation import content as contents
-from parlour.conversation.changes import DeleteMessages, Message, ReleaseMessages
+from parlour.conversation.changes import Message
 from parlour.conversation.content import (
     Content,
     DetailsWanted,
     EpochSeen,
     ReaddWanted,
-    Shown,
 )
-from parlour.conversation.decided import following
 from parlour.conversation.delivery import Delivery
 from parlour.conversation.directory import Directory
 from parlour.conversation.events import GroupLeft, GroupRefused, GroupRepairing
+from parlour.conversation.groups.by_links import ByLinks
 from parlour.conversation.groups.chat import Chat
 from parlour.conversation.groups.committing import MAX_ATTEMPTS, Committing
 from parlour.conversation.groups.comparing import Comparing
 from parlour.conversation.groups.confirming import Confirming
 from parlour.conversation.groups.direct import Direct
 from parlour.conversation.groups.following import Following
-from parlour.conversation.groups.founding import Founding, check_name
+from parlour.conversation.groups.founding import Founding
 from parlour.conversation.groups.joining import READ_GROUP, Joining
 from parlour.conversation.groups.ladder import REREAD, Ladder
 from parlour.conversation.groups.lists import Lists, Wanting
@@ -45,24 +43,22 @@ from parlour.conversation.groups.records import (
 from parlour.conversation.groups.renewing import Renewing
 from parlour.conversation.groups.restarting import Restarting
 from parlour.conversation.groups.view import GroupName, GroupView, name_of, view_of
+from parlour.conversation.groups.wishes import Wishes
 from parlour.conversation.histories import Histories
 from parlour.conversation.key_package_targets import KeyPackageTargets
 from parlour.conversation.key_packages import KeyPackages
 from parlour.conversation.pending import Key
 from parlour.conversation.people import People
-from parlour.conversation.policies import Policy, check_floor, max_leaves
+from parlour.conversation.policies import check_floor
 from parlour.conversation.records import Conversation, Held
 from parlour.conversation.repair import Repairing
 from parlour.conversation.requests import ServerRequest
 from parlour.conversation.sending import Sending
-from parlour.conversation.standing import Standing
 from parlour.conversation.state import Memory
-from parlour.conversation.sync import GroupSync
 from parlour.conversation.syncing import Syncing
 from parlour.double_ratchet.identity import DeviceIdentity
 from parlour.errors import (
     Code,
-    NotFoundError,
     ParlourError,
     SecurityStop,
     TransportError,
@@ -70,11 +66,8 @@ from parlour.errors import (
 )
 from parlour.roster.genesis import Genesis
 from parlour.roster.genesis import Kind as GroupKind
-from parlour.roster.links import JoinLink
-from parlour.roster.naming import NAME_SALT_SIZE
-from parlour.roster.roles import Right, Role
 from parlour.wire.frames import decode_body as decode_request
-from parlour.wire.groups import CreateGroup, Handled, Handshake, LinkPass, RestartGroup
+from parlour.wire.groups import CreateGroup, Handled, Handshake, RestartGroup
 from parlour.wire.groups import GroupState as PublicState
 from parlour.wire.kinds import Kind
 from parlour.wire.streams import Entry, Page, Read, StreamInfo
@@ -145,9 +138,8 @@ class Groups:
         self._following = Following(
             memory, lists, self._joining, self._messages, self._ladder, restarting, renewing
         )
-        for chat in self._groups.chats.values():
-            if chat.record.link_text and chat.record.state is GroupState.JOINING:
-                memory.linked[chat.id] = JoinLink.from_text(chat.record.link_text)
+        self.wishes = Wishes(memory, sending, syncing, renewing, self._founding, self._following)
+        self.by_links = ByLinks(memory, lists, self._joining, self._meet, self._come_back)
         self._confirming = Confirming(memory, sending)
         self._confirming.some_devices = self._ladder.some_devices
         self._comparing = Comparing(memory, sending, self._confirming)
@@ -155,46 +147,11 @@ class Groups:
         self._direct = Direct(memory, directory, sending, self._founding)
         # A stream that the server names in place of the one that we found.
         self.on_stream: Callable[[StreamInfo, int], None] = lambda *_: None
-        syncing.on_group = self._decided_elsewhere
-        syncing.groups = self._decisions
         # Whether something has to be caught up with, because an answer told of it first.
         self.behind = False
         self.on_winner: Callable[[Entry, int], None] = lambda *_: None
 
-    # --- What people want ----------------------------------------------------------------
-
-    def create(
-        self,
-        kind: GroupKind,
-        name: str,
-        members: Sequence[bytes],
-        now: int,
-        *,
-        suite: int | None,
-        policy: Policy,
-    ) -> bytes:
-        """Found a group; see `Machine.create_group`."""
-        check_name(name)
-        for account in members:
-            self._check_contact(account)
-        everybody = sorted({self._memory.account_id, *members})
-        if len(everybody) > policy.max_members:
-            raise error(Code.LIMIT_COUNT, f"a group of at most {policy.max_members} people")
-        chosen = suite or self._founding.choose_suite(everybody, policy)
-        chat = self._founding.begin(kind, name, everybody, chosen, now, policy)
-        self._memory.put_conversation(
-            Conversation(peer=chat.id, stream=chat.id, genesis=chat.record.genesis)
-        )
-        return chat.id
-
-    def _check_contact(self, account: bytes) -> None:
-        contact = self._memory.contacts.get(account)
-        if contact is None:
-            raise NotFoundError(Code.ACCOUNT_UNKNOWN)
-        if contact.standing is Standing.BLOCKED:
-            raise error(Code.CONTACT_BLOCKED, contact.name)
-        if contact.stopped:
-            raise error(Code.ACCOUNT_KEY_CHANGED, contact.name)
+    # --- Conversations of two ------------------------------------------------------------
 
     def check_direct(self, peer: bytes) -> None:
         """Raise if a conversation with an account can't be founded as the person wants it."""
@@ -203,192 +160,6 @@ class Groups:
     def found_direct(self, peer: bytes, now: int) -> bool:
         """Whether a new conversation with an account is one on MLS; then it is founded."""
         return self._direct.found(peer, now)
-
-    def add(self, group: bytes, accounts: Sequence[bytes], role: Role, now: int) -> None:
-        """Bring accounts in."""
-        chat = self._may(group, Right.ADD)
-        for account in accounts:
-            self._check_contact(account)
-        self._check_room(chat, set(accounts))
-        self._founding.want(chat, Want.ADD, now, accounts=list(accounts), role=int(role))
-
-    def _check_room(self, chat: Chat, accounts: set[bytes]) -> None:
-        """Refuse more people, or more devices, than a group of its kind and suite may have."""
-        new = accounts.difference(chat.accounts)
-        people = self._renewing.policy(chat).max_members
-        if len(chat.accounts) + len(new) > people:
-            raise error(Code.LIMIT_COUNT, f"a group of at most {people} people")
-        devices = sum(len(self._memory.contacts[account].head.devices) for account in new)
-        most = max_leaves(chat.genesis.suite)
-        if len(chat.owners) + devices > most:
-            raise error(Code.LIMIT_COUNT, f"a group of at most {most} devices")
-
-    def remove(self, group: bytes, accounts: Sequence[bytes], now: int) -> None:
-        """Put accounts out."""
-        chat = self._may(group, Right.REMOVE)
-        state, own = chat.known_roster().state, self._memory.account_id
-        for account in accounts:
-            if account == own:
-                raise error(Code.USAGE_INVALID, "to go yourself, leave the group")
-            if account not in state.members:
-                raise error(Code.GROUP_NO_MEMBER)
-            if not state.may_remove(own, account):
-                raise error(Code.ROSTER_FORBIDDEN)
-        self._founding.want(chat, Want.REMOVE, now, accounts=list(accounts))
-
-    def set_role(self, group: bytes, account: bytes, role: Role, now: int) -> None:
-        """Give an account another role."""
-        chat = self._may(group, Right.SET_ROLE)
-        state = chat.known_roster().state
-        if account not in state.members:
-            raise error(Code.GROUP_NO_MEMBER)
-        if not state.may_set_role(self._memory.account_id, account, role):
-            raise error(Code.ROSTER_FORBIDDEN)
-        self._founding.want(chat, Want.ROLE, now, accounts=[account], role=int(role))
-
-    def rename(self, group: bytes, name: str, now: int) -> None:
-        """Give a group another name."""
-        check_name(name)
-        chat = self._may(group, Right.RENAME)
-        salt = self._memory.random(NAME_SALT_SIZE)
-        self._founding.want(chat, Want.RENAME, now, name=name, salt=salt)
-
-    def refresh(self, group: bytes, now: int) -> None:
-        """Renew our own keys in a group now."""
-        self._founding.want(self._joined(group), Want.UPDATE, now)
-
-    def leave(self, group: bytes, now: int) -> None:
-        """Go. Somebody who stays has to enter it; nothing is said from now on."""
-        chat = self._known(group)
-        record = chat.record
-        if record.state is GroupState.LEFT:
-            return
-        roster = chat.roster
-        alone = roster is not None and len(roster.state.members) == 1
-        self._memory.drop_waiting(group)
-        if alone:
-            self._following.leave(chat, self._memory.account_id)
-            return
-        if chat.genesis.kind in (GroupKind.DIRECT, GroupKind.SELF):
-            raise error(Code.USAGE_INVALID, "a conversation of two can't be left")
-        record.acceptance = Acceptance.DECLINED
-        self._groups.put(chat)
-        self._founding.want(chat, Want.LEAVE, now)
-
-    def accept(self, group: bytes, now: int) -> None:
-        """Say yes to being in a group, and show what was said there."""
-        chat = self._known(group)
-        if chat.record.acceptance is Acceptance.INVITED:
-            chat.record.decided_at = following(now, chat.record.decided_at)
-            self._accepted(chat)
-            self._syncing.tell(_decision(chat), now)
-
-    def _accepted(self, chat: Chat) -> None:
-        group = chat.id
-        chat.record.acceptance = Acceptance.ACCEPTED
-        self._groups.put(chat)
-        conversation = self._memory.conversations[group]
-        if conversation.requested:
-            self._memory.changes.append(ReleaseMessages(group))
-        conversation.requested = conversation.unkept = 0
-        self._memory.put_conversation(conversation)
-
-    def _decisions(self) -> Iterator[GroupSync]:
-        """What our other devices should know of groups."""
-        for chat in self._groups.chats.values():
-            decided = chat.record.acceptance is Acceptance.ACCEPTED and not chat.is_direct
-            if decided and chat.record.state is not GroupState.LEFT:
-                yield _decision(chat)
-
-    def _decided_elsewhere(self, sync: GroupSync) -> None:
-        """Another device of ours says whether the person wants to be in a group."""
-        chat = self._groups.chats.get(sync.group)
-        if chat is None or sync.at < chat.record.decided_at or not sync.accepted:
-            return
-        chat.record.decided_at = sync.at
-        if chat.record.acceptance is Acceptance.INVITED:
-            self._accepted(chat)
-
-    def decline(self, group: bytes, now: int) -> None:
-        """Say no to it: what was said is deleted, and we go."""
-        chat = self._known(group)
-        if chat.record.acceptance is Acceptance.INVITED:
-            self._memory.changes.append(DeleteMessages(group))
-        self.leave(group, now)
-
-    def open_link(
-        self, link: JoinLink, now: int, *, role: Role, uses: int, expires_at: int
-    ) -> None:
-        """Let whoever holds `link` come into its group, in that role, so many times."""
-        chat = self._may(link.stream, Right.LINK)
-        opened = link.opened(role=role, uses=uses, expires_at=expires_at)
-        self._founding.want(
-            chat,
-            Want.OPEN_LINK,
-            now,
-            link_id=opened.link_id,
-            public_key=opened.public_key,
-            role=int(role),
-            uses=uses,
-            expires_at=expires_at,
-        )
-
-    def close_link(self, group: bytes, link_id: bytes, now: int) -> None:
-        """Make a link void."""
-        chat = self._may(group, Right.LINK)
-        self._founding.want(chat, Want.CLOSE_LINK, now, link_id=link_id)
-
-    def join_by_link(self, link: JoinLink, now: int) -> bytes:
-        """Come in by a link; return the group's id. `GroupJoined` or `GroupRefused` follows."""
-        known = self._groups.chats.get(link.stream)
-        if known is not None and known.record.state is not GroupState.LEFT:
-            return link.stream
-        self._memory.linked[link.stream] = link
-        self._joining.ask(link.stream, self._pass(link))
-        return link.stream
-
-    def _pass(self, link: JoinLink) -> LinkPass:
-        signature = link.sign_pass(self._memory.account_id, self._memory.device_id)
-        return LinkPass(link.link_id, signature)
-
-    def check_send(self, group: bytes, content: Content) -> None:
-        """Raise what stands in the way of saying `content`."""
-        chat = self._known(group)
-        if chat.is_direct:
-            raise error(Code.GROUP_UNKNOWN)
-        if chat.record.state is GroupState.LEFT or chat.record.acceptance is Acceptance.DECLINED:
-            raise error(Code.GROUP_OVER, chat.record.name)
-        if not isinstance(content, Shown):
-            raise error(Code.USAGE_INVALID, "only what is shown")
-        contents.encode(content)
-
-    def send(self, group: bytes, content: Content, now: int) -> bytes:
-        """Say something in a group, which is a yes to being in it."""
-        self.check_send(group, content)
-        self.accept(group, now)
-        outgoing = self._sending.queue(group, contents.encode(content), now)
-        self._sending.show(outgoing)
-        return outgoing.message_id
-
-    def _known(self, group: bytes) -> Chat:
-        chat = self._groups.chats.get(group)
-        if chat is None:
-            raise error(Code.GROUP_UNKNOWN)
-        return chat
-
-    def _joined(self, group: bytes) -> Chat:
-        chat = self._known(group)
-        if chat.record.state is GroupState.LEFT:
-            raise error(Code.GROUP_OVER, chat.record.name)
-        if chat.roster is None:
-            raise error(Code.GROUP_NOT_MEMBER)
-        return chat
-
-    def _may(self, group: bytes, right: Right) -> Chat:
-        chat = self._joined(group)
-        if not chat.known_roster().state.may(self._memory.account_id, right):
-            raise error(Code.ROSTER_FORBIDDEN, right.value)
-        return chat
 
     # --- What is known -------------------------------------------------------------------
 
@@ -403,7 +174,7 @@ class Groups:
     def view(self, group: bytes) -> GroupView:
         """One group."""
         wants = tuple(intent.want for intent in self._groups.intents_of(group))
-        return view_of(self._known(group), self._memory.account_id, wants)
+        return view_of(self.wishes.known(group), self._memory.account_id, wants)
 
     def names(self) -> dict[bytes, GroupName]:
         """What all groups are called; their members are not looked at."""
@@ -419,14 +190,19 @@ class Groups:
 
     def coming(self, group: bytes) -> set[bytes]:
         """Whom this device wants in a group who is not in it yet."""
-        chat = self._known(group)
+        chat = self.wishes.known(group)
         wanted = (i for i in self._groups.intents_of(group) if i.want is Want.ADD)
         return {account for intent in wanted for account in intent.accounts} - set(chat.accounts)
 
     def progress(self, group: bytes, now: int) -> GroupProgress:
         """How far what is wanted of a group has come."""
         return progress_of(
-            self._known(group), self._memory, self._directory, self._targets, self._committing, now
+            self.wishes.known(group),
+            self._memory,
+            self._directory,
+            self._targets,
+            self._committing,
+            now,
         )
 
     def is_group(self, conversation: bytes) -> bool:
@@ -648,7 +424,7 @@ class Groups:
             if chat.record.pending is not None:
                 self._is_whole(chat, chat.record.pending)
         # What is made by this leaves with the requests below.
-        self._join_by_links(now)
+        self.by_links.go_on(now)
         for chat in list(self._groups.chats.values()):
             hushed = self._direct.is_hushed(chat)
             if not hushed and now >= chat.rests_until:
@@ -707,59 +483,6 @@ class Groups:
             chat.record.pending = None
             self._groups.put(chat)
         return not lost
-
-    def _join_by_links(self, now: int) -> None:
-        """Come in where a link let us read the group."""
-        for stream, link in list(self._memory.linked.items()):
-            state, failure = self._joining.answer(stream), self._joining.failure(stream)
-            chat = self._groups.chats.get(stream)
-            if chat is not None and chat.record.joined_seq and not _is_left(chat):
-                del self._memory.linked[stream]
-            elif failure is not None and not isinstance(failure, TransportError):
-                self._give_up_link(stream, failure.code)
-            elif chat is not None and chat.record.pending is not None:
-                pass
-            elif state is not None:
-                self._join_by_link(link, state, now)
-            elif not self._joining.is_asked(stream):
-                # After a restart, or when somebody else was quicker.
-                self._joining.ask(stream, self._pass(link))
-
-    def _join_by_link(self, link: JoinLink, state: PublicState, now: int) -> None:
-        try:
-            chat = self._met_by_link(link, state)
-            self._joining.commit_by_link(chat, state, link, now)
-        except Wanting as wanting:
-            self._lists.want(wanting.accounts)
-        except ParlourError as problem:
-            self._give_up_link(link.stream, problem.code)
-
-    def _met_by_link(self, link: JoinLink, state: PublicState) -> Chat:
-        """The group of a link, which names its founding; raises if that is another one."""
-        genesis = Genesis.decode(state.genesis)
-        if genesis.stream != link.stream or genesis.hash() != link.genesis_hash:
-            raise error(Code.CONVERSATION_GENESIS, "another group than the link's")
-        check_floor(genesis)
-        chat = self._groups.chats.get(link.stream)
-        if chat is None:
-            chat = self._meet(link.stream, state.genesis)
-        elif _is_left(chat):
-            self._come_back(chat)
-        chat.record.link, chat.record.link_text = link.link_id, link.to_text()
-        self._groups.put(chat)
-        return chat
-
-    def _give_up_link(self, stream: bytes, reason: Code) -> None:
-        """A link does not let us in."""
-        del self._memory.linked[stream]
-        self._joining.done(stream)
-        chat = self._groups.chats.get(stream)
-        if chat is not None:
-            chat.record.state = GroupState.LEFT
-            chat.record.pending = None
-            chat.record.link_text = ""
-            self._groups.put(chat)
-        self._memory.events.append(GroupRefused(stream, "join", reason))
 
     # --- Answers -------------------------------------------------------------------------
 
@@ -860,7 +583,7 @@ class Groups:
             chat.losses += 1
             final = problem.code is Code.GROUP_LINK or chat.losses >= MAX_ATTEMPTS
             if final and chat.id in self._memory.linked:
-                self._give_up_link(chat.id, problem.code)
+                self.by_links.give_up(chat.id, problem.code)
         elif problem.code in (Code.STREAM_UNKNOWN, Code.GROUP_NOT_MEMBER):
             chat.record.pending = None
             self.behind = True
@@ -911,12 +634,6 @@ class Groups:
         ]
         again = self._direct.next_timeout()
         return min(times if again is None else [*times, again], default=None)
-
-
-def _decision(chat: Chat) -> GroupSync:
-    record = chat.record
-    accepted = record.acceptance is Acceptance.ACCEPTED
-    return GroupSync(chat.id, accepted, record.decided_at, record.name, record.salt)
 
 
 def _is_left(chat: Chat) -> bool:
