@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -52,7 +53,8 @@ def test_a_wish_is_not_for_everything(
 @pytest.mark.parametrize("field", ["stream", "account", "generation", "epoch", "at", "signature"])
 def test_no_other_wish_has_its_signature(field: str) -> None:
     value = getattr(WISH, field)
-    other = replace(WISH, **{field: value - 1 if isinstance(value, int) else bytes(len(value))})
+    changes: dict[str, Any] = {field: value - 1 if isinstance(value, int) else bytes(len(value))}
+    other = replace(WISH, **changes)
     with pytest.raises(SecurityStop):
         other.check(other.stream, (1, 7), NOW, 0, ANNA.key.public_key)
 
