@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -145,6 +146,24 @@ def test_only_a_devices_own_wish_is_heard() -> None:
     party.settle()
     assert chat_of(bob, party).epoch == epoch
     assert bob.machine.counters["wish.refused"] == 3
+
+
+def test_a_wish_of_who_is_no_member_or_not_known_yet() -> None:
+    party = Party("alice", "bob", "carol")
+    alice, bob, carol = party.devices
+    alice.machine.group_remove(party.group, [carol.machine.account_id], party.server.now)
+    wish, epoch = wish_of(party, carol), chat_of(bob, party).epoch
+    alice.settle()
+    party.settle()
+    ladder = bob.machine._groups._ladder
+    # From who is no member any more.
+    ladder._wanted(wish.account, wish.device, wish.encode(), party.server.now)
+    # From a device of alice's that bob has not heard of: her list is read again.
+    newer = replace(wish, account=alice.machine.account_id, device=bytes(16))
+    ladder._wanted(newer.account, newer.device, newer.encode(), party.server.now)
+    party.settle()
+    assert chat_of(bob, party).epoch == epoch + 1
+    assert "wish.refused" not in bob.machine.counters
 
 
 def test_a_wish_grows_old_where_nobody_can_fulfil_it() -> None:

@@ -52,7 +52,7 @@ from parlour.wire.envelope import ENVELOPE_FORMAT, Envelope, SuiteId
 from parlour.wire.frames import encode_body as encode_request
 from parlour.wire.groups import CommitBody, Handshake, ProposalBody, encode_body
 from parlour.wire.ids import ID_SIZE
-from parlour.wire.limits import MAX_HANDSHAKE_BODY
+from parlour.wire.limits import MAX_HANDSHAKE_BODY, MAX_WISHES
 from parlour.wire.streams import Part
 
 # What of a person each change of a roster fulfils.
@@ -166,7 +166,7 @@ class Committing:
             device
             for device, wish in self._wishes.get(chat.id, {}).items()
             if now < wish.at + GOOD_FOR
-        ]
+        ][:MAX_WISHES]
         plan = self._planning.make(chat, wishing, now, refresh=refresh)
         for intent in plan.fulfilled:
             self._groups.fulfilled(intent.intent_id)
