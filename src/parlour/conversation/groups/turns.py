@@ -15,9 +15,13 @@ from parlour.primitives.random import Random
 BRACKET: Final = 3_000
 # Brackets double, so that 16 of them hold any group.
 MAX_BRACKETS: Final = 16
-# A lost race is run again after so many milliseconds, times up to 2^4.
+# A lost race is run again after so many milliseconds, times up to 2^5: others race, too. Whoever
+# loses more than that in a row races with nobody, but has a server that answers from an old state;
+# it is asked ever more seldom, up to every minute or so.
 RETRY: Final = 150
 _MAX_DOUBLINGS: Final = 5
+RACES: Final = 16
+_MORE_DOUBLINGS: Final = 4
 
 
 def turn_after(rank: int, random: Random) -> int:
@@ -28,7 +32,8 @@ def turn_after(rank: int, random: Random) -> int:
 
 def retry_after(losses: int, random: Random) -> int:
     """How long (ms) to wait after the races that were lost in a row, with jitter."""
-    longest = RETRY << min(losses, _MAX_DOUBLINGS)
+    more = min(max(losses - RACES, 0), _MORE_DOUBLINGS)
+    longest = RETRY << (min(losses, _MAX_DOUBLINGS) + more)
     return _below(longest, random)
 
 
