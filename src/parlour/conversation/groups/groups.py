@@ -33,6 +33,7 @@ from parlour.conversation.groups.messages import ASK_FOR_DETAILS, Messages
 from parlour.conversation.groups.plan import Planning
 from parlour.conversation.groups.progress import GroupProgress, progress_of
 from parlour.conversation.groups.records import (
+    NOWHERE,
     Acceptance,
     GroupRecord,
     GroupState,
@@ -303,7 +304,7 @@ class Groups:
         chat.group = chat.roster = None
         record.state = GroupState.JOINING
         record.acceptance = Acceptance.INVITED
-        record.joined_seq = 0
+        record.joined_seq, record.joined_epoch = 0, NOWHERE
         record.link = b""
         record.pending = record.trouble = None
         chat.since, chat.recent = {}, []

@@ -7,6 +7,8 @@ is for a link, and the last rung of the ladder (`repairing`).
 
 from __future__ import annotations
 
+import contextlib
+
 from parlour.codec import decode
 from parlour.conversation.events import GroupJoined
 from parlour.conversation.groups.chat import Chat
@@ -14,7 +16,7 @@ from parlour.conversation.groups.credentials import owner_of
 from parlour.conversation.groups.entering import Entering, context_of, refused
 from parlour.conversation.groups.lists import Lists
 from parlour.conversation.groups.memory import GroupMemory
-from parlour.conversation.groups.records import Acceptance, GroupState, Pending, Sent
+from parlour.conversation.groups.records import NOWHERE, Acceptance, GroupState, Pending, Sent
 from parlour.conversation.groups.renewing import Renewing
 from parlour.conversation.key_packages import KeyPackages
 from parlour.conversation.pending import Key
@@ -167,9 +169,21 @@ class Joining:
         except ParlourError as problem:
             self._memory.count("welcome.refused")
             chat.welcome_problem = problem
+            self._belongs_from(chat, body)
             self._asked.pop(chat.id, None)
             return True
         return True
+
+    def _belongs_from(self, chat: Chat, body: CommitBody) -> None:
+        """What is said from here on is for us, though we can't read it before we are in."""
+        record = chat.record
+        if record.joined_seq or record.joined_epoch != NOWHERE:
+            return
+        with contextlib.suppress(ParlourError):
+            message = self._groups.decode(body.commit)
+            if isinstance(message, PublicMessage):
+                record.joined_epoch = (body.generation, message.content.epoch + 1)
+                self._groups.put(chat)
 
     def _join(
         self,
@@ -216,7 +230,8 @@ class Joining:
             record.inviter = entry.sender_account
             if record.acceptance is not Acceptance.DECLINED:
                 record.acceptance = self._acceptance(chat, entry)
-            record.joined_epoch = (record.generation, group.epoch)
+            if record.joined_epoch == NOWHERE:
+                record.joined_epoch = (record.generation, group.epoch)
             chat.recent = []
         record.joined_seq = record.followed_seq = entry.seq
         record.state = GroupState.ACTIVE

@@ -34,7 +34,7 @@ from parlour.conversation.groups.credentials import owner_of
 from parlour.conversation.groups.lists import Lists
 from parlour.conversation.groups.memory import GroupMemory
 from parlour.conversation.groups.plan import Planning
-from parlour.conversation.groups.records import Acceptance
+from parlour.conversation.groups.records import NOWHERE, Acceptance
 from parlour.conversation.histories import Histories, hash_of
 from parlour.conversation.inner import Inner
 from parlour.conversation.pending import Key
@@ -305,7 +305,7 @@ class Messages:
             # As long as this device is on its account's list, what is said is for it.
             added_at = self._memory.added_at - CLOCKS
             return not self._memory.own.first and entry.stored_at < added_at
-        if not chat.record.joined_seq:
+        if not chat.record.joined_seq and chat.record.joined_epoch == NOWHERE:
             return True
         try:
             message = decode_message(entry.envelope.body)
@@ -428,6 +428,9 @@ class Messages:
     def _described(self, chat: Chat, entry: Entry, details: GroupDetails) -> None:
         """Take a name that is the one in the roster."""
         commitment = name_commitment(details.salt, details.name)
+        if chat.roster is None:
+            # It came again before we are in: whoever is in then asks for the name.
+            return
         if chat.known_roster().state.name_commitment != commitment:
             return
         if (chat.record.name, chat.record.salt) == (details.name, details.salt):

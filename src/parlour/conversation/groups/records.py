@@ -8,7 +8,7 @@ a person wants (`Intent`), and entries that wait for their turn (`Entry` itself)
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Final
 
 from msgspec import Meta, Struct
 
@@ -139,6 +139,10 @@ class Trouble(Struct, frozen=True):
     culprit: bytes = b""
     broken: bool = False
     asked: int = 0
+
+
+NOWHERE: Final = (0, 0)
+"""The generation and epoch of who never came in."""
 
 
 class GroupRecord(Struct):

@@ -113,6 +113,11 @@ class Chronicle:
         """What programs call a group."""
         return next((name for name, each in self.names.items() if each == group), group.hex())
 
+    def leavers(self) -> set[tuple[bytes, bytes]]:
+        """Accounts whose person has once wished to leave a group, with the group."""
+        leaving = [wish for wish in self.wishes if wish.want is Want.LEAVE]
+        return {(account, wish.group) for wish in leaving for account in wish.accounts}
+
     def place(self, group: bytes) -> int:
         """How many rosters a group has had."""
         return max(len(self.rosters[group]) - 1, 0)

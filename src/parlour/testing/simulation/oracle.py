@@ -53,6 +53,9 @@ class Excuse(StrEnum):
     """The server left the first entries of a conversation out of the first page that a device read
     of it. One that is not its account's first takes what comes first for the beginning, as most
     often all before it was trimmed before the device was there."""
+    LEAVING = "leaving"
+    """The person on that device, or on another one of theirs, had said that they leave the group:
+    nothing of it is shown any more."""
     OVER = "over"
     """It was said in a group that its sender's account left, or was put out of, before the message
     had a number: nobody may read it any more. The sender was told so (`group.left`)."""

@@ -249,7 +249,7 @@ class _Running:
         oracle = world.oracle
         self._read_disks()
         nodes, hits = world.present() + self._removed(), world.meddler.hits
-        judge = Judge(oracle, nodes, hits, lying=lies(result.seed))
+        judge = Judge(oracle, nodes, hits, world.chronicle.leavers(), lying=lies(result.seed))
         if self._ended:
             result.verdict = judge.judge()
             self._excused = judge.excused

@@ -34,11 +34,20 @@ class Verdict:
 class Judge:
     """Goes through everything that was said."""
 
-    def __init__(self, oracle: Oracle, nodes: list[Node], hits: list[Hit], *, lying: bool) -> None:
+    def __init__(
+        self,
+        oracle: Oracle,
+        nodes: list[Node],
+        hits: list[Hit],
+        leavers: set[tuple[bytes, bytes]],
+        *,
+        lying: bool,
+    ) -> None:
         self._oracle = oracle
         self._hidden = {(hit.device_id, hit.client_id) for hit in hits if hit.meddling == "hide"}
         self._nodes = {node.device_id: node for node in nodes if node.on_list}
         self._lying = lying
+        self._leavers = leavers
         self._states = {node.device_id: _states(node) for node in nodes}
         self.verdict = Verdict()
         self.excused: set[tuple[str, bytes]] = set()
@@ -108,6 +117,8 @@ class Judge:
             return Excuse.RESTORED if heard.names["server.restored"] else None
         if said.device_id not in self._nodes:
             return Excuse.REMOVED
+        if said.is_group and (node.account_id, said.peer) in self._leavers:
+            return Excuse.LEAVING
         if (node.device_id, said.message_id) in self._hidden and not node.is_first:
             return Excuse.BEGINNING
         named = said.device_id in heard.missing_from or said.account_id in heard.doubted

@@ -28,6 +28,8 @@ TARDY: Final = (200, 8_000)
 _INTERNAL_ERROR: Final = 1011
 # How many of the last frames of a connection that ends arrive.
 _ARRIVED: Final = 0.5
+# Seconds between two looks whether a device takes something in again.
+_SLOW: Final = 20
 # Seconds between two frames: of what is due at one moment, a loop keeps no order.
 _APART: Final = 1e-5
 
@@ -210,7 +212,7 @@ class ServerSocket:
         pair = self.pair
         pair.server.process.step()
         while pair.line.slow and not pair.server.ended:  # noqa: ASYNC110 - a line has no loop
-            await asyncio.sleep(1)
+            await asyncio.sleep(_SLOW)
         if pair.server.ended:
             raise ConnectionError
         for frame in pair.look(data):

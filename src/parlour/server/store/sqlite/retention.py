@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Final
 
+from parlour.errors import NotFoundError
 from parlour.server.store.group_records import KEEP_EPOCH_MS, KEEP_FORMER_MS, KEEP_WISH_MS
 from parlour.server.store.records import DAY_MS, KEEP_ROW_MS, RetentionRule
 from parlour.server.store.sqlite.rows import active_device, member_stream
@@ -30,7 +31,11 @@ def acknowledge(
     """See `interface.Streams.acknowledge`."""
     device = active_device(connection, device_id)
     for position in positions:
-        stream = member_stream(connection, device, position.stream).pk
+        try:
+            stream = member_stream(connection, device, position.stream).pk
+        except NotFoundError:
+            # It was put out of that one; what it says of the others counts.
+            continue
         # A position ahead of the stream would trim what is yet to come.
         moved = connection.execute(
             "INSERT INTO cursors (device, stream, seq) "
