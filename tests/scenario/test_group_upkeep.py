@@ -190,7 +190,7 @@ def test_no_more_people_and_devices_than_a_group_may_have(monkeypatch: pytest.Mo
             alice.machine.group_add(party.group, [account], party.server.now)
     assert caught.value.code is Code.LIMIT_COUNT
     with monkeypatch.context() as patch:
-        patch.setattr("parlour.conversation.groups.groups.max_leaves", lambda _: 2)
+        patch.setattr("parlour.conversation.groups.wishes.max_leaves", lambda _: 2)
         with pytest.raises(ParlourError) as caught:
             alice.machine.group_add(party.group, [account], party.server.now)
     assert caught.value.code is Code.LIMIT_COUNT

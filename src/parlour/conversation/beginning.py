@@ -29,7 +29,7 @@ from parlour.conversation.records import (
     SenderCount,
     Setting,
 )
-from parlour.conversation.sync import ContactSync, OwnProfileSync, SettingSync, Sync
+from parlour.conversation.sync import ContactSync, GroupSync, OwnProfileSync, SettingSync, Sync
 from parlour.double_ratchet.prekey_store import PrekeyStore
 from parlour.errors import Code, DecodeError, ParlourError
 from parlour.roster.genesis import Genesis
@@ -163,6 +163,9 @@ def _taken_item(own: OwnDevice, item: bytes) -> Iterator[Change]:
             known = KnownProfile()
             known.announce(announced)
             yield PutRecord(Namespace.PROFILE, own.account_id, msgspec.msgpack.encode(known))
+        case GroupSync(group=group, accepted=True):
+            # The device is in the group as soon as somebody has brought it in.
+            yield PutRecord(Namespace.SYNC, group, item)
         case _:
             # Of a newer program.
             pass

@@ -70,6 +70,9 @@ class Chat:
         self.details_at: int | None = None
         # What we wish for to be added again is newer than this (ms).
         self.wishes_from = 0
+        # Who asked for the group's name, and when; when our turn comes to say it (ms).
+        self.described: dict[bytes, int] = {}
+        self.describe_at: int | None = None
         # Something could not be done here: nothing is tried before this (ms).
         self.rests_until = 0
         # How often members were asked whether this is their group, and when to ask again (ms).

@@ -8,6 +8,9 @@ all goes to `repairing`.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
+
+from msgspec import structs
 
 from parlour.conversation.events import CommitRefused, GroupChange, GroupChanged, GroupLeft
 from parlour.conversation.groups.authorising import Authorising, check_entries
@@ -21,6 +24,7 @@ from parlour.conversation.groups.messages import Messages
 from parlour.conversation.groups.records import GroupState, Want
 from parlour.conversation.groups.renewing import Renewing
 from parlour.conversation.groups.restarting import Restarting
+from parlour.conversation.groups.telling import device_events
 from parlour.conversation.state import Memory
 from parlour.errors import Code, ParlourError, error
 from parlour.mls.private.events import PendingCommit, ReceivedProposal
@@ -50,6 +54,10 @@ from parlour.wire.envelope import SuiteId
 from parlour.wire.frames import decode_body as decode_request
 from parlour.wire.groups import CommitBody, Handshake, ProposalBody, RestartBody, decode_body
 from parlour.wire.streams import Entry
+
+# How far (ms) the server's clock may be ahead of ours where an idle device is put out: more than
+# clocks are apart, and little beside the weeks after which a device counts as idle.
+CLOCKS: Final = 24 * 3_600_000
 
 
 class Following:
@@ -165,7 +173,9 @@ class Following:
             if not isinstance(staged, StagedCommit):
                 raise error(Code.GROUP_COMMIT_REFUSED, "not a commit")
             check_entries(message, body.roster)
-            self._authorising.check(chat, staged.public, roster, entry, body.wishes)
+            # The server says when; it makes nobody idle by a time that is far ahead of ours.
+            dated = structs.replace(entry, stored_at=min(entry.stored_at, now + CLOCKS))
+            self._authorising.check(chat, staged.public, roster, dated, body.wishes)
         except ParlourError as problem:
             culprit = self._culprit(chat, entry, message, now) if reading else b""
             self._refuse(chat, entry, problem, now, culprit)
@@ -227,6 +237,9 @@ class Following:
         ours = isinstance(staged, PendingCommit)
         changes = staged.changes if isinstance(staged, PendingCommit) else staged.public.changes
         committer = group.own_leaf if ours else staged.public.committer  # type: ignore[union-attr]
+        by_link = changes.committer is None and bool(body.roster)
+        for event in device_events(chat, changes, entry, roster, self._lists, by_link=by_link):
+            self._memory.tell(chat, event)
         group.merge(staged, now // 1000)
         renamed = False
         if ours:
@@ -247,7 +260,8 @@ class Following:
             return self._removed(chat, entry, body, now)
         chat.moved(changes, committer)
         chat.note_wishes(body.wishes, entry.stored_at)
-        self._ladder.readded(chat, [chat.owners[index].device_id for index, _ in changes.added])
+        added = [chat.owners[index].device_id for index, _ in changes.added]
+        self._ladder.readded(chat, added, now)
         chat.note_epoch()
         self._groups.put_epoch(chat)
         if body.roster:

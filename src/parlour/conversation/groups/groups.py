@@ -352,6 +352,7 @@ class Groups:
             self._come_back(chat)
         trouble = chat.record.trouble
         joined = chat.record.joined_seq
+        ours = len(chat.leaves_of(self._memory.account_id)) if chat.is_active else 0
         try:
             done = self._following.handle(chat, entry, now)
         except ParlourError as problem:
@@ -362,9 +363,13 @@ class Groups:
             self._ladder.entered(chat, trouble)
             self._confirming.began(chat, now)
             self._committing.won(chat)
-            if not chat.is_named:
+            if not joined:
+                self.wishes.came(chat, now)
+            if not chat.is_named and chat.record.acceptance is not Acceptance.DECLINED:
                 # Who adds somebody tells them; who comes by a link has to ask.
                 chat.details_at = now if chat.record.link else now + ASK_FOR_DETAILS
+        elif chat.is_active and len(chat.leaves_of(self._memory.account_id)) > ours > 0:
+            self.wishes.tell_decision(chat, now)
         elif chat.welcome_problem is not None:
             chat.welcome_problem = None
             self._ladder.unwelcome(chat, entry, now)
@@ -467,6 +472,7 @@ class Groups:
             chat.joining_since = None
         self._committing.begin(chat, now)
         self._confirming.act(chat, now)
+        self._messages.act(chat, now)
         due = chat.details_at
         if due is not None and due <= now and chat.is_active:
             chat.details_at = None
@@ -628,6 +634,7 @@ class Groups:
                 self._committing.next_timeout(chat),
                 self._confirming.next_timeout(chat),
                 chat.details_at,
+                chat.describe_at,
                 chat.waiting[0].since + GIVE_UP_STALLED if chat.waiting else None,
                 None if chat.joining_since is None else chat.joining_since + ASK_TO_JOIN,
             )

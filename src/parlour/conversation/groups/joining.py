@@ -242,7 +242,7 @@ class Joining:
         chat.note_epoch()
         self._groups.put_epoch(chat)
         self._groups.put_roster(chat)
-        if fresh:
+        if fresh and record.acceptance is not Acceptance.DECLINED:
             self._memory.tell(
                 chat,
                 GroupJoined(
@@ -256,7 +256,10 @@ class Joining:
     def _acceptance(self, chat: Chat, entry: Entry) -> Acceptance:
         """Whether being here needs the person's yes: not among friends, nor by one's own doing.
 
-        A further device of somebody who was here before follows what was decided then.
+        A further device of somebody who is here follows what was decided on another one, once it
+        has heard of that: somebody may bring in the devices of an account one by one, or one of
+        them that was asked and has not been answered brings in the next. Whom the
+        person has blocked gets a no without asking them.
         """
         own = self._memory.account_id
         if chat.is_direct:
@@ -264,9 +267,15 @@ class Joining:
             return Acceptance.ACCEPTED
         contact = self._memory.contacts.get(entry.sender_account)
         accepted = contact is not None and contact.standing is Standing.ACCEPTED
-        if accepted or entry.sender_account == own or chat.record.link:
+        if (
+            accepted
+            or chat.genesis.creator_account == own
+            or chat.record.link
+            or chat.id in self._memory.syncs
+        ):
             return Acceptance.ACCEPTED
-        return Acceptance.INVITED if brings_in(entry, own) else Acceptance.ACCEPTED
+        blocked = contact is not None and contact.standing is Standing.BLOCKED
+        return Acceptance.DECLINED if blocked and brings_in(entry, own) else Acceptance.INVITED
 
     # --- By a commit of our own ----------------------------------------------------------
 

@@ -9,7 +9,7 @@ Each rung has its time; how often a device may come back by itself is bounded.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from typing import Final
 
 from msgspec import structs
@@ -23,6 +23,7 @@ from parlour.conversation.groups.joining import Joining
 from parlour.conversation.groups.lists import Lists, Wanting
 from parlour.conversation.groups.memory import GroupMemory
 from parlour.conversation.groups.messages import Messages
+from parlour.conversation.groups.readding import Readding
 from parlour.conversation.groups.records import GroupState, Step, Trouble
 from parlour.conversation.groups.restarting import ROLLBACK, Restarting
 from parlour.conversation.requests import ServerRequest
@@ -81,6 +82,7 @@ class Ladder:
         messages.on_broken = self.reported
         # Streams to read again, from which number on.
         self._reread: dict[bytes, int] = {}
+        self._readding = Readding()
 
     # --- Getting lost --------------------------------------------------------------------
 
@@ -321,7 +323,7 @@ class Ladder:
         return [*mine[:2], *others[start : start + count]]
 
     def asked(self, requester: DeviceIdentity, wanted: ReaddWanted, now: int) -> None:
-        """Another device asks to be added again: it is, if it may be here at all."""
+        """Another device asks to be added again: it is, if it may be here, and not often."""
         self._wanted(requester.account_id, requester.device_id, wanted.wish, now)
 
     def _wanted(self, account_id: bytes, device_id: bytes, data: bytes, now: int) -> None:
@@ -332,7 +334,8 @@ class Ladder:
             own = (wish.account, wish.device) == (account_id, device_id)
             if chat is None or not chat.is_active or not own:
                 return
-            if account_id in chat.known_roster().state.members:
+            member = account_id in chat.known_roster().state.members
+            if member and self._readding.may(chat.id, device_id, now):
                 check_wish(chat, wish, now, self._lists)
                 self._committing.wished(chat, wish)
         except Wanting as wanting:
@@ -341,8 +344,9 @@ class Ladder:
         except ParlourError:
             self._memory.count("wish.refused")
 
-    def readded(self, chat: Chat, device_ids: Iterable[bytes]) -> None:
+    def readded(self, chat: Chat, device_ids: Collection[bytes], now: int) -> None:
         """These devices came in."""
+        self._readding.came(chat.id, device_ids, now)
         self._committing.readded(chat, device_ids)
 
     def reported(self, chat: Chat, entry: Entry, report: CommitBroken, now: int) -> None:

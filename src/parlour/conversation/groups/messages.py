@@ -35,6 +35,7 @@ from parlour.conversation.groups.lists import Lists
 from parlour.conversation.groups.memory import GroupMemory
 from parlour.conversation.groups.plan import Planning
 from parlour.conversation.groups.records import NOWHERE, Acceptance
+from parlour.conversation.groups.turns import turn_after
 from parlour.conversation.histories import Histories, hash_of
 from parlour.conversation.inner import Inner
 from parlour.conversation.pending import Key
@@ -64,6 +65,8 @@ FORMAT: Final = 1
 _FOR_PROGRAMS: Final = 0x40
 # A device that does not know the group's name asks for it after so long, in milliseconds.
 ASK_FOR_DETAILS: Final = 30_000
+# One device is told the name so often, however often it asks (ms).
+DESCRIBE_EVERY: Final = 5 * 60_000
 
 
 def encode_clear(epoch_tag: bytes, message_id: bytes) -> bytes:
@@ -418,12 +421,29 @@ class Messages:
             case GroupDetails():
                 self._described(chat, entry, notice)
             case DetailsWanted():
-                # The first, and another one each time, as the first may be away.
-                rank = chat.rank(of=self._memory.device_id)
-                if rank in (0, entry.seq % max(len(chat.owners), 1)):
-                    self.describe(chat, now)
+                self._asked_for_details(chat, entry, now)
             case CommitBroken():
                 self.on_broken(chat, entry, notice, now)
+
+    def _asked_for_details(self, chat: Chat, entry: Entry, now: int) -> None:
+        """Answer by turns: the first at once, the next if nobody has until then."""
+        last = chat.described.get(entry.sender_device)
+        heard = last is not None and last <= now < last + DESCRIBE_EVERY
+        if heard or chat.record.acceptance is not Acceptance.ACCEPTED or not chat.is_named:
+            return
+        chat.described = {
+            device: at for device, at in chat.described.items() if at <= now < at + DESCRIBE_EVERY
+        }
+        chat.described[entry.sender_device] = now
+        rank = chat.rank(of=self._memory.device_id)
+        due = now + turn_after(rank, self._memory.random)
+        chat.describe_at = due if chat.describe_at is None else min(due, chat.describe_at)
+
+    def act(self, chat: Chat, now: int) -> None:
+        """Say the group's name if it is our turn to."""
+        if chat.describe_at is not None and chat.describe_at <= now:
+            chat.describe_at = None
+            self.describe(chat, now)
 
     def _described(self, chat: Chat, entry: Entry, details: GroupDetails) -> None:
         """Take a name that is the one in the roster."""
@@ -433,6 +453,7 @@ class Messages:
             return
         if chat.known_roster().state.name_commitment != commitment:
             return
+        chat.describe_at = None
         if (chat.record.name, chat.record.salt) == (details.name, details.salt):
             return
         chat.record.name, chat.record.salt = details.name, details.salt

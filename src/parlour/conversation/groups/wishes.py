@@ -30,7 +30,7 @@ from parlour.conversation.sending import Sending
 from parlour.conversation.standing import Standing
 from parlour.conversation.state import Memory
 from parlour.conversation.sync import GroupSync
-from parlour.conversation.syncing import Syncing
+from parlour.conversation.syncing import MAX_PENDING, Syncing
 from parlour.errors import (
     Code,
     NotFoundError,
@@ -196,11 +196,33 @@ class Wishes:
     def _decided_elsewhere(self, sync: GroupSync) -> None:
         """Another device of ours says whether the person wants to be in a group."""
         chat = self._groups.chats.get(sync.group)
-        if chat is None or sync.at < chat.record.decided_at or not sync.accepted:
+        if not sync.accepted:
+            return
+        if chat is None or not chat.record.joined_seq:
+            # It was quicker than the group.
+            if len(self._memory.syncs) < MAX_PENDING:
+                self._memory.put_sync(sync.group, contents.encode(sync))
+            return
+        if sync.at < chat.record.decided_at:
             return
         chat.record.decided_at = sync.at
         if chat.record.acceptance is Acceptance.INVITED:
             self._accepted(chat)
+
+    def came(self, chat: Chat, now: int) -> None:
+        """We are in for the first time: our other devices hear of a yes, members of a no."""
+        if chat.id in self._memory.syncs:
+            self._memory.delete_sync(chat.id)
+        wants = [intent.want for intent in self._groups.intents_of(chat.id)]
+        if chat.record.acceptance is Acceptance.DECLINED and Want.LEAVE not in wants:
+            self.leave(chat.id, now)
+        else:
+            self.tell_decision(chat, now)
+
+    def tell_decision(self, chat: Chat, now: int) -> None:
+        """Tell our other devices, one of which has come perhaps, of a yes."""
+        if chat.record.acceptance is Acceptance.ACCEPTED and not chat.is_direct:
+            self._syncing.tell(_decision(chat), now)
 
     def decline(self, group: bytes, now: int) -> None:
         """Say no to it: what was said is deleted, and we go."""
