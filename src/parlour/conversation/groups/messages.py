@@ -136,12 +136,9 @@ class Messages:
         """Whether something may be encrypted now.
 
         Not while a leaf is there that may not read, nor while a change that was asked for waits for
-        its commit: what is said would still reach whom it should not. Nor, for a while, in a group
-        that nobody has confirmed.
+        its commit: what is said would still reach whom it should not.
         """
         if not chat.is_active or chat.record.trouble is not None or chat.waiting:
-            return False
-        if chat.waits_for_word:
             return False
         if len(chat.live().proposals) or not self._lists.all_current(chat.accounts):
             return False
@@ -175,9 +172,12 @@ class Messages:
             return []
         waiting = list(islice(queue.values(), WINDOW))
         new = [outgoing for outgoing in waiting if not outgoing.sealed]
-        if new and self.may_send(chat) and self._is_whole(chat, now):
-            self._seal(chat, new, now)
-            new = []
+        # In a group that nobody has confirmed, what people say waits for a while. What programs
+        # say does not: the question for the group's name tells nothing.
+        ready = [each for each in new if each.silent or not chat.waits_for_word]
+        if ready and self.may_send(chat) and self._is_whole(chat, now):
+            self._seal(chat, ready, now)
+            new = [outgoing for outgoing in new if outgoing not in ready]
         kept = {outgoing.message_id for outgoing in new}
         needs = []
         for message_id in [each.message_id for each in waiting if each.message_id not in kept]:
