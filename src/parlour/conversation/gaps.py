@@ -65,7 +65,9 @@ class Gaps:
     def _places(self) -> Iterator[tuple[bytes, Place]]:
         yield self._memory.device_id, self._memory.inbox
         for conversation in self._memory.conversations.values():
-            yield conversation.stream, conversation
+            # After a restored backup one may have no stream, until the server names it again.
+            if conversation.stream:
+                yield conversation.stream, conversation
 
     def _place(self, stream: bytes) -> Place:
         return next(place for known, place in self._places() if known == stream)

@@ -665,6 +665,10 @@ class Machine:
         self._pending.failed(request.key, now, retry_after=getattr(problem, "retry_after", None))
         if what == ACKNOWLEDGE:
             self._upkeep.not_acknowledged()
+        body = request.body if isinstance(request, ServerRequest) else None
+        if problem.code is Code.STREAM_UNKNOWN and what == GAP and isinstance(body, Read):
+            # We were put out of it; it is tried again on another connection.
+            self._gaps.asked(body)
         if what == PROFILE and not isinstance(problem, TransportError):
             self._profiles.failed(about)
         if problem.code in (Code.SERVER_MISBEHAVED, Code.PROFILE_ROLLBACK):

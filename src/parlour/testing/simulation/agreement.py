@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from typing import TYPE_CHECKING
 
 from parlour.conversation.groups.chat import Chat
@@ -36,6 +37,8 @@ def _differences_in(
     members = [node for node in present if node.account_id in on_disk.roster.members]
     found = []
     devices = {node.device_id for node in members}
+    if is_orphaned(on_disk, devices):
+        return []
     if devices != on_disk.leaves:
         without = sorted(node.label for node in members if node.device_id not in on_disk.leaves)
         found.append(
@@ -62,6 +65,18 @@ def _differences_in(
     return found
 
 
+def orphans(world: World) -> set[bytes]:
+    """The groups of which that is so."""
+    listed = world.listed()
+    groups = groups_of(world.server.connection)
+    return {group for group, on_disk in groups.items() if is_orphaned(on_disk, listed)}
+
+
+def is_orphaned(on_disk: GroupOnDisk, devices: Set[bytes]) -> bool:
+    """Whether all that had its keys were taken off their lists: nobody can let anybody in."""
+    return bool(on_disk.leaves) and not on_disk.leaves & devices
+
+
 def _where(chat: Chat | None) -> str:
     """Where a device is in a group, in words."""
     if chat is None:
@@ -81,18 +96,23 @@ def unfulfilled(world: World) -> list[str]:
     """Wishes that are still open, or that were dropped without a word."""
     found = []
     nodes = {node.device_id: node for node in world.present() if node.ready}
-    groups = groups_of(world.server.connection)
+    groups, gone = groups_of(world.server.connection), orphans(world)
     for node in nodes.values():
         machine = node.engine.machine
         for group in node.chats():
-            if group in groups and machine.group(group).wanted:
+            known = groups.get(group)
+            if known is None or group in gone:
+                continue
+            if machine.group(group).wanted:
                 wanted = ", ".join(machine.group(group).wanted)
                 found.append(
                     f"{node.label} still wants {wanted} in {world.chronicle.name_of(group)}"
                 )
     for wish in world.chronicle.wishes:
         wisher = nodes.get(wish.device_id)
-        if wisher is None or wish.group not in groups or world.chronicle.came_true(wish):
+        if wisher is None or wish.group not in groups or wish.group in gone:
+            continue
+        if world.chronicle.came_true(wish):
             continue
         heard = world.oracle.heard[wisher.label]
         if (wish.group, wish.want.value) in heard.refused:

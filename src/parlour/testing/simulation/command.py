@@ -74,14 +74,21 @@ def _run_many(arguments: argparse.Namespace, argv: Sequence[str] | None) -> int:
         _progress(len(records), len(tasks), failed)
         if record["problems"]:
             _tell(record["seed"], record["kind"], record["problems"], arguments.steps)
+        # Whoever stops a long run has what it had found by then.
+        _write(arguments, argv, records)
+    sys.stderr.write("\n")
+    return 1 if failed else 0
+
+
+def _write(
+    arguments: argparse.Namespace, argv: Sequence[str] | None, records: list[dict[str, Any]]
+) -> None:
     records.sort(key=lambda record: int(record["seed"]))
     if arguments.json is not None:
         arguments.json.write_text(json.dumps(records, indent=1) + "\n", encoding="utf-8")
     if arguments.evidence is not None:
         words = sys.argv[1:] if argv is None else argv
         evidence.write(arguments.evidence, f"{_ME} {shlex.join(words)}", records)
-    sys.stderr.write("\n")
-    return 1 if failed else 0
 
 
 def _records(tasks: Sequence[tuple[int, str, int]], jobs: int) -> Iterator[dict[str, Any]]:

@@ -61,6 +61,8 @@ def write(path: Path, command: str, records: Sequence[Mapping[str, Any]]) -> Non
         "package": PACKAGE,
         "package_sha256": hash_package(),
         "seeds": len(records),
+        "seed_numbers": [record["seed"] for record in records],
+        "kinds": dict(sorted(Counter(record["kind"] for record in records).items())),
         **{key: sum(record[key] for record in records) for key in _SUMS},
         "excused": total(records, "excused"),
         "lies": total(records, "lies"),

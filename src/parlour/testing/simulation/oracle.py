@@ -56,6 +56,9 @@ class Excuse(StrEnum):
     LEAVING = "leaving"
     """The person on that device, or on another one of theirs, had said that they leave the group:
     nothing of it is shown any more."""
+    ORPHANED = "orphaned"
+    """All devices that had the keys of its group were taken off their lists before they let others
+    in: nobody can, and what was said waits with its sender, which tells so (`group.repairing`)."""
     OVER = "over"
     """It was said in a group that its sender's account left, or was put out of, before the message
     had a number: nobody may read it any more. The sender was told so (`group.left`)."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from parlour.errors import Code
-from parlour.testing.simulation.agreement import differences, unfulfilled
+from parlour.testing.simulation.agreement import differences, orphans, unfulfilled
 from parlour.testing.simulation.harm import did_harm
 from parlour.testing.simulation.lies import NAMES
 from parlour.testing.simulation.loop import SimulatedLoop, Stuck
@@ -249,7 +249,9 @@ class _Running:
         oracle = world.oracle
         self._read_disks()
         nodes, hits = world.present() + self._removed(), world.meddler.hits
-        judge = Judge(oracle, nodes, hits, world.chronicle.leavers(), lying=lies(result.seed))
+        judge = Judge(
+            oracle, nodes, hits, world.chronicle.leavers(), orphans(world), lying=lies(result.seed)
+        )
         if self._ended:
             result.verdict = judge.judge()
             self._excused = judge.excused

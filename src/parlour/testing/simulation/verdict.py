@@ -40,6 +40,7 @@ class Judge:
         nodes: list[Node],
         hits: list[Hit],
         leavers: set[tuple[bytes, bytes]],
+        orphans: set[bytes],
         *,
         lying: bool,
     ) -> None:
@@ -48,6 +49,7 @@ class Judge:
         self._nodes = {node.device_id: node for node in nodes if node.on_list}
         self._lying = lying
         self._leavers = leavers
+        self._orphans = orphans
         self._states = {node.device_id: _states(node) for node in nodes}
         self.verdict = Verdict()
         self.excused: set[tuple[str, bytes]] = set()
@@ -78,7 +80,9 @@ class Judge:
         """What never got a number: fine where its device is gone, or was told why."""
         if said.device_id not in self._nodes:
             return
-        if said.is_group and said.peer in self._oracle.heard[said.label].left:
+        if said.peer in self._orphans:
+            self.verdict.excused[Excuse.ORPHANED.value] += 1
+        elif said.is_group and said.peer in self._oracle.heard[said.label].left:
             self.verdict.excused[Excuse.OVER.value] += 1
         elif self._lying and self._oracle.heard[said.label].names["sending.blocked"]:
             self.verdict.excused[Excuse.BLOCKED.value] += 1

@@ -17,7 +17,7 @@ from parlour.server.store.sqlite.devices import append_list
 from parlour.server.store.sqlite.rows import active_device
 from parlour.server.store.sqlite.tokens import insert_token
 from parlour.testing.simulation import population
-from parlour.testing.simulation.agreement import differences
+from parlour.testing.simulation.agreement import differences, orphans
 from parlour.testing.simulation.chronicle import Chronicle, Epochs, epoch_of
 from parlour.testing.simulation.loop import SimulatedLoop
 from parlour.testing.simulation.meddling import Meddler
@@ -301,9 +301,14 @@ class World:
         if not node.online:
             return False
         machine = node.engine.machine
-        if machine.waiting or machine.telling or not machine.caught_up:
+        orphaned = orphans(self)
+        outbox = machine._memory.outbox.values()
+        stuck = sum(each.conversation in orphaned and not each.silent for each in outbox)
+        told = any(each.conversation in orphaned and each.silent for each in outbox)
+        if machine.waiting > stuck or (machine.telling and not told) or not machine.caught_up:
             return False
-        return not any(machine._memory.groups.intents_of(group) for group in node.chats())
+        groups = [group for group in node.chats() if group not in orphaned]
+        return not any(machine._memory.groups.intents_of(group) for group in groups)
 
     async def come_to_rest(self, seconds: int) -> bool:
         """Let time pass until all is at rest, at most so long; whether it is.
