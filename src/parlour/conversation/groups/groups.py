@@ -631,10 +631,11 @@ class Groups:
             for chat in self._groups.chats.values()
             for time in (
                 self._ladder.next_timeout(chat),
-                self._committing.next_timeout(chat),
+                # What can't be done for now is not due: it would be as fast as a clock goes.
+                self._committing.next_timeout(chat) if _may_act(chat) else None,
                 self._confirming.next_timeout(chat),
-                chat.details_at,
-                chat.describe_at,
+                chat.details_at if _may_act(chat) else None,
+                chat.describe_at if _may_act(chat) else None,
                 chat.waiting[0].since + GIVE_UP_STALLED if chat.waiting else None,
                 None if chat.joining_since is None else chat.joining_since + ASK_TO_JOIN,
             )
@@ -642,6 +643,11 @@ class Groups:
         ]
         again = self._direct.next_timeout()
         return min(times if again is None else [*times, again], default=None)
+
+
+def _may_act(chat: Chat) -> bool:
+    """Whether we are in a group and follow it; what is due is done then."""
+    return chat.is_active and not chat.waiting and chat.record.pending is None
 
 
 def _is_left(chat: Chat) -> bool:

@@ -290,13 +290,13 @@ class World:
         for node in self.nodes.values():
             node.cut()
 
-    def at_rest(self, nodes: Iterable[Node]) -> bool:
+    def at_rest(self, nodes: Iterable[Node], *, agreeing: bool) -> bool:
         """Whether everybody is connected, and nobody has anything to send or to read."""
-        if not all(self.is_quiet(node) for node in nodes):
+        if not all(self.is_quiet(node, agreeing=agreeing) for node in nodes):
             return False
-        return not differences(self)
+        return not (agreeing and differences(self))
 
-    def is_quiet(self, node: Node) -> bool:
+    def is_quiet(self, node: Node, *, agreeing: bool) -> bool:
         """Whether a device is connected, and has nothing to send or to read."""
         if not node.online:
             return False
@@ -307,10 +307,12 @@ class World:
         told = any(each.conversation in orphaned and each.silent for each in outbox)
         if machine.waiting > stuck or (machine.telling and not told) or not machine.caught_up:
             return False
+        if not agreeing:
+            return True
         groups = [group for group in node.chats() if group not in orphaned]
         return not any(machine._memory.groups.intents_of(group) for group in groups)
 
-    async def come_to_rest(self, seconds: int) -> bool:
+    async def come_to_rest(self, seconds: int, *, agreeing: bool = True) -> bool:
         """Let time pass until all is at rest, at most so long; whether it is.
 
         Who was taken off the list is at rest when it was told so.
@@ -319,9 +321,11 @@ class World:
         removed = [node for node in self.nodes.values() if not node.on_list]
         for _ in range(seconds // _LOOK_EVERY):
             await asyncio.sleep(_LOOK_EVERY)
-            if self.at_rest(nodes) and all(node.failure is not None for node in removed):
+            if self.at_rest(nodes, agreeing=agreeing) and all(
+                node.failure is not None for node in removed
+            ):
                 await asyncio.sleep(_STAYS)
-                if self.at_rest(nodes):
+                if self.at_rest(nodes, agreeing=agreeing):
                     return True
         return False
 
