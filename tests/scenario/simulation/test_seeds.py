@@ -7,11 +7,12 @@ import pytest
 
 from parlour.testing.simulation.run import run
 
-SEEDS = 100
+SEEDS = 90
 STEPS = 200
 
 
-GROUP_SEEDS = (10, 12, 13, 14, 16, 17, 18, 20, 26, 28)
+GROUP_SEEDS = (8, 33, 36, 38, 53, 58)
+SHORT_GROUP_SEEDS = (10, 12, 14, 18)
 GROUP_STEPS = 40
 
 
@@ -22,6 +23,11 @@ def test_nothing_is_lost(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", GROUP_SEEDS)
 def test_nothing_is_lost_in_groups(seed: int) -> None:
+    _check(seed, "groups", STEPS)
+
+
+@pytest.mark.parametrize("seed", SHORT_GROUP_SEEDS)
+def test_nothing_is_lost_in_groups_for_a_while(seed: int) -> None:
     _check(seed, "groups", GROUP_STEPS)
 
 
