@@ -124,7 +124,7 @@ class Upkeep:
         read = [
             Position(stream=conversation.stream, seq=conversation.received)
             for conversation in self._memory.conversations.values()
-            if conversation.stream
+            if conversation.stream and not self._memory.groups.is_founding(conversation.stream)
         ]
         refused = [Position(stream, seq) for stream, seq in self._memory.refused.items()]
         return [own, *refused, *read][:MAX_STREAMS_PER_REQUEST]

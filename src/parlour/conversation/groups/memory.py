@@ -16,6 +16,7 @@ from parlour.conversation.groups.credentials import policy_of
 from parlour.conversation.groups.records import (
     Acceptance,
     GroupRecord,
+    GroupState,
     Intent,
     RosterRecord,
     Waiting,
@@ -84,6 +85,11 @@ class GroupMemory:
         """Whether the person has said yes to a group; None if there is none of that id."""
         chat = self.chats.get(group)
         return None if chat is None else chat.record.acceptance is Acceptance.ACCEPTED
+
+    def is_founding(self, stream: bytes) -> bool:
+        """Whether it is the stream of a group that the server may not know of yet."""
+        chat = self.chats.get(stream)
+        return chat is not None and chat.record.state is GroupState.FOUNDING
 
     # --- Writing -------------------------------------------------------------------------
 

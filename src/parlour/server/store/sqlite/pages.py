@@ -5,12 +5,10 @@ A page ends at a number of entries and at a number of bytes, but never before it
 
 from __future__ import annotations
 
-import contextlib
 import sqlite3
 from collections.abc import Iterator
 from typing import Final
 
-from parlour.errors import NotFoundError
 from parlour.server.store.sqlite.rows import (
     Readable,
     active_device,
@@ -78,12 +76,10 @@ def catch_up(
 ) -> CaughtUp:
     """See `interface.Streams.catch_up`."""
     device = active_device(connection, device_id)
-    positions: dict[Readable, int] = {}
-    for position in request.positions:
-        # Of what it may not read it is told nothing, and of all else the same as ever: a device
-        # that was put out of a stream, or founds one that is not here yet, reads on elsewhere.
-        with contextlib.suppress(NotFoundError):
-            positions[member_stream(connection, device, position.stream)] = position.seq
+    positions = {
+        member_stream(connection, device, position.stream): position.seq
+        for position in request.positions
+    }
     budget = PageBudget(request.limit)
     infos: list[StreamInfo] = []
     found: list[Entry] = []
@@ -91,14 +87,14 @@ def catch_up(
     # Who was removed from one is told no more of it than it asks for.
     former = [stream for stream in positions if stream not in set(current)]
     for stream in [*current, *former]:
-        read_to = positions.get(stream)
-        if read_to is None or read_to > last_of(connection, stream.pk):
+        position = positions.get(stream)
+        if position is None or position > last_of(connection, stream.pk):
             info = describe(connection, stream.pk)
             if not budget.take(_info_size(info)):
                 return CaughtUp(infos, found, more=True)
             infos.append(info)
-            read_to = read_to or 0
-        chosen = _select(connection, _FORWARDS, device.pk, stream, read_to, now, budget)
+            position = position or 0
+        chosen = _select(connection, _FORWARDS, device.pk, stream, position, now, budget)
         if fill_page(found, budget, chosen):
             return CaughtUp(infos, found, more=True)
     return CaughtUp(infos, found, more=False)

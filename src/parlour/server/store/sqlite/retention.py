@@ -10,7 +10,6 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Final
 
-from parlour.errors import NotFoundError
 from parlour.server.store.group_records import KEEP_EPOCH_MS, KEEP_FORMER_MS, KEEP_WISH_MS
 from parlour.server.store.records import DAY_MS, KEEP_ROW_MS, RetentionRule
 from parlour.server.store.sqlite.rows import active_device, member_stream
@@ -31,11 +30,7 @@ def acknowledge(
     """See `interface.Streams.acknowledge`."""
     device = active_device(connection, device_id)
     for position in positions:
-        try:
-            stream = member_stream(connection, device, position.stream).pk
-        except NotFoundError:
-            # It was put out of that one; what it says of the others counts.
-            continue
+        stream = member_stream(connection, device, position.stream).pk
         # A position ahead of the stream would trim what is yet to come.
         moved = connection.execute(
             "INSERT INTO cursors (device, stream, seq) "
