@@ -25,7 +25,7 @@ def _marked(seed: int) -> object:
     return pytest.param(seed, marks=marks)
 
 
-@pytest.mark.parametrize("seed", map(_marked, range(SEEDS)))
+@pytest.mark.parametrize("seed", [_marked(seed) for seed in range(SEEDS)])
 def test_nothing_is_lost(seed: int) -> None:
     _check(seed, "pairwise", STEPS)
 
