@@ -1,4 +1,4 @@
-"""All groups of this device: what people want of them, what comes in, what has to go out."""
+"""All groups of this device: what comes in for them and what has to go out."""
 
 from __future__ import annotations
 
@@ -113,8 +113,6 @@ class Groups:
     ) -> None:
         self._memory = memory
         self._groups: GroupMemory = memory.groups
-        self._sending = sending
-        self._syncing = syncing
         self._targets = targets
         self._directory = directory
         lists = self._lists = Lists(memory, directory)
