@@ -233,8 +233,9 @@ class Committing:
         urgent |= bool(plan.remove or plan.proposals) and waiting
         # Between two people, what is said waits for all their devices.
         urgent |= chat.is_direct and bool(plan.add) and waiting
-        if urgent:
-            return chat.timers.get("retry", 0) <= now
+        rests = chat.timers.get("retry", 0) > now
+        if urgent or rests:
+            return not rests
         due = False
         for need in plan.needs:
             if need not in chat.due:

@@ -532,6 +532,11 @@ class Groups:
         there = (answer.generation, answer.epoch)
         here = (chat.record.generation, chat.epoch)
         self.behind |= received < answer.seq if answer.seq else here != there
+        for winner in answer.winners:
+            passed = chat.record.followed_seq < winner.seq <= received
+            if passed and there > here and chat.is_active and not chat.waiting:
+                # Catching up would not bring it: a number in its place was taken for handled.
+                self._ladder.lost(chat, winner, now)
         if answer.seq:
             # The entry itself comes in its stream, after what was said before it.
             chat.taken = pending.client_id

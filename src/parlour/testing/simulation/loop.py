@@ -16,6 +16,10 @@ T = TypeVar("T")
 
 # Two moments closer than this are one (seconds); sums of floats may miss by less.
 RESOLUTION: Final = 1e-6
+# Turns that a second may take when nothing happens: devices without a server look for it for days.
+TURNS_PER_SECOND: Final = 2
+# No run takes longer than that.
+YEAR: Final = 365 * 24 * 3600
 # Milliseconds since the epoch when a run begins.
 BEGINNING: Final = 1_800_000_000_000
 
@@ -35,7 +39,8 @@ class _Nothing:
         self._loop.turns += 1
         if timeout is None:
             raise Stuck("everybody waits, and nothing is left that could happen")
-        if self._loop.turns > self._loop.most_turns:
+        seconds = self._loop.seconds
+        if seconds > YEAR or self._loop.turns > self._loop.most_turns + TURNS_PER_SECOND * seconds:
             raise Stuck("too much happens, as if it never came to an end")
         self._loop.seconds += max(timeout, 0.0)
         return []
@@ -49,7 +54,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self.seconds = 0.0
         self.turns = 0
         self.most_turns = sys.maxsize
-        """After so many turns of the loop, it is taken for one that never ends."""
+        """After so many turns of the loop beyond those of its time, it is taken for endless."""
         self._selector = _Nothing(self)
         self._clock_resolution = RESOLUTION
         self.faults: list[dict[str, Any]] = []

@@ -145,7 +145,9 @@ class SimulatedServer:
         self.readers.stale = image
 
     async def sweep(self) -> None:
-        """What the sweeper does every minute."""
+        """What the sweeper does every minute, while the server is up."""
+        if not self.up:
+            return
         with contextlib.suppress(ParlourError):
             await sweep_all(self.core.store, self.clock())
 
