@@ -15,7 +15,6 @@ dropped at any moment: what was written is where it goes on.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Final
 
 from msgspec import Struct
@@ -164,7 +163,9 @@ class Machine:
         self._groups.on_stream = self._learn
         self._sending.founds_group = self._groups.found_direct
         self._receiving.on_group = self._groups.take
-        self._groups.on_winner = partial(self._receiving.receive, paged=False)
+        self._groups.on_winner = lambda entry, now, paged: self._receiving.receive(
+            entry, now, paged=paged
+        )
         self._receiving.groups_have_room = self._groups.has_room
         self._receiving.outside_of_group = self._groups.is_outside
         self._receiving.controls.on_other = self._groups.controlled

@@ -109,9 +109,16 @@ class Sending:
             self._memory.put_conversation(Conversation(peer=peer, late=late))
 
     def send_to_inbox(self, peer: bytes, device_id: bytes, content: Content, now: int) -> None:
-        """Queue control content for one device: of `peer`, or of ours."""
+        """Queue control content for one device: of `peer`, or of ours.
+
+        What waits to be said already is not said twice: a server that is down for days gets one.
+        """
+        encoded = contents.encode(content)
+        waiting = self._memory.queues.get(peer, {}).get(device_id, {})
+        if any(outgoing.content == encoded for outgoing in waiting.values()):
+            return
         self._begin(peer)
-        self.queue(peer, contents.encode(content), now, inbox=device_id)
+        self.queue(peer, encoded, now, inbox=device_id)
 
     def queue(
         self, peer: bytes, content: bytes, now: int, *, inbox: bytes = b"", silent: bool = False

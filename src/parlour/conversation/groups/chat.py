@@ -75,6 +75,8 @@ class Chat:
         self.describe_at: int | None = None
         # Something could not be done here: nothing is tried before this (ms).
         self.rests_until = 0
+        # When what is due was done last (ms).
+        self.acted_at = 0
         # How often members were asked whether this is their group, and when to ask again (ms).
         self.confirm_asked = self.confirm_at = 0
         self.joining_since: int | None = None
@@ -84,6 +86,9 @@ class Chat:
         # In which situation there was nothing to commit.
         self.content_in: tuple[object, ...] = ()
         self.losses = 0
+        # Where we were when the server last said that others are further on: generation, epoch and
+        # the number of the last entry.
+        self.lost_at: tuple[int, int, int] | None = None
         self.joining_roster: Roster | None = None
         # Whether the server's state is asked for to compare it with ours.
         self.compares = False
@@ -172,6 +177,11 @@ class Chat:
     def is_active(self) -> bool:
         """Whether this device follows the group."""
         return self.record.state is GroupState.ACTIVE and self.group is not None
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether nobody else is on the roster."""
+        return self.roster is not None and len(self.roster.state.members) == 1
 
     @property
     def waits_for_word(self) -> bool:

@@ -158,7 +158,9 @@ class Committing:
 
     def next_timeout(self, chat: Chat) -> int | None:
         """When a turn of ours comes."""
-        return min([*chat.due.values(), *chat.timers.values()], default=None)
+        rests = chat.timers.get("retry", 0)
+        turns = [max(at, rests) for at in chat.due.values()]
+        return min([*turns, *chat.timers.values()], default=None)
 
     def _plan(self, chat: Chat, now: int) -> Plan:
         refresh = self._refreshes(chat, now)

@@ -42,7 +42,8 @@ from parlour.conversation.groups.records import (
     Want,
 )
 from parlour.conversation.groups.renewing import Renewing
-from parlour.conversation.groups.restarting import Restarting
+from parlour.conversation.groups.restarting import RESTART, Restarting
+from parlour.conversation.groups.turns import retry_after
 from parlour.conversation.groups.view import GroupName, GroupView, name_of, view_of
 from parlour.conversation.groups.wishes import Wishes
 from parlour.conversation.histories import Histories
@@ -148,7 +149,7 @@ class Groups:
         self.on_stream: Callable[[StreamInfo, int], None] = lambda *_: None
         # Whether something has to be caught up with, because an answer told of it first.
         self.behind = False
-        self.on_winner: Callable[[Entry, int], None] = lambda *_: None
+        self.on_winner: Callable[[Entry, int, bool], None] = lambda *_: None
 
     # --- Conversations of two ------------------------------------------------------------
 
@@ -237,6 +238,7 @@ class Groups:
                 self._ladder.bereft(chat, now)
             if chat.record.state is not GroupState.LEFT:
                 self._confirming.connected(chat, now)
+                self._ladder.connected(chat)
                 accounts.update(chat.accounts)
                 self._renewing.connected(chat, now)
                 if not chat.is_named:
@@ -431,6 +433,7 @@ class Groups:
         self.by_links.go_on(now)
         for chat in list(self._groups.chats.values()):
             hushed = self._direct.is_hushed(chat)
+            chat.acted_at = now
             if not hushed and now >= chat.rests_until:
                 self._do_what_is_due(chat, now, behind=behind)
             pending = chat.record.pending
@@ -468,6 +471,7 @@ class Groups:
                 self._ladder.uninvited(chat, now)
         else:
             chat.joining_since = None
+        self.wishes.go_on(chat, now)
         self._committing.begin(chat, now)
         self._confirming.act(chat, now)
         self._messages.act(chat, now)
@@ -525,18 +529,7 @@ class Groups:
         pending = chat.record.pending
         if pending is None or answer.client_id != pending.client_id:
             return
-        for winner in answer.winners:
-            # Taken where it follows on what is here; anything else is caught up with.
-            self.on_winner(winner, now)
-        received = self._memory.conversations[chat.conversation].received
-        there = (answer.generation, answer.epoch)
-        here = (chat.record.generation, chat.epoch)
-        self.behind |= received < answer.seq if answer.seq else here != there
-        for winner in answer.winners:
-            passed = chat.record.followed_seq < winner.seq <= received
-            if passed and there > here and chat.is_active and not chat.waiting:
-                # Catching up would not bring it: a number in its place was taken for handled.
-                self._ladder.lost(chat, winner, now)
+        self._take_winners(chat, answer, now)
         if answer.seq:
             # The entry itself comes in its stream, after what was said before it.
             chat.taken = pending.client_id
@@ -549,9 +542,33 @@ class Groups:
         elif pending.what is Sent.RESTART:
             chat.record.pending = None
             chat.restarting = None
+            chat.losses += 1
+            chat.timers[RESTART] = now + retry_after(chat.losses, self._memory.random)
             self._groups.put(chat)
         else:
             self._committing.lost(chat, now)
+
+    def _take_winners(self, chat: Chat, answer: Handled, now: int) -> None:
+        """Go on by the commits that won, which came in place of a yes to ours.
+
+        Each is taken where it follows on what is here; anything else is caught up with first, as
+        what was said before it comes first. If the server gave nothing then, they are taken all the
+        same, and what is missing before them is asked for (`gaps`).
+        """
+        conversation = self._memory.conversations[chat.conversation]
+        there = (answer.generation, answer.epoch)
+        stuck = chat.lost_at == (chat.record.generation, chat.epoch, conversation.received)
+        for winner in answer.winners:
+            self.on_winner(winner, now, stuck)
+        here = (chat.record.generation, chat.epoch)
+        received = self._memory.conversations[chat.conversation].received
+        chat.lost_at = (*here, received) if here < there else None
+        self.behind |= received < answer.seq if answer.seq else here != there
+        if here < there and not chat.waiting:
+            last = max((winner.seq for winner in answer.winners), default=0)
+            if chat.record.followed_seq < last <= received:
+                # Catching up would not bring it: its number was taken for one that was handled.
+                self._ladder.passed_over(chat, now)
 
     def failed(self, what: str, about: bytes, problem: ParlourError, now: int) -> None:
         """A request failed."""
@@ -642,7 +659,8 @@ class Groups:
                 chat.waiting[0].since + GIVE_UP_STALLED if chat.waiting else None,
                 None if chat.joining_since is None else chat.joining_since + ASK_TO_JOIN,
             )
-            if time is not None and not self._direct.is_hushed(chat)
+            # What was due then and is not done waits for an answer, not for a time.
+            if time is not None and time > chat.acted_at and not self._direct.is_hushed(chat)
         ]
         again = self._direct.next_timeout()
         return min(times if again is None else [*times, again], default=None)

@@ -54,8 +54,10 @@ WISH_EVERY: Final = MAX_WISH_AGE // 2
 # A device comes back by its own commit at most so often in a day.
 MAX_REJOINS: Final = 5
 DAY: Final = 24 * 60 * _MINUTE
-# After all that, it is tried again after so long.
+# After all that, it is tried again after so long, doubled each time: who can't be helped by those
+# who are there is no load for them and for its battery. A new connection begins anew.
 PAUSE: Final = 10 * _MINUTE
+_MAX_DOUBLINGS: Final = 2
 
 
 class Ladder:
@@ -89,6 +91,11 @@ class Ladder:
     def lost(self, chat: Chat, entry: Entry, now: int) -> None:
         """A commit came that does not follow: one before it is missing."""
         self._begin(chat, Trouble(entry.seq, chat.epoch, "gap", now, Step.FETCH, now))
+
+    def passed_over(self, chat: Chat, now: int) -> None:
+        """A commit has won under a number that we took for handled: read it again."""
+        self._begin(chat, Trouble(0, chat.epoch, "gap", now, Step.FETCH, now))
+        self._reread[chat.id] = self._last_good(chat)
 
     def broken(
         self, chat: Chat, entry: Entry, problem: ParlourError, culprit: bytes, now: int
@@ -182,6 +189,13 @@ class Ladder:
         self._memory.tell(chat, GroupRepairing(chat.id, trouble.reason, trouble.step.value))
         self._memory.count(f"ladder.{trouble.step.value}")
 
+    def connected(self, chat: Chat) -> None:
+        """Whoever could not help may be able to by now: try again soon, if it is a while ago."""
+        trouble = chat.record.trouble
+        if trouble is not None and trouble.step is Step.WAIT and trouble.rounds:
+            chat.record.trouble = structs.replace(trouble, rounds=0)
+            self._groups.put(chat)
+
     # --- Finding the way -----------------------------------------------------------------
 
     def followed(self, chat: Chat, now: int) -> None:
@@ -211,7 +225,7 @@ class Ladder:
         if self._restarting.is_due(chat, trouble, now):
             self._restarting.begin(chat, trouble, now)
             return
-        if now >= trouble.since + PATIENCE.get(trouble.step, PAUSE):
+        if now >= trouble.since + _patience(trouble):
             trouble = self._next(chat, trouble, now)
         if trouble.step is Step.ASK and now >= trouble.since + trouble.asked * ASK_EVERY:
             self._ask(chat, trouble, now)
@@ -234,7 +248,7 @@ class Ladder:
         trouble = chat.record.trouble
         if trouble is None:
             return None
-        times = [trouble.since + PATIENCE.get(trouble.step, PAUSE)]
+        times = [trouble.since + _patience(trouble)]
         if trouble.step is Step.ASK:
             times.append(trouble.since + trouble.asked * ASK_EVERY)
         restart = self._restarting.due_at(chat, trouble)
@@ -256,7 +270,8 @@ class Ladder:
             case _:
                 step = Step.WAIT
         self._reread.pop(chat.id, None)
-        after = structs.replace(trouble, step=step, since=now, asked=0)
+        rounds = trouble.rounds + (trouble.step is Step.WAIT)
+        after = structs.replace(trouble, step=step, since=now, asked=0, rounds=rounds)
         chat.record.trouble = after
         self._groups.put(chat)
         self._tell(chat, after)
@@ -380,6 +395,13 @@ class Ladder:
     def troubled(self) -> Iterator[Chat]:
         """The groups that are lost."""
         return (c for c in self._groups.chats.values() if c.record.trouble is not None)
+
+
+def _patience(trouble: Trouble) -> int:
+    """How long (ms) a rung may take."""
+    if trouble.step is Step.WAIT:
+        return PAUSE << min(trouble.rounds, _MAX_DOUBLINGS)
+    return PATIENCE[trouble.step]
 
 
 def _is_same(chat: Chat, state: PublicState) -> bool:

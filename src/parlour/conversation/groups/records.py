@@ -126,8 +126,8 @@ class Trouble(Struct, frozen=True):
     """Why a group can't be followed: the entry at which we stopped, since when, and what was done.
 
     `step` is the rung of the ladder (`ladder`), `since` when it was reached (ms), `asked` how often
-    others were asked. `broken` when a commit won that we can't follow, and `culprit` the account
-    that made it, where that is certain.
+    others were asked, `rounds` how often all rungs were climbed in vain. `broken` when a commit won
+    that we can't follow, and `culprit` the account that made it, where that is certain.
     """
 
     seq: int
@@ -139,6 +139,7 @@ class Trouble(Struct, frozen=True):
     culprit: bytes = b""
     broken: bool = False
     asked: int = 0
+    rounds: int = 0
 
 
 NOWHERE: Final = (0, 0)

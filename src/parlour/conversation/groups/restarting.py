@@ -42,6 +42,8 @@ RESTART_AFTER: Final = 20_000
 RESTART_NEXT: Final = 15_000
 # Alone with it, an admin waits so long (ms): the others may be well, and add it again.
 RESTART_ALONE: Final = 180_000
+# The timer of the next one, after the server has told of another in its place.
+RESTART: Final = "restart"
 # The newest roster entry of a server whose data is not older than ours.
 NOT_BEHIND: Final = 1 << 62
 
@@ -78,7 +80,8 @@ class Restarting:
         first = RESTART_AFTER if others or not trouble.broken else RESTART_ALONE
         mine = self._memory.contacts[own].device_ids()
         place = mine.index(self._memory.device_id) if self._memory.device_id in mine else 0
-        return trouble.began + first + RESTART_NEXT * (admins.index(own) + place)
+        mine_at = trouble.began + first + RESTART_NEXT * (admins.index(own) + place)
+        return max(mine_at, chat.timers.get(RESTART, 0))
 
     def is_due(self, chat: Chat, trouble: Trouble, now: int) -> bool:
         """Whether it is."""

@@ -156,17 +156,30 @@ class Wishes:
         record = chat.record
         if record.state is GroupState.LEFT:
             return
-        roster = chat.roster
-        alone = roster is not None and len(roster.state.members) == 1
         self._memory.drop_waiting(group)
-        if alone:
-            self._following.leave(chat, self._memory.account_id)
-            return
         if chat.genesis.kind in (GroupKind.DIRECT, GroupKind.SELF):
             raise error(Code.USAGE_INVALID, "a conversation of two can't be left")
         record.acceptance = Acceptance.DECLINED
+        record.decided_at = following(now, record.decided_at)
         self._groups.put(chat)
-        self._founding.want(chat, Want.LEAVE, now)
+        if not chat.is_alone:
+            self._founding.want(chat, Want.LEAVE, now)
+        elif record.pending is None:
+            self._go(chat, now)
+        else:
+            # By what is under way, others may come in, who then enter that we go.
+            self._founding.want(chat, Want.LEAVE, now)
+
+    def _go(self, chat: Chat, now: int) -> None:
+        """Leave a group in which nobody else is: nobody enters it, so our devices are told."""
+        self._syncing.tell(_decision(chat), now)
+        self._following.leave(chat, self._memory.account_id)
+
+    def go_on(self, chat: Chat, now: int) -> None:
+        """Go where we are alone by now."""
+        leaving = chat.record.acceptance is Acceptance.DECLINED and chat.is_active
+        if leaving and chat.is_alone and chat.record.pending is None:
+            self._go(chat, now)
 
     def accept(self, group: bytes, now: int) -> None:
         """Say yes to being in a group, and show what was said there."""
@@ -197,6 +210,8 @@ class Wishes:
         """Another device of ours says whether the person wants to be in a group."""
         chat = self._groups.chats.get(sync.group)
         if not sync.accepted:
+            if chat is not None and chat.is_alone and sync.at >= chat.record.decided_at:
+                self._following.leave(chat, self._memory.account_id)
             return
         if chat is None or not chat.record.joined_seq:
             # It was quicker than the group.

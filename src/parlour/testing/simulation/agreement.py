@@ -37,7 +37,7 @@ def _differences_in(
     members = [node for node in present if node.account_id in on_disk.roster.members]
     found = []
     devices = {node.device_id for node in members}
-    if is_orphaned(on_disk, devices):
+    if is_orphaned(on_disk, devices) or _is_abandoned(group, on_disk, members):
         return []
     if devices != on_disk.leaves:
         without = sorted(node.label for node in members if node.device_id not in on_disk.leaves)
@@ -75,6 +75,13 @@ def orphans(world: World) -> set[bytes]:
 def is_orphaned(on_disk: GroupOnDisk, devices: Set[bytes]) -> bool:
     """Whether all that had its keys were taken off their lists: nobody can let anybody in."""
     return bool(on_disk.leaves) and not on_disk.leaves & devices
+
+
+def _is_abandoned(group: bytes, on_disk: GroupOnDisk, members: list[Node]) -> bool:
+    """Whether the last one in it has gone: nobody is left who would enter that."""
+    chats = [node.chats().get(group) for node in members]
+    left = all(chat is not None and chat.record.state is GroupState.LEFT for chat in chats)
+    return len(on_disk.roster.members) == 1 and left
 
 
 def _where(chat: Chat | None) -> str:

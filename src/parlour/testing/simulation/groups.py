@@ -203,16 +203,11 @@ def _put_out(world: World, label: str, group: str, name: str) -> None:
 
 
 def _leave(world: World, label: str, group: str) -> None:
-    def deed(machine: Machine, group: bytes, now: int) -> Wish | None:
-        alone = len(machine.group(group).members) < _PAIR
+    def deed(machine: Machine, group: bytes, now: int) -> Wish:
         machine.group_leave(group, now)
-        own = world.nodes[label].name
-        return None if alone else _wished(world, label, group, Want.LEAVE, own)
+        return _wished(world, label, group, Want.LEAVE, world.nodes[label].name)
 
     _do(world, label, group, deed)
-
-
-_PAIR: Final = 2
 
 
 def _choose_role(world: World, chance: random.Random, group: str) -> Arguments | None:
