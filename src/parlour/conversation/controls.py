@@ -64,7 +64,7 @@ class Controls:
         if self._opening.obstacle(entry, identity) is not None:
             return
         try:
-            _, content = self._opening.open(entry, identity, INBOX_GENESIS_HASH, now)
+            _, content, _ = self._opening.open(entry, identity, INBOX_GENESIS_HASH, now)
         except ParlourError:
             return
         if isinstance(content, ResendRequest):

@@ -95,8 +95,11 @@ class Histories:
         if claim is not None and conversation is not None and digest is not None:
             self._compare(conversation, seq, claim, digest)
 
-    def count(self, entry: Entry, conversation: Conversation, counter: int) -> None:
-        """Compare a message's number with what came before from that device."""
+    def count(self, entry: Entry, conversation: Conversation, counter: int, since: int = 0) -> None:
+        """Compare a message's number with what came before from that device.
+
+        `since` is the number of the first one that it encrypted for us, where it says so.
+        """
         if not counter:
             return
         first = entry.sender_device not in conversation.senders
@@ -104,6 +107,8 @@ class Histories:
         if first and conversation.late:
             count.highest = counter
             return
+        if since <= counter:
+            count.highest = max(count.highest, since - 1)
         gap = range(max(count.highest + 1, counter - MAX_MISSING), counter)
         if counter in count.missing:
             count.missing.remove(counter)

@@ -53,7 +53,7 @@ from parlour.conversation.receiving import Receiving
 from parlour.conversation.records import KnownProfile, Records
 from parlour.conversation.repair import LOAD, Repairing
 from parlour.conversation.requests import Request, ServerRequest
-from parlour.conversation.sending import APPEND, CREATE, Sending
+from parlour.conversation.sending import APPEND, CAME_BACK, CREATE, Sending
 from parlour.conversation.standing import Act
 from parlour.conversation.state import Memory
 from parlour.conversation.sync import ContactSync, OwnProfileSync, SettingSync
@@ -520,7 +520,11 @@ class Machine:
     def outgoing(self, now: int) -> list[Request]:
         """Requests that are due and not under way. Write `changes()` before they leave."""
         self._resync(now)
-        needs: list[Request] = [*self._repairing.requests(), *self._receiving.histories.requests()]
+        needs: list[Request] = [
+            *self._repairing.requests(),
+            *self._receiving.histories.requests(),
+            *self._sending.lookups(),
+        ]
         if self._online:
             needs += self._sending.requests(now, self._pending.is_paused)
             behind = self._receiving.behind
@@ -703,7 +707,9 @@ class Machine:
     def loaded(self, message_id: bytes, message: Message | None, now: int) -> None:
         """Take the store's answer to `LoadMessage`."""
         self._pending.done((LOAD, message_id))
+        self._pending.done((CAME_BACK, message_id))
         self._repairing.loaded(message_id, message, now)
+        self._sending.loaded(message_id, message)
 
     def loaded_hash(self, stream: bytes, seq: int, digest: bytes | None) -> None:
         """Take the store's answer to `LoadHash`."""

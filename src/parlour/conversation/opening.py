@@ -53,8 +53,11 @@ class Opening:
 
     def open(
         self, entry: Entry, identity: DeviceIdentity, genesis_hash: bytes, now: int
-    ) -> tuple[Inner, Content]:
-        """Decrypt. Sessions and prekeys change in memory, and are written with this step."""
+    ) -> tuple[Inner, Content, int]:
+        """Decrypt. Sessions and prekeys change in memory, and are written with this step.
+
+        Return also since which counter the sender encrypts for this device.
+        """
         context = Context(
             genesis_hash=genesis_hash,
             stream=entry.stream,
@@ -73,9 +76,9 @@ class Opening:
         self._memory.put_sessions(identity)
         if decrypted.new_session:
             self._memory.put_prekeys()
-        plaintext = open_entry(entry.envelope.body, decrypted.plaintext, context)
+        plaintext, since = open_entry(entry.envelope.body, decrypted.plaintext, context)
         inner = Inner.decode(plaintext)
-        return inner, contents.decode(inner.content)
+        return inner, contents.decode(inner.content), since
 
 
 def reason_of(error: ParlourError) -> Reason:

@@ -113,7 +113,7 @@ class People:
     def _accepted(self, contact: Contact, conversation: Conversation | None) -> None:
         if conversation is None:
             # The key of our profile goes ahead of the first message.
-            conversation = Conversation(peer=contact.account_id, late=not self._memory.own.first)
+            conversation = Conversation(peer=contact.account_id)
             self._memory.put_conversation(conversation)
         if conversation.requested:
             self._memory.changes.append(ReleaseMessages(contact.account_id))

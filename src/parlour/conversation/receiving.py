@@ -89,18 +89,21 @@ class Receiving:
             # What is before it waits for something; it is read again after that.
             self.behind = not paged or self.behind
             return
-        welcome = group is not None and entry.part is not None
-        if (paged or welcome) and self._begins(conversation, group):
-            # What was there before us was read by others, and trimmed; a Welcome is our beginning.
-            conversation.received = max(conversation.received, entry.seq - 1)
+        if group is not None and (paged or entry.part is not None):
+            self._begin_in_group(entry, conversation, group)
         if self._moves(conversation, entry, conversation.peer, now, paged=paged):
             self._take(entry, conversation, now)
             self._memory.put_conversation(conversation)
 
-    def _begins(self, conversation: Conversation, group: Chat | None) -> bool:
-        """Whether we come to a conversation with what comes next."""
+    def _begin_in_group(self, entry: Entry, conversation: Conversation, group: Chat) -> None:
+        """What was there before us was read by others, and trimmed; a Welcome is our beginning.
+
+        In a conversation of two, nothing says where ours is: the server may hide what comes first.
+        So that is a gap like others.
+        """
         first = conversation.late and not conversation.received
-        return first or (group is not None and self.outside_of_group(group.id))
+        if first or self.outside_of_group(group.id):
+            conversation.received = max(conversation.received, entry.seq - 1)
 
     def _moves(self, place: Place, entry: Entry, peer: bytes, now: int, *, paged: bool) -> bool:
         """Whether an entry's turn has come; then it is noted as handled."""
@@ -167,7 +170,7 @@ class Receiving:
             saw(conversation, entry.seq, digest)
             return
         if entry.sender_device == self._memory.device_id:
-            self._sending.mark_sent(entry.client_id, entry.seq, entry.stored_at, digest)
+            self._sending.came_back(entry, conversation.peer, digest)
         elif held_key(entry) in self._memory.held:
             # The server's data was restored, and brings what we hold already.
             pass
@@ -198,7 +201,7 @@ class Receiving:
             return
         try:
             genesis_hash = hash_of(conversation.genesis)
-            inner, content = self._opening.open(entry, identity, genesis_hash, now)
+            inner, content, since = self._opening.open(entry, identity, genesis_hash, now)
             self._delivery.check(content, conversation)
         except ParlourError as error:
             reason = reason_of(error)
@@ -209,7 +212,7 @@ class Receiving:
             return
         if held is not None:
             self._repairing.release(held)
-        self.histories.count(entry, conversation, inner.counter)
+        self.histories.count(entry, conversation, inner.counter, since)
         self.histories.claim(conversation, entry, inner)
         self._delivery.take(entry, conversation, inner.sent_at, inner.content, content, now)
 

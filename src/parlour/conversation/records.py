@@ -98,9 +98,10 @@ class Conversation(Struct):
     whichever device. `former` is the stream that it had before such a restore, until the server has
     named it again.
 
-    `late`: we came to it when others had spoken already, so that a device's first number here is
-    whatever it is. `requested` messages of a stranger are kept until somebody decides, `unkept`
-    were too many.
+    `since` says for each device of either account from which of our counters on it gets what we
+    say. `late`: what we heard of it before is forgotten, or it is a group to which we came when
+    others had spoken already, so that a device's first number here is whatever it is. `requested`
+    messages of a stranger are kept until somebody decides, `unkept` were too many.
     """
 
     peer: _Id
@@ -120,6 +121,7 @@ class Conversation(Struct):
     former: bytes = b""
     newest: int = 0
     seen_until: int = 0
+    since: dict[bytes, int] = {}
 
 
 class Outgoing(Struct):

@@ -62,10 +62,23 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class SealedEntry:
-    """The envelope, and what goes to each device through its session (`part_plaintext`)."""
+    """The envelope, and the key that goes to each device through its session."""
 
     envelope: Envelope
-    part_plaintext: bytes
+    content_key: ContentKey
+
+    def part_plaintext(self, since: int = 0) -> bytes:
+        """What goes to one device.
+
+        ::
+
+            struct { uint8 format = 1; opaque content_key[32]; uint64 since; } PartPlaintext;
+
+        `since` is the counter (`inner`) of the first message of the conversation that was encrypted
+        for that device, so that one that is new to it notices when its beginning is left out; 0
+        outside of the count.
+        """
+        return Writer().uint8(FORMAT).fixed(self.content_key.reveal(), 32).uint64(since).data()
 
     def __repr__(self) -> str:
         return f"SealedEntry({len(self.envelope.body)} bytes)"
@@ -85,30 +98,31 @@ def seal(plaintext: bytes, context: Context, random: Random) -> SealedEntry:
     ::
 
         struct { uint8 format = 1; opaque commitment[32]; opaque ciphertext<V>; } Body;
-        struct { uint8 format = 1; opaque content_key[32]; } PartPlaintext;
     """
     content_key = ContentKey.generate(random)
     key, nonce, commitment = _derive(content_key)
     ciphertext = aead.seal(key, nonce, plaintext, context.encode())
     body = Writer().uint8(FORMAT).fixed(commitment, SHA256_SIZE).opaque(ciphertext).data()
-    part = Writer().uint8(FORMAT).fixed(content_key.reveal(), 32)
     envelope = Envelope(format=ENVELOPE_FORMAT, suite=context.suite, key_id=b"", body=body)
-    return SealedEntry(envelope, part.data())
+    return SealedEntry(envelope, content_key)
 
 
-def open_entry(body: bytes, part_plaintext: bytes, context: Context) -> bytes:
-    """Decrypt a body with the key of an opened part, or raise `AuthenticationError`."""
-    content_key = decode(part_plaintext, _read_part)
+def open_entry(body: bytes, part_plaintext: bytes, context: Context) -> tuple[bytes, int]:
+    """Decrypt a body with the key of an opened part, or raise `AuthenticationError`.
+
+    Return what it says, and the part's `since`.
+    """
+    content_key, since = decode(part_plaintext, _read_part)
     commitment, ciphertext = decode(body, _read_body)
     key, nonce, expected = _derive(content_key)
     if not equal(commitment, expected):
         raise AuthenticationError(Code.CRYPTO_TAG, "the body is not committed to its key")
-    return aead.open_(key, nonce, ciphertext, context.encode())
+    return aead.open_(key, nonce, ciphertext, context.encode()), since
 
 
-def _read_part(reader: Reader) -> ContentKey:
+def _read_part(reader: Reader) -> tuple[ContentKey, int]:
     _check_format(reader)
-    return ContentKey(reader.fixed(32))
+    return ContentKey(reader.fixed(32)), reader.uint64()
 
 
 def _read_body(reader: Reader) -> tuple[bytes, bytes]:

@@ -79,7 +79,8 @@ class Sealing:
             entries.append((numbered, context, sealed))
         parts: list[list[Part]] = [[] for _ in entries]
         for target, indexes in batches.values():
-            messages = self._encrypt(target, [entries[index] for index in indexes], now)
+            batch = [entries[index] for index in indexes]
+            messages = self._encrypt(conversation, target, batch, now)
             if messages is None:
                 return False
             for index, message in zip(indexes, messages, strict=True):
@@ -94,16 +95,31 @@ class Sealing:
             self._memory.put_outgoing(replace(outgoing, sealed=encode_body(append)))
         if entries:
             conversation.sent_counter = counter
+            self._forget_left(conversation)
             self._memory.put_conversation(conversation)
         return True
 
+    def _forget_left(self, conversation: Conversation) -> None:
+        """Who is on no list any more gets nothing, since no number."""
+        listed = {target.device_id for target in self._memory.targets(conversation)}
+        conversation.since = {
+            device: number for device, number in conversation.since.items() if device in listed
+        }
+
     def _encrypt(
-        self, target: DeviceIdentity, entries: list[tuple[Outgoing, Context, SealedEntry]], now: int
+        self,
+        conversation: Conversation,
+        target: DeviceIdentity,
+        entries: list[tuple[Outgoing, Context, SealedEntry]],
+        now: int,
     ) -> list[bytes] | None:
         """One part of each entry for `target`; `None` when its session is too old."""
         plaintexts = [
-            (sealed.part_plaintext, context.for_part(sealed.envelope.body))
-            for _, context, sealed in entries
+            (
+                sealed.part_plaintext(_since(conversation, target.device_id, outgoing.counter)),
+                context.for_part(sealed.envelope.body),
+            )
+            for outgoing, context, sealed in entries
         ]
         sessions = self._memory.sessions(target)
         self._memory.put_sessions(target)
@@ -147,3 +163,12 @@ class Sealing:
             message_id=outgoing.message_id,
             envelope=append.envelope,
         )
+
+
+def _since(conversation: Conversation, device_id: bytes, counter: int) -> int:
+    """From which of our counters on a device gets what we say, with that message; 0 of none."""
+    if not counter:
+        return 0
+    since = min(counter, conversation.since.get(device_id, counter))
+    conversation.since[device_id] = since
+    return since

@@ -24,7 +24,7 @@ from parlour.conversation.events import HistoryMismatch, MessageSent, SendingBlo
 from parlour.conversation.groups.records import GroupState
 from parlour.conversation.pending import Key
 from parlour.conversation.records import Conversation, Outgoing
-from parlour.conversation.requests import ServerRequest
+from parlour.conversation.requests import LoadMessage, ServerRequest
 from parlour.conversation.sealing import Sealing
 from parlour.conversation.standing import Standing
 from parlour.conversation.state import Memory, unsent_message
@@ -32,9 +32,10 @@ from parlour.conversation.sync import Sync
 from parlour.errors import CODES, Code, NotFoundError, SecurityStop, TransportError, error
 from parlour.wire.ids import ID_SIZE
 from parlour.wire.kinds import Kind
-from parlour.wire.streams import CreateConversation, StreamInfo
+from parlour.wire.streams import CreateConversation, Entry, StreamInfo
 
 CREATE = "create"
+CAME_BACK = "came-back"
 APPEND = "append"
 # How many messages of a conversation are sealed and under way at a time.
 WINDOW: Final = 64
@@ -60,6 +61,8 @@ class Sending:
         self._sealing = Sealing(memory)
         self._blocked: dict[bytes, Code] = {}
         self._numbered: OrderedDict[bytes, _Numbered] = OrderedDict()
+        # With their conversation and the number under which they came.
+        self._came_back: OrderedDict[bytes, tuple[bytes, int]] = OrderedDict()
         # Whether a new conversation with an account is one on MLS: then it is founded (`groups`).
         self.founds_group: Callable[[bytes, int], bool] = lambda *_: False
 
@@ -105,8 +108,7 @@ class Sending:
 
     def _begin(self, peer: bytes) -> None:
         if peer not in self._memory.conversations:
-            late = not self._memory.own.first
-            self._memory.put_conversation(Conversation(peer=peer, late=late))
+            self._memory.put_conversation(Conversation(peer=peer))
 
     def send_to_inbox(self, peer: bytes, device_id: bytes, content: Content, now: int) -> None:
         """Queue control content for one device: of `peer`, or of ours.
@@ -244,7 +246,7 @@ class Sending:
             self._memory.groups.drop(group)
         conversation = self._memory.conversations.get(peer)
         if conversation is None:
-            conversation = Conversation(peer=peer, late=not self._memory.own.first)
+            conversation = Conversation(peer=peer)
         if conversation.stream and conversation.stream != info.stream:
             raise error(Code.SERVER_MISBEHAVED, "a second stream for one conversation")
         if not conversation.stream:
@@ -285,18 +287,46 @@ class Sending:
             self._directory.want(account)
         return not outgoing.resealed
 
+    def came_back(self, entry: Entry, conversation: bytes, digest: bytes) -> None:
+        """A message of ours comes in its stream, with its hash: only that moves a position.
+
+        An answer with a number far ahead would make us pass over the rest.
+        """
+        if entry.client_id in self._memory.outbox:
+            self.mark_sent(entry.client_id, entry.seq, entry.stored_at, digest)
+            return
+        numbered = self._numbered.pop(entry.client_id, None)
+        if numbered is None or numbered.message.seq != entry.seq:
+            # Of what was sent before the last start, the store knows which number was told.
+            self._came_back[entry.client_id] = (conversation, entry.seq)
+            while len(self._came_back) > _MAX_NUMBERED:
+                self._came_back.popitem(last=False)
+        elif numbered.digest is not None and numbered.digest != digest:
+            self._mismatched(numbered.message)
+
+    def lookups(self) -> list[LoadMessage]:
+        """Messages of ours that came back, to be looked up in the store."""
+        return [
+            LoadMessage((CAME_BACK, message_id), conversation, message_id)
+            for message_id, (conversation, _) in self._came_back.items()
+        ]
+
+    def loaded(self, message_id: bytes, message: Message | None) -> None:
+        """The number under which a message came back is right, whatever the answer to it said."""
+        _, seq = self._came_back.pop(message_id, (b"", 0))
+        if message is not None and seq and message.seq not in (None, seq):
+            self._mismatched(message)
+            self._memory.changes.append(PutMessage(replace(message, seq=seq)))
+
     def mark_sent(
         self, message_id: bytes, seq: int, stored_at: int, seen: bytes | None = None
     ) -> None:
         """A message of ours has its number. Whatever says so first counts.
 
-        `seen` is the hash of the entry, when the entry itself was seen in the stream. Only that
-        moves a position: an answer with a number far ahead would make us pass over the rest.
+        `seen` is the hash of the entry, when the entry itself was seen in the stream.
         """
         outgoing = self._memory.outbox.get(message_id)
         if outgoing is None:
-            if seen is not None:
-                self._read_back(message_id, seq, seen)
             return
         digest = self._sealing.own_hash(outgoing, seq)
         self._memory.delete_outgoing(message_id)
@@ -314,19 +344,6 @@ class Sending:
                 self._numbered.popitem(last=False)
         elif digest is not None and digest != seen:
             self._mismatched(message)
-
-    def _read_back(self, message_id: bytes, seq: int, seen: bytes) -> None:
-        """A message of ours comes in its stream: what the answer to it said is compared."""
-        numbered = self._numbered.pop(message_id, None)
-        if numbered is None:
-            return
-        told, digest = numbered.message, numbered.digest
-        if told.seq != seq:
-            self._mismatched(told)
-            if told.conversation in self._memory.contacts:
-                self._memory.changes.append(PutMessage(replace(told, seq=seq)))
-        elif digest is not None and digest != seen:
-            self._mismatched(told)
 
     def _mismatched(self, message: Message) -> None:
         own = self._memory.device_id

@@ -37,6 +37,7 @@ ALLOWED = {
     (MessageState.QUEUED, MessageState.QUEUED),
     (MessageState.QUEUED, MessageState.SENT),
     (MessageState.SENT, MessageState.SENT),
+    (MessageState.SILENT, MessageState.SILENT),
     (MessageState.UNREADABLE, MessageState.UNREADABLE),
     (MessageState.UNREADABLE, MessageState.RECEIVED),
     (MessageState.UNREADABLE, MessageState.REQUESTED),

@@ -34,7 +34,7 @@ def _sealed() -> SealedEntry:
 
 def test_opens_with_its_key_and_context() -> None:
     sealed = _sealed()
-    assert open_entry(sealed.envelope.body, sealed.part_plaintext, _CONTEXT) == b"hello"
+    assert open_entry(sealed.envelope.body, sealed.part_plaintext(7), _CONTEXT) == (b"hello", 7)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_is_bound_to_all_of_its_context(field: str) -> None:
     other = replace(_CONTEXT, **changed)  # type: ignore[arg-type]
     assert other.for_part(sealed.envelope.body) != _CONTEXT.for_part(sealed.envelope.body)
     with pytest.raises(ParlourError) as caught:
-        open_entry(sealed.envelope.body, sealed.part_plaintext, other)
+        open_entry(sealed.envelope.body, sealed.part_plaintext(), other)
     assert caught.value.code is Code.CRYPTO_TAG
 
 
@@ -61,14 +61,14 @@ def test_no_bit_of_the_body_can_change() -> None:
         body = bytearray(sealed.envelope.body)
         body[place] ^= 0x40
         with pytest.raises(ParlourError):
-            open_entry(bytes(body), sealed.part_plaintext, _CONTEXT)
+            open_entry(bytes(body), sealed.part_plaintext(), _CONTEXT)
 
 
 def test_one_body_does_not_open_under_two_keys() -> None:
     """The ciphertext alone may be made to (AES-GCM does not commit to its key); the body isn't."""
     sealed = _sealed()
     other = ContentKey(b"k" * 32)
-    part = Writer().uint8(1).fixed(other.reveal(), 32).data()
+    part = Writer().uint8(1).fixed(other.reveal(), 32).uint64(1).data()
     material = hkdf_expand(other.reveal(), labels.CONTENT_KEY, 44)
     ciphertext = aead.seal(material[:32], material[32:], b"another text", _CONTEXT.encode())
     commitment = sealed.envelope.body[1:33]
@@ -81,8 +81,8 @@ def test_one_body_does_not_open_under_two_keys() -> None:
 def test_another_format_is_named() -> None:
     sealed = _sealed()
     for body, part in (
-        (b"\x02" + sealed.envelope.body[1:], sealed.part_plaintext),
-        (sealed.envelope.body, b"\x02" + sealed.part_plaintext[1:]),
+        (b"\x02" + sealed.envelope.body[1:], sealed.part_plaintext()),
+        (sealed.envelope.body, b"\x02" + sealed.part_plaintext()[1:]),
     ):
         with pytest.raises(ParlourError) as caught:
             open_entry(body, part, _CONTEXT)

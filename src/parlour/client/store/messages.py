@@ -43,6 +43,7 @@ _MAY_FOLLOW: Final = frozenset(
         (MessageState.QUEUED, MessageState.QUEUED),
         (MessageState.QUEUED, MessageState.SENT),
         (MessageState.SENT, MessageState.SENT),
+        (MessageState.SILENT, MessageState.SILENT),
         (MessageState.UNREADABLE, MessageState.UNREADABLE),
         (MessageState.UNREADABLE, MessageState.RECEIVED),
         (MessageState.UNREADABLE, MessageState.REQUESTED),

@@ -243,7 +243,7 @@ class Messages:
         Raises `Wanting`.
         """
         if entry.sender_device == self._memory.device_id:
-            self._sending.mark_sent(entry.client_id, entry.seq, entry.stored_at, hash_of(entry))
+            self._sending.came_back(entry, chat.conversation, hash_of(entry))
             return True
         conversation = self._conversation(chat)
         if self._is_before_us(chat, entry):

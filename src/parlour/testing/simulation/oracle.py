@@ -26,6 +26,7 @@ from parlour.conversation.events import (
     MessageSent,
     MessagesSkipped,
     MessageUnreadable,
+    RequestFull,
     SendingBlocked,
     ServerMisbehaved,
 )
@@ -48,11 +49,8 @@ class Excuse(StrEnum):
     """Its sender was taken off its account's list: whoever reads the list first reads no more of
     it, and nobody answers who asks for a message again."""
     LIE = "lie"
-    """The server lied, and the device was told so (`message.missing`, `history.mismatch`)."""
-    BEGINNING = "beginning"
-    """The server left the first entries of a conversation out of the first page that a device read
-    of it. One that is not its account's first takes what comes first for the beginning, as most
-    often all before it was trimmed before the device was there."""
+    """The server lied, and the device was told so (`message.missing`, `history.mismatch`), or shows
+    an invention in its place, of which it says that it can't be read."""
     LEAVING = "leaving"
     """The person on that device, or on another one of theirs, had said that they leave the group:
     nothing of it is shown any more."""
@@ -215,9 +213,11 @@ class Oracle:
                 return
             case MessageMissing(sender_device=device):
                 heard.missing_from.add(device)
-            case MessagesSkipped(conversation=conversation):
-                heard.doubted.add(conversation)
-            case HistoryMismatch(conversation=conversation):
+            case (
+                MessagesSkipped(conversation=conversation)
+                | HistoryMismatch(conversation=conversation)
+                | RequestFull(account_id=conversation)
+            ):
                 heard.doubted.add(conversation)
             case MessageSent(message=message):
                 self.sent[message.message_id] += 1

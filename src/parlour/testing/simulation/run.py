@@ -253,9 +253,9 @@ class _Running:
         world, result = self._world, self._result
         oracle = world.oracle
         self._read_disks()
-        nodes, hits = world.present() + self._removed(), world.meddler.hits
+        nodes = world.present() + self._removed()
         judge = Judge(
-            oracle, nodes, hits, world.chronicle.leavers(), orphans(world), lying=lies(result.seed)
+            oracle, nodes, world.chronicle.leavers(), orphans(world), lying=lies(result.seed)
         )
         if self._ended:
             result.verdict = judge.judge()

@@ -6,9 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
 
-from parlour.testing.simulation.meddling import Hit
 from parlour.testing.simulation.node import Node
-from parlour.testing.simulation.oracle import Excuse, Heard, Numbered, Oracle, Said
+from parlour.testing.simulation.oracle import Excuse, Heard, Key, Numbered, Oracle, Said
 
 _STATES: Final = "SELECT conversation, sender_device, message_id, state, reason FROM message"
 
@@ -38,19 +37,25 @@ class Judge:
         self,
         oracle: Oracle,
         nodes: list[Node],
-        hits: list[Hit],
         leavers: set[tuple[bytes, bytes]],
         orphans: set[bytes],
         *,
         lying: bool,
     ) -> None:
         self._oracle = oracle
-        self._hidden = {(hit.device_id, hit.client_id) for hit in hits if hit.meddling == "hide"}
         self._nodes = {node.device_id: node for node in nodes if node.on_list}
         self._lying = lying
         self._leavers = leavers
         self._orphans = orphans
         self._states = {node.device_id: _states(node) for node in nodes}
+        self._invented = Counter(
+            (device_id, *key[:2])
+            for device_id, states in self._states.items()
+            for key, (state, _) in states.items()
+            if state == "unreadable" and key[2] not in oracle.numbered
+        )
+        """How many messages that nobody sent stand as unreadable, by device, conversation and
+        sending device."""
         self.verdict = Verdict()
         self.excused: set[tuple[str, bytes]] = set()
         """Devices, by label, with messages that may be missing there."""
@@ -101,7 +106,7 @@ class Judge:
             if state != "received":
                 self._oracle.problem(f"{node.label} was shown {said.text!r} and keeps it {state!r}")
             return
-        excuse = self._excuse(said, node, heard, lasting)
+        excuse = self._excuse(said, node, key, lasting)
         if state == "unreadable":
             self.verdict.unreadable += 1
             self.verdict.unreadable_without_reason += not reason
@@ -114,22 +119,29 @@ class Judge:
             self.verdict.excused[excuse.value] += 1
             self.excused.add((node.label, said.message_id))
 
-    def _excuse(
-        self, said: Said, node: Node, heard: Heard, lasting: list[Numbered]
-    ) -> Excuse | None:
+    def _excuse(self, said: Said, node: Node, key: Key, lasting: list[Numbered]) -> Excuse | None:
+        heard = self._oracle.heard[node.label]
         if not lasting and (heard.names["server.restored"] or not self._lying):
             return Excuse.RESTORED if heard.names["server.restored"] else None
         if said.device_id not in self._nodes:
             return Excuse.REMOVED
         if said.is_group and (node.account_id, said.peer) in self._leavers:
             return Excuse.LEAVING
-        if (node.device_id, said.message_id) in self._hidden and not node.is_first:
-            return Excuse.BEGINNING
-        named = said.device_id in heard.missing_from or said.account_id in heard.doubted
-        named = named or said.peer in heard.doubted or bool(heard.names["server.misbehaved"])
-        if self._lying and named:
+        if self._lying and (self._is_named(said, heard) or self._stands_for(node, key)):
             return Excuse.LIE
         return None
+
+    def _is_named(self, said: Said, heard: Heard) -> bool:
+        named = said.device_id in heard.missing_from or said.account_id in heard.doubted
+        return named or said.peer in heard.doubted or bool(heard.names["server.misbehaved"])
+
+    def _stands_for(self, node: Node, key: Key) -> bool:
+        """Whether an invention of the server has the place of a message: one for each of them."""
+        place = (node.device_id, *key[:2])
+        if not self._invented[place]:
+            return False
+        self._invented[place] -= 1
+        return True
 
     def _judge_shown(self, node: Node) -> None:
         """What stands as unreadable at the end has a reason, and does not wait for ever."""
