@@ -34,7 +34,7 @@ from parlour.testing.memory_server import MemoryServer
 from parlour.wire.directory import DeviceListPage
 from parlour.wire.kinds import Kind
 from parlour.wire.prekeys import Bundles
-from parlour.wire.push import PushEntry
+from parlour.wire.push import PushEntry, PushStream
 from parlour.wire.server import Nothing
 from parlour.wire.streams import Appended, CaughtUp, CreateConversation, Entry, StreamInfo
 from tests.scenario.people import blocks, heard, meet_again, strangers, two
@@ -645,13 +645,46 @@ def test_a_second_stream_and_one_of_another_kind_are_refused() -> None:
         replace(known, stream=b"3" * 16, members=[alice.machine.account_id]),
         replace(known, genesis=b""),
     ):
-        from parlour.wire.push import PushStream
-
         alice.machine.pushed(PushStream(wrong), server.now)
     alice.settle()
     assert set(blocks(alice)) == {Code.SERVER_MISBEHAVED, Code.CONVERSATION_GENESIS}
     alice.say("bob", "goes on")
     bob.pull()
+    assert bob.texts() == ["hello", "goes on"]
+
+
+def _moved(server: MemoryServer, alice: MemoryDevice) -> StreamInfo:
+    """The conversation is in another stream: who was shown the former one was shown it alone."""
+    known = server.streams.pop(alice.machine.positions()[-1].stream)
+    known.info = replace(known.info, stream=b"2" * 16, last=0)
+    known.entries.clear()
+    server.streams[known.info.stream] = known
+    return known.info
+
+
+def test_who_was_shown_a_stream_alone_goes_on_in_that_of_the_others() -> None:
+    server, alice, bob = two()
+    info = _moved(server, alice)
+    for device in (alice, bob):
+        device.machine.pushed(PushStream(info), server.now)
+        device.settle()
+        assert [event.what for event in heard(device, ServerMisbehaved)] == ["stream"]
+        device.machine.pushed(PushStream(info), server.now)
+    alice.say("bob", "goes on")
+    bob.connect()
+    assert bob.texts() == ["hello", "goes on"]
+    bob.say("alice", "so it does")
+    alice.pull()
+    assert alice.texts() == ["hello to you", "so it does"]
+
+
+def test_a_stream_that_is_gone_is_made_again() -> None:
+    server, alice, bob = two()
+    del server.streams[alice.machine.positions()[-1].stream]
+    alice.say("bob", "goes on")
+    assert [event.what for event in heard(alice, ServerMisbehaved)] == ["stream"]
+    alice.wait(60_000)
+    bob.connect()
     assert bob.texts() == ["hello", "goes on"]
 
 

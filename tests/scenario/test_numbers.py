@@ -197,6 +197,22 @@ def test_an_answer_with_a_number_far_ahead_moves_nothing() -> None:
     assert alice.store.messages[key].seq == 3
 
 
+def test_after_a_restart_as_well() -> None:
+    server, alice, bob = two()
+    alice.pull()
+    lie(server, Kind.APPEND, lambda appended: replace(appended, seq=FAR), to=alice)
+    message_id = alice.say("bob", "three")
+    behave(server)
+    alice.restart()
+    alice.connect()
+    assert [event.seq for event in heard(alice, HistoryMismatch)] == [FAR]
+    key = (bob.machine.account_id, alice.machine.device_id, message_id)
+    assert alice.store.messages[key].seq == 3
+    alice.restart()
+    alice.connect()
+    assert len(heard(alice, HistoryMismatch)) == 1
+
+
 def test_an_own_entry_that_is_not_what_was_answered_is_noticed() -> None:
     server, alice, bob = two()
     alice.pull()

@@ -29,6 +29,7 @@ from parlour.conversation.events import (
     StandingChanged,
 )
 from parlour.conversation.people import QUIET
+from parlour.conversation.records import Conversation
 from parlour.conversation.standing import Standing
 from parlour.conversation.sync import (
     AnnouncedProfile,
@@ -43,7 +44,9 @@ from parlour.errors import Code, ParlourError
 from parlour.identity.device_list import MAX_DEVICES
 from parlour.testing.device import MemoryDevice
 from parlour.testing.memory_server import MemoryServer
+from parlour.wire.streams import Entry
 from tests.scenario.people import heard, strangers, two
+from tests.scenario.test_malicious_server import behave, deliver
 
 E = TypeVar("E", bound=Event)
 
@@ -366,6 +369,49 @@ def test_a_device_that_begins_alone_asks_the_others() -> None:
     laptop.restart()
     laptop.connect()
     assert not laptop.machine._memory.outbox
+
+
+def begun_beside_a_liar() -> tuple[MemoryServer, MemoryDevice, MemoryDevice, MemoryDevice]:
+    """Bob's tablet began alone, after Alice had spoken; then two messages were hidden from it."""
+    server, alice, bob = two()
+    alice.say("bob", "before it came")
+    server.now += _HOUR
+    tablet = MemoryDevice(server, "bob", seed="tablet", beside=bob)
+    alice.connect()
+    bob.connect()
+    for text in ("one", "two", "three"):
+        alice.say("bob", text)
+    stream = server.streams[of_both(alice, bob).stream]
+    last = len(stream.entries)
+
+    def hide(entry: Entry) -> list[Entry]:
+        return [] if entry.stream == stream.info.stream and entry.seq < last else [entry]
+
+    deliver(server, hide, to=tablet)
+    tablet.connect()
+    return server, alice, bob, tablet
+
+
+def of_both(device: MemoryDevice, peer: MemoryDevice) -> Conversation:
+    return device.machine._memory.conversations[peer.machine.account_id]
+
+
+def test_a_new_device_notices_that_the_beginning_is_hidden_from_it() -> None:
+    _, alice, _, tablet = begun_beside_a_liar()
+    alice.say("bob", "four")
+    tablet.pull()
+    assert tablet.texts() == ["three", "four"]
+    (missing,) = heard(tablet, MessageMissing)
+    assert (missing.sender_device, len(missing.counters)) == (alice.machine.device_id, 2)
+
+
+def test_and_reads_it_once_the_server_behaves() -> None:
+    server, _, _, tablet = begun_beside_a_liar()
+    behave(server)
+    tablet.restart()
+    tablet.connect()
+    assert sorted(tablet.texts()) == ["one", "three", "two"]
+    assert heard(tablet, MessageUnreadable) == []
 
 
 def test_what_was_said_shortly_before_is_asked_for_again() -> None:

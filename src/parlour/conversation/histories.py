@@ -118,9 +118,10 @@ class Histories:
         unexplained = max(len(count.missing) - count.unread, 0)
         if not self._memory.hears(conversation.peer):
             return
-        if gap and unexplained > count.told:
+        if unexplained > count.told:
             self.gaps += conversation.peer == self._memory.account_id
             self._memory.events.append(
-                MessageMissing(conversation.peer, entry.sender_device, tuple(gap))
+                # Of a stranger nothing was told until now.
+                MessageMissing(conversation.peer, entry.sender_device, tuple(gap or count.missing))
             )
         count.told = unexplained

@@ -53,7 +53,7 @@ from parlour.conversation.receiving import Receiving
 from parlour.conversation.records import KnownProfile, Records
 from parlour.conversation.repair import LOAD, Repairing
 from parlour.conversation.requests import Request, ServerRequest
-from parlour.conversation.sending import APPEND, CAME_BACK, CREATE, Sending
+from parlour.conversation.sending import APPEND, CAME_BACK, CREATE, KNOWN, Sending
 from parlour.conversation.standing import Act
 from parlour.conversation.state import Memory
 from parlour.conversation.sync import ContactSync, OwnProfileSync, SettingSync
@@ -91,6 +91,7 @@ from parlour.wire.push import (
 from parlour.wire.server import Nothing
 from parlour.wire.streams import (
     Acknowledge,
+    Append,
     Appended,
     CatchUp,
     CaughtUp,
@@ -574,6 +575,8 @@ class Machine:
                 for entry in self._gaps.wanted(body, answer):
                     self._receiving.receive(entry, now, paged=True)
                 self._gaps.asked(body)
+            case Page() if what == KNOWN:
+                self._sending.is_known(about)
             case _ if self._groups.answered(what, about, body, answer, now):
                 pass
             case _:
@@ -671,9 +674,8 @@ class Machine:
         if what == ACKNOWLEDGE:
             self._upkeep.not_acknowledged()
         body = request.body if isinstance(request, ServerRequest) else None
-        if problem.code is Code.STREAM_UNKNOWN and what == GAP and isinstance(body, Read):
-            # We were put out of it; it is tried again on another connection.
-            self._gaps.asked(body)
+        if problem.code is Code.STREAM_UNKNOWN and self._lost_stream(what, about, body):
+            return
         if what == PROFILE and not isinstance(problem, TransportError):
             self._profiles.failed(about)
         if problem.code in (Code.SERVER_MISBEHAVED, Code.PROFILE_ROLLBACK):
@@ -697,6 +699,22 @@ class Machine:
             if problem.code in _REFRESH_ON:
                 self._directory.want(about)
             self._sending.blocked(about, problem.code)
+
+    def _lost_stream(self, what: str, about: bytes, body: Struct | None) -> bool:
+        """Whether the server has no more what we append to, or asked for; then we start over."""
+        lost = False
+        match body:
+            case Read() if what == GAP:
+                # We were put out of it; it is tried again on another connection.
+                self._gaps.asked(body)
+            case Read(stream=stream) if what == KNOWN:
+                lost = self._sending.is_lost(about, stream)
+            case Append(stream=stream) if about in self._memory.outbox:
+                lost = self._sending.is_lost(self._memory.outbox[about].conversation, stream)
+            case _:
+                pass
+        self._receiving.behind |= lost
+        return lost
 
     def _is_of_group(self, message_id: bytes) -> bool:
         outgoing = self._memory.outbox.get(message_id)

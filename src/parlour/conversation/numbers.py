@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 from msgspec.structs import replace
 
-from parlour.conversation.records import Gap
+from parlour.conversation.records import Conversation, Gap
 
 # Gaps of one stream. Days of absence make one each; a server that makes more is at fault, and is
 # asked for all that lies behind the last of them.
@@ -79,3 +79,18 @@ def cut(place: Place, last: int) -> None:
     place.gaps = [
         replace(gap, before=min(gap.before, last + 1)) for gap in place.gaps if gap.after < last
     ]
+
+
+def start_over(conversation: Conversation) -> None:
+    """Its stream is gone, or has other numbers by now: read all of it, when it is named again.
+
+    What was read already is recognised by its id, and by the ratchet.
+    """
+    conversation.former = conversation.stream or conversation.former
+    conversation.stream = b""
+    conversation.seen_before = max(conversation.seen_before, settled(conversation))
+    conversation.seen_until = max(conversation.seen_until, conversation.newest)
+    conversation.received = 0
+    conversation.gaps = []
+    conversation.last_seq = 0
+    conversation.last_hash = b""

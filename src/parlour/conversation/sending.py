@@ -20,8 +20,14 @@ from parlour.conversation.bundles import Bundling
 from parlour.conversation.changes import Message, MessageState, PutMessage
 from parlour.conversation.content import Content, Notice
 from parlour.conversation.directory import Directory
-from parlour.conversation.events import HistoryMismatch, MessageSent, SendingBlocked
+from parlour.conversation.events import (
+    HistoryMismatch,
+    MessageSent,
+    SendingBlocked,
+    ServerMisbehaved,
+)
 from parlour.conversation.groups.records import GroupState
+from parlour.conversation.numbers import start_over
 from parlour.conversation.pending import Key
 from parlour.conversation.records import Conversation, Outgoing
 from parlour.conversation.requests import LoadMessage, ServerRequest
@@ -32,10 +38,11 @@ from parlour.conversation.sync import Sync
 from parlour.errors import CODES, Code, NotFoundError, SecurityStop, TransportError, error
 from parlour.wire.ids import ID_SIZE
 from parlour.wire.kinds import Kind
-from parlour.wire.streams import CreateConversation, Entry, StreamInfo
+from parlour.wire.streams import CreateConversation, Entry, Read, StreamInfo
 
 CREATE = "create"
 CAME_BACK = "came-back"
+KNOWN = "known"
 APPEND = "append"
 # How many messages of a conversation are sealed and under way at a time.
 WINDOW: Final = 64
@@ -61,6 +68,8 @@ class Sending:
         self._sealing = Sealing(memory)
         self._blocked: dict[bytes, Code] = {}
         self._numbered: OrderedDict[bytes, _Numbered] = OrderedDict()
+        # Conversations of which the server has named a second stream.
+        self._doubted: set[bytes] = set()
         # With their conversation and the number under which they came.
         self._came_back: OrderedDict[bytes, tuple[bytes, int]] = OrderedDict()
         # Whether a new conversation with an account is one on MLS: then it is founded (`groups`).
@@ -142,7 +151,8 @@ class Sending:
 
     def requests(self, now: int, is_paused: Callable[[Key, int], bool]) -> list[ServerRequest]:
         """Everything that has to be asked so that the outbox empties."""
-        needs: list[ServerRequest] = []
+        doubted = [self._memory.conversations[peer] for peer in sorted(self._doubted)]
+        needs = [self._ask_for(conversation) for conversation in doubted if conversation.stream]
         for peer in list(self._memory.queues):
             if peer in self._memory.groups.chats:
                 continue
@@ -153,6 +163,11 @@ class Sending:
             elif not (contact.stopped or contact.standing is Standing.BLOCKED):
                 needs += self._conversation_needs(peer, now, is_paused)
         return needs
+
+    def _ask_for(self, conversation: Conversation) -> ServerRequest:
+        """Ask whether a stream is still there, of which another one is named as well."""
+        body = Read(stream=conversation.stream, after=conversation.received, limit=1)
+        return ServerRequest((KNOWN, conversation.peer), Kind.READ, body)
 
     def _conversation_needs(
         self, peer: bytes, now: int, is_paused: Callable[[Key, int], bool]
@@ -248,12 +263,35 @@ class Sending:
         if conversation is None:
             conversation = Conversation(peer=peer)
         if conversation.stream and conversation.stream != info.stream:
+            self._doubted.add(peer)
             raise error(Code.SERVER_MISBEHAVED, "a second stream for one conversation")
         if not conversation.stream:
             conversation.stream = info.stream
             conversation.former = b""
             conversation.genesis = info.genesis
             self._memory.put_conversation(conversation)
+
+    def is_known(self, peer: bytes) -> None:
+        """The server has the stream that we know: the other one that it named stays refused."""
+        self._doubted.discard(peer)
+
+    def is_lost(self, peer: bytes, stream: bytes) -> bool:
+        """Whether the server has a pairwise conversation's stream no more, as it says.
+
+        It has shown us what it showed nobody else, or pretends to have lost it. We are told so, and
+        go on where the others are: what is missing by that is known from its counters.
+        """
+        self._doubted.discard(peer)
+        conversation = self._memory.conversations[peer]
+        if conversation.stream != stream or self._memory.groups.of(peer) is not None:
+            return False
+        start_over(conversation)
+        # Others may still be in it, if it is anywhere: nothing of it is in another one of that id.
+        conversation.former = b""
+        self._memory.put_conversation(conversation)
+        self._memory.refused.clear()
+        self._memory.events.append(ServerMisbehaved("stream", Code.STREAM_UNKNOWN))
+        return True
 
     def blocked(self, account_id: bytes, reason: Code) -> None:
         """Say once that nothing goes out to an account, and why."""

@@ -6,7 +6,7 @@ from typing import Final
 
 from parlour.conversation.changes import TrimSilent
 from parlour.conversation.events import ServerMisbehaved
-from parlour.conversation.numbers import settled
+from parlour.conversation.numbers import settled, start_over
 from parlour.conversation.pending import LONGEST_PAUSE
 from parlour.conversation.requests import ServerRequest
 from parlour.conversation.state import Memory
@@ -160,18 +160,11 @@ class Upkeep:
     def restored(self) -> None:
         """The server's data is from a backup: its numbers may come again, so read all of it.
 
-        What was read already is recognised by its id, and by the ratchet. Conversations that are
-        younger than the backup are unknown there: each is asked for again, and made again.
+        Conversations that are younger than the backup are unknown there: each is asked for again,
+        and made again.
         """
         for conversation in self._memory.conversations.values():
-            conversation.former = conversation.stream or conversation.former
-            conversation.stream = b""
-            conversation.seen_before = max(conversation.seen_before, settled(conversation))
-            conversation.seen_until = max(conversation.seen_until, conversation.newest)
-            conversation.received = 0
-            conversation.gaps = []
-            conversation.last_seq = 0
-            conversation.last_hash = b""
+            start_over(conversation)
             self._memory.put_conversation(conversation)
         self._memory.refused.clear()
         self._memory.inbox.received = 0

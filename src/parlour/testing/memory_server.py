@@ -412,6 +412,8 @@ class MemoryServer:
         return stored
 
     def _append(self, device_id: bytes, body: streams.Append) -> streams.Appended:
+        if body.stream not in self.streams:
+            raise error(Code.STREAM_UNKNOWN)
         stream = self.streams[body.stream]
         known = stream.by_client_id.get((device_id, body.client_id))
         if known is None:
@@ -439,6 +441,8 @@ class MemoryServer:
     def _read(self, device_id: bytes, body: streams.Read | streams.CatchUp) -> Struct:
         if isinstance(body, streams.CatchUp):
             return self._catch_up(device_id, body.positions, body.limit)
+        if body.stream not in self.streams:
+            raise error(Code.STREAM_UNKNOWN)
         entries = self.entries_for(device_id, body.stream, body.after)
         return streams.Page(entries[: body.limit], len(entries) > body.limit)
 

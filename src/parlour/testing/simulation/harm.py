@@ -71,7 +71,9 @@ def _not_counted(node: Node, hit: Hit) -> str | None:
 def _wrong_number(world: World, node: Node, hit: Hit) -> str | None:
     """A sender was told a number that is not its message's: in the end it knows the right one."""
     rows = node.disk.connection.execute(_SEQ, (hit.client_id, node.device_id)).fetchall()
-    numbers = {each.seq for each in world.oracle.numbered.get(hit.client_id, [])}
+    entries = world.oracle.numbered.get(hit.client_id, [])
+    # What is on no disk any more comes back under no number.
+    numbers = {each.seq for each in entries if each.timeline not in world.oracle.discarded}
     if rows and numbers and rows[0][0] not in numbers:
         return f"a message of its own has the number {rows[0][0]}"
     conversation = node.engine.machine._memory.conversation_of_stream(hit.stream)
