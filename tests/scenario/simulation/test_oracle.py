@@ -1,5 +1,6 @@
 """The oracle can fail: what is broken on purpose is found within a few seeds."""
 
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +14,9 @@ from parlour.conversation.receiving import Receiving
 from parlour.conversation.records import all_of
 from parlour.server.store.sqlite import entries, pages
 from parlour.server.store.sqlite.rows import find_repeat
+from parlour.testing.simulation import chronicle, forks, lies, secrecy
 from parlour.testing.simulation.run import run
+from parlour.testing.simulation.world import World
 from parlour.wire.streams import CaughtUp, Entry, Page
 
 SEEDS = (0, 1, 2)
@@ -112,3 +115,36 @@ def test_a_device_that_forgets_its_outbox_when_it_starts_is_found(
 
     monkeypatch.setattr(state, "all_of", without_outbox)
     assert "never got a number" in _problems(steps=200)
+
+
+def test_a_device_that_hands_out_what_it_may_not_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody had a leaf, and nobody was a member, as far as the server's disk says."""
+    monkeypatch.setattr(chronicle, "leaves_of", lambda connection, pk: frozenset())
+    monkeypatch.setattr(secrecy, "_may_have", lambda world, node, spoken: False)
+    assert "which was said without it" in _problems("groups")
+
+
+def test_keys_that_open_what_was_said_without_a_device_are_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The keys of members, before they have read it, taken for those of others."""
+    found: list[str] = []
+    old = World._absorb
+
+    def absorb(self: World, *arguments: Any) -> None:
+        known = len(self.chronicle.spoken)
+        old(self, *arguments)
+        if len(self.chronicle.spoken) > known and not found:
+            readers, self.chronicle.readers = self.chronicle.readers, defaultdict(frozenset)
+            found.extend(each for each in secrecy.trespasses(self) if "can read" in each)
+            self.chronicle.readers = readers
+
+    monkeypatch.setattr(World, "_absorb", absorb)
+    run(8, "groups", STEPS)
+    assert found
+
+
+def test_two_histories_of_which_nobody_is_told_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(lies.NAMES, "fork", frozenset())
+    monkeypatch.setattr(forks, "_NAMES", frozenset())
+    assert "nobody is told" in "\n".join(run(19, "pairwise", 60).problems)

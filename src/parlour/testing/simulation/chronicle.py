@@ -83,6 +83,21 @@ class Epochs:
         return Epochs(dict(self.leaves), dict(self.heads))
 
 
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """A message of a group, as the server got it. `removed` are devices that had left their lists.
+
+    `accounts` were the members.
+    """
+
+    sender: bytes
+    client_id: bytes
+    epoch: Epoch
+    body: bytes
+    accounts: frozenset[bytes]
+    removed: frozenset[bytes]
+
+
 class Chronicle:
     """All that happened to the groups of a run. `names` are theirs in programs."""
 
@@ -92,6 +107,9 @@ class Chronicle:
         self.wishes: list[Wish] = []
         self.links: dict[str, list[str]] = defaultdict(list)
         """The lines to hand round, by the name of their group."""
+        self.readers: dict[Epoch, frozenset[bytes]] = defaultdict(frozenset)
+        """Devices that had a leaf in an epoch of that number, on whichever side of the server."""
+        self.spoken: list[Spoken] = []
 
     def absorb(self, connection: sqlite3.Connection, epochs: Epochs) -> None:
         """Take in what changed since the last look."""
@@ -101,7 +119,9 @@ class Chronicle:
             if before == head:
                 continue
             epochs.heads[group] = head
-            epochs.leaves[(group, generation, epoch)] = leaves_of(connection, pk)
+            leaves = leaves_of(connection, pk)
+            epochs.leaves[(group, generation, epoch)] = leaves
+            self.readers[(group, generation, epoch)] |= leaves
             if before is None or before[2] != head[2]:
                 self.rosters[group].append(RosterState.decode(bytes(state)))
 

@@ -16,6 +16,7 @@ from typing import Any, Final, Protocol
 
 from parlour.errors import Code
 from parlour.testing.simulation.agreement import differences, orphans, unfulfilled
+from parlour.testing.simulation.forks import unnamed
 from parlour.testing.simulation.harm import did_harm
 from parlour.testing.simulation.lies import NAMES
 from parlour.testing.simulation.loop import SimulatedLoop, Stuck
@@ -23,6 +24,7 @@ from parlour.testing.simulation.node import Node
 from parlour.testing.simulation.population import NAMES as PEOPLE
 from parlour.testing.simulation.process import make_task
 from parlour.testing.simulation.program import Drawn, Step, actions_of, lies
+from parlour.testing.simulation.secrecy import trespasses
 from parlour.testing.simulation.trace import Trace
 from parlour.testing.simulation.verdict import Judge, Verdict
 from parlour.testing.simulation.world import World
@@ -262,7 +264,11 @@ class _Running:
             self._excused = judge.excused
             self._check_removed()
             self._check_lies()
-            for problem in unfulfilled(world):
+            for problem in [
+                *unfulfilled(world),
+                *trespasses(world),
+                *unnamed(world, NAMES["fork"]),
+            ]:
                 self._problem(problem)
         result.problems += oracle.problems
         for bug in world.server.bugs():

@@ -16,9 +16,10 @@ from parlour.server.store.records import NewList
 from parlour.server.store.sqlite.devices import append_list
 from parlour.server.store.sqlite.rows import active_device
 from parlour.server.store.sqlite.tokens import insert_token
-from parlour.testing.simulation import population
+from parlour.testing.simulation import forks, population
 from parlour.testing.simulation.agreement import differences, orphans
-from parlour.testing.simulation.chronicle import Chronicle, Epochs, epoch_of
+from parlour.testing.simulation.chronicle import Chronicle, Epochs, Spoken, epoch_of
+from parlour.testing.simulation.forks import Fork
 from parlour.testing.simulation.loop import SimulatedLoop
 from parlour.testing.simulation.meddling import Meddler
 from parlour.testing.simulation.node import Node
@@ -37,13 +38,15 @@ _SPOKEN: Final = ("direct", "group", "family", "channel")
 _HANDSHAKES: Final = (SuiteId.MLS_COMMIT, SuiteId.MLS_PROPOSAL, SuiteId.MLS_RESTART)
 _NEW: Final = (
     "SELECT entries.pk, streams.pk, streams.stream_id, entries.seq, client_id, stored_at, kind, "
-    "suite, body FROM entries JOIN streams ON streams.pk = entries.stream WHERE entries.pk > ? "
+    "suite, body, device_id FROM entries JOIN streams ON streams.pk = entries.stream "
+    "JOIN devices ON devices.pk = entries.sender WHERE entries.pk > ? "
     "ORDER BY entries.pk"
 )
 _OWED: Final = (
-    "SELECT device_id FROM members JOIN devices ON devices.account = members.account "
-    "AND devices.active = 1 WHERE members.stream = ?"
+    "SELECT device_id, account_id FROM members JOIN devices ON devices.account = members.account "
+    "AND devices.active = 1 JOIN accounts ON accounts.pk = members.account WHERE members.stream = ?"
 )
+_REMOVED: Final = "SELECT device_id FROM devices WHERE active = 0"
 
 
 @dataclass(slots=True)
@@ -93,7 +96,8 @@ class World:
         self.forked: SimulatedServer | None = None
         self.half: frozenset[str] = frozenset()
         """Labels of devices that the server shows its other side."""
-        self._fork_timeline = 0
+        self._branch = self._main
+        self.forks: list[Fork] = []
 
     # --- The beginning -------------------------------------------------------------------
 
@@ -195,6 +199,7 @@ class World:
             kind,
             suite,
             body,
+            sender,
         ) in connection.execute(_NEW, (branch.newest,)).fetchall():
             branch.newest = max(branch.newest, pk)
             if kind in _SPOKEN and suite not in _HANDSHAKES:
@@ -202,6 +207,16 @@ class World:
                 members = devices = frozenset(bytes(row[0]) for row in owed)
                 epoch = epoch_of(bytes(body)) if suite == SuiteId.MLS_MESSAGE else None
                 if epoch is not None:
+                    self.chronicle.spoken.append(
+                        Spoken(
+                            bytes(sender),
+                            bytes(client_id),
+                            epoch,
+                            bytes(body),
+                            frozenset(bytes(row[1]) for row in owed),
+                            frozenset(bytes(row[0]) for row in connection.execute(_REMOVED)),
+                        )
+                    )
                     devices &= branch.epochs.leaves.get(epoch, frozenset())
                 numbered = Numbered(
                     bytes(stream_id), seq, stored_at, devices, branch.timeline, members, epoch
@@ -245,17 +260,19 @@ class World:
         seed = f"{self.seed} side {branch.timeline}"
         self.forked = SimulatedServer(self.loop, self.loop.now, image, seed)
         self._watch(self.forked, branch)
-        self._fork_timeline = branch.timeline
+        self._branch = branch
         labels = sorted(self.nodes)
         self.half = frozenset(self.random.sample(labels, len(labels) // 2))
         for label in sorted(self.half):
             self.nodes[label].cut()
+        self.forks.append(forks.begin(self, branch.timeline, self.half, branch.epochs))
 
     def merge(self) -> None:
         """It has one side again: the other's entries are gone."""
         if self.forked is not None:
             self.forked.stop()
-            self.oracle.discarded.add(self._fork_timeline)
+            self.oracle.discarded.add(self._branch.timeline)
+            forks.end(self, self.forks[-1], self._branch.epochs)
             self.server.connection.execute("UPDATE devices SET ticket = NULL")
             self.copies.clear()
             self.forked = None
