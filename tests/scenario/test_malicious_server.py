@@ -678,6 +678,19 @@ def test_who_was_shown_a_stream_alone_goes_on_in_that_of_the_others() -> None:
     assert alice.texts() == ["hello to you", "so it does"]
 
 
+def test_a_stream_of_before_is_lost_once() -> None:
+    server, alice, bob = two()
+    stream = alice.machine.positions()[-1].stream
+    info = _moved(server, alice)
+    alice.machine.pushed(PushStream(info), server.now)
+    alice.settle()
+    alice.connect()
+    known = alice.machine._memory.conversations[bob.machine.account_id]
+    assert known.stream == info.stream
+    assert not alice.machine._sending.is_lost(bob.machine.account_id, stream)
+    assert known.stream == info.stream
+
+
 def test_a_stream_that_is_gone_is_made_again() -> None:
     server, alice, bob = two()
     del server.streams[alice.machine.positions()[-1].stream]

@@ -343,6 +343,15 @@ def test_claims_are_compared_when_their_entry_is_known() -> None:
     assert server.now
 
 
+def test_a_first_number_that_can_not_be_hides_nothing() -> None:
+    _, alice, bob = two()
+    conversation = alice.machine._memory.conversations[bob.machine.account_id]
+    entry = _entries(alice)[-1]
+    counter = conversation.senders[entry.sender_device].highest
+    alice.machine._receiving.histories.count(entry, conversation, counter + 2, counter + 3)
+    assert conversation.senders[entry.sender_device].missing == [counter + 1]
+
+
 def test_claims_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(histories_module, "MAX_CLAIMS", 2)
     _, alice, bob = two()

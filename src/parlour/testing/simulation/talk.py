@@ -120,8 +120,10 @@ async def link(world: World, node: Node) -> None:
     prekeys = [DevicePrekeys(kit.device_id, kit.uploaded)]
     world.list_changes += 1
     body = AppendDeviceList(entry=entry.encode(), prekeys=prekeys)
+    # As the product does: what gets a number after the list is not in it, and is read.
+    snapshot = machine.snapshot()
     await node.link.ask(Kind.APPEND_DEVICE_LIST, body, Nothing)
-    records = owner.records(kit, entry, first=False, snapshot=node.engine.machine.snapshot())
+    records = owner.records(kit, entry, first=False, snapshot=snapshot)
     if kit.device_id in world.listed() and kit.label not in world.nodes:
         world.list_changes += 1
         world.log_in(kit)
