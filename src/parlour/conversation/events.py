@@ -196,10 +196,7 @@ class RequestReceived:
 
 @dataclass(frozen=True, slots=True)
 class RequestFull:
-    """A stranger wrote more than is kept before somebody accepts, or what nobody could read.
-
-    `count` messages are gone.
-    """
+    """A stranger wrote more than is kept before somebody accepts; `count` messages are gone."""
 
     code = EventCode.REQUEST_FULL
     account_id: bytes
