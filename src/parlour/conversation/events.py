@@ -343,7 +343,11 @@ class GroupDevice:
 
 @dataclass(frozen=True, slots=True)
 class GroupLeft:
-    """We are in a group no more, by our own leave or taken out `by` an account."""
+    """We are in a group no more, by our own leave or taken out `by` an account.
+
+    `by` is empty where nobody has signed for it: the server says that there is no such group for
+    us, and no member has let us in again.
+    """
 
     code = EventCode.GROUP_LEFT
     group: bytes

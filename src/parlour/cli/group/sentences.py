@@ -109,6 +109,11 @@ def _own(event: GroupJoined | GroupLeft, where: str, names: Names) -> str:
             )
         case GroupJoined(inviter=inviter):
             return f"You are in {where} now, by {names.who(inviter)}."
+        case GroupLeft(by=b""):
+            return (
+                f"The server has no group {where} for you any more, and no member has let you in "
+                "again. What was said there stays here."
+            )
         case GroupLeft(by=by):
             by_whom = names.who(by)
             if by_whom == "you":

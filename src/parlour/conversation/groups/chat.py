@@ -77,6 +77,8 @@ class Chat:
         self.rests_until = 0
         # When what is due was done last (ms).
         self.acted_at = 0
+        # When the stream was read again on a hint (ms).
+        self.reread_at = -(1 << 62)
         # How often members were asked whether this is their group, and when to ask again (ms).
         self.confirm_asked = self.confirm_at = 0
         self.joining_since: int | None = None
@@ -379,7 +381,7 @@ class Chat:
         group = self.live()
         tag = sha256(group.epoch_authenticator.reveal())[:TAG_SIZE]
         self.record.highest = max(self.record.highest, (self.record.generation, group.epoch))
-        noted = EpochTag(self.record.generation, group.epoch, tag)
+        noted = EpochTag(self.record.generation, group.epoch, tag, self.record.followed_seq)
         self.record.tags = [*self.record.tags, noted][-MAX_TAGS:]
 
     def tag_of(self, generation: int, epoch: int) -> bytes | None:

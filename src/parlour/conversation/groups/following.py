@@ -12,7 +12,13 @@ from typing import Final
 
 from msgspec import structs
 
-from parlour.conversation.events import CommitRefused, GroupChange, GroupChanged, GroupLeft
+from parlour.conversation.events import (
+    CommitRefused,
+    GroupChange,
+    GroupChanged,
+    GroupLeft,
+    GroupRefused,
+)
 from parlour.conversation.groups.authorising import Authorising, check_entries
 from parlour.conversation.groups.chat import Chat
 from parlour.conversation.groups.credentials import owner_of
@@ -314,6 +320,10 @@ class Following:
     def leave(self, chat: Chat, by: bytes) -> None:
         """We are out of the group; what was said in it stays."""
         self._memory.drop_waiting(chat.id)
+        for intent in self._groups.intents_of(chat.id):
+            if intent.want not in (Want.LEAVE, Want.UPDATE):
+                refused = GroupRefused(chat.id, intent.want.value, Code.GROUP_OVER)
+                self._memory.tell(chat, refused)
         self._memory.leave_stream(self._memory.conversations[chat.id])
         self._groups.forget(chat)
         chat.record.state = GroupState.LEFT

@@ -224,7 +224,13 @@ class Groups:
             return False
         since = chat.since.get(requester.account_id)
         listed = self._memory.contacts[requester.account_id].identity(requester.device_id)
-        return since is not None and listed is not None and (message.seq or 0) >= since
+        if since is None or listed is None:
+            return False
+        account = requester.account_id
+        if not chat.roster.state.admits(account, self._lists.account_key(account)):
+            # Behind another key there may be somebody else.
+            return False
+        return self._messages.may_resend(chat, since, message)
 
     # --- Streams and entries -------------------------------------------------------------
 
@@ -258,7 +264,9 @@ class Groups:
         if chat is not None:
             if chat.record.genesis != info.genesis:
                 raise error(Code.CONVERSATION_GENESIS, "another one than before")
-            if _is_left(chat):
+            if chat.record.shut_out:
+                self._let_in(chat)
+            elif _is_left(chat):
                 self._read_again(chat)
             if chat.is_direct:
                 self._direct.named(chat)
@@ -306,12 +314,20 @@ class Groups:
         record.acceptance = Acceptance.INVITED
         record.joined_seq, record.joined_epoch = 0, NOWHERE
         record.link = b""
+        record.shut_out = False
         record.pending = record.trouble = None
         chat.since, chat.recent = {}, []
         chat.timers.clear()
         chat.due.clear()
         self._groups.put(chat)
         self._read_again(chat)
+
+    def _let_in(self, chat: Chat) -> None:
+        """The server had said that there is no such group for us, and names it again."""
+        decided = chat.record.acceptance
+        self._come_back(chat)
+        chat.record.acceptance = decided
+        self._groups.put(chat)
 
     def _read_again(self, chat: Chat) -> None:
         """A group that was left is named to us again; only a Welcome brings us back.
@@ -327,11 +343,8 @@ class Groups:
         self._memory.put_conversation(conversation)
 
     def is_outside(self, group: bytes) -> bool:
-        """Whether we are not in a group, so that what comes next of it is the first for us."""
-        chat = self._groups.chats[group]
-        # Of two, both are in from the beginning: what is missing of it is missing.
-        fresh = not (chat.is_direct or chat.record.joined_seq or chat.roster)
-        return _is_left(chat) or fresh
+        """Whether we left a group, so that what comes next of it is the first for us."""
+        return _is_left(self._groups.chats[group])
 
     def has_room(self, group: bytes) -> bool:
         """Whether one more entry of a group can be taken."""
@@ -579,6 +592,8 @@ class Groups:
             self._joining.failed((what, about), problem)
             if chat is not None and problem.code in _GONE and self._direct.is_compared(chat):
                 self._lost_direct(chat, now)
+            elif chat is not None and problem.code in _GONE:
+                self._shut_out(chat)
             self.retry(now)
         elif what == REREAD:
             self._ladder.reread_failed(about)
@@ -618,6 +633,20 @@ class Groups:
         else:
             self.behind = True
             self._committing.refused(chat, problem, now)
+
+    def _shut_out(self, chat: Chat) -> None:
+        """Go, as the server has no such group for us, and no member has let us in again.
+
+        We were put out while we could not follow, or its data is from before we came. Nobody has
+        signed that: once it names the group again, we come back.
+        """
+        linked = chat.id in self._memory.linked
+        if chat.is_direct or linked or chat.record.trouble is None or _is_left(chat):
+            return
+        self._joining.done(chat.id)
+        self._following.leave(chat, b"")
+        chat.record.shut_out = True
+        self._groups.put(chat)
 
     def _lost_direct(self, chat: Chat, now: int) -> None:
         """The server has lost a conversation of two: the next message founds it anew."""

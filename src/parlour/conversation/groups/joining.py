@@ -31,7 +31,7 @@ from parlour.mls.public.framing.messages import PublicMessage
 from parlour.mls.public.types import LeafIndex
 from parlour.mls.public.welcome import EncryptedGroupSecrets
 from parlour.mls.public.welcome_parts import join_welcome_parts
-from parlour.roster.changes import Added
+from parlour.roster.changes import Added, JoinedByLink
 from parlour.roster.entry import RosterEntry
 from parlour.roster.links import JoinLink
 from parlour.roster.roster import Roster
@@ -169,19 +169,19 @@ class Joining:
         except ParlourError as problem:
             self._memory.count("welcome.refused")
             chat.welcome_problem = problem
-            self._belongs_from(chat, body)
+            self._belongs_from(chat, entry, body)
             self._asked.pop(chat.id, None)
             return True
         return True
 
-    def _belongs_from(self, chat: Chat, body: CommitBody) -> None:
+    def _belongs_from(self, chat: Chat, entry: Entry, body: CommitBody) -> None:
         """What is said from here on is for us, though we can't read it before we are in."""
         record = chat.record
         if record.joined_seq or record.joined_epoch != NOWHERE:
             return
         with contextlib.suppress(ParlourError):
             message = self._groups.decode(body.commit)
-            if isinstance(message, PublicMessage):
+            if isinstance(message, PublicMessage) and brings_in(entry, self._memory.account_id):
                 record.joined_epoch = (body.generation, message.content.epoch + 1)
                 self._groups.put(chat)
 
@@ -230,7 +230,7 @@ class Joining:
             record.inviter = entry.sender_account
             if record.acceptance is not Acceptance.DECLINED:
                 record.acceptance = self._acceptance(chat, entry)
-            if record.joined_epoch == NOWHERE:
+            if record.joined_epoch == NOWHERE and brings_in(entry, own):
                 record.joined_epoch = (record.generation, group.epoch)
             chat.recent = []
         record.joined_seq = record.followed_seq = entry.seq
@@ -385,7 +385,7 @@ def brings_in(entry: Entry, account_id: bytes) -> bool:
     """Whether the roster entries of a commit add the account, not only a device of it."""
     body = decode_body(entry.envelope.body, CommitBody)
     changes = [change for data in body.roster for change in RosterEntry.decode(data).changes]
-    return any(isinstance(c, Added) and c.account == account_id for c in changes)
+    return any(isinstance(c, Added | JoinedByLink) and c.account == account_id for c in changes)
 
 
 def _member_of(commit: PublicMessage) -> LeafIndex:

@@ -46,6 +46,8 @@ FORK: Final = "fork"
 _MINUTE: Final = 60_000
 # How long (ms) each rung may take before the next one is climbed.
 PATIENCE: Final = {Step.FETCH: 10_000, Step.ASK: 2 * _MINUTE, Step.REJOIN: _MINUTE}
+# On a mere hint, a stream is read again so often (ms).
+REREAD_EVERY: Final = _MINUTE
 # A device asks others so often, each time so much later, and so many of them.
 ASK_EVERY: Final = 30_000
 ASKED: Final = 4
@@ -82,6 +84,7 @@ class Ladder:
         self._messages = messages
         self._restarting = restarting
         messages.on_broken = self.reported
+        messages.on_ahead = self.hinted
         # Streams to read again, from which number on.
         self._reread: dict[bytes, int] = {}
         self._readding = Readding()
@@ -96,6 +99,18 @@ class Ladder:
         """A commit has won under a number that we took for handled: read it again."""
         self._begin(chat, Trouble(0, chat.epoch, "gap", now, Step.FETCH, now))
         self._reread[chat.id] = self._last_good(chat)
+
+    def hinted(self, chat: Chat, now: int) -> None:
+        """Somebody spoke in an epoch that we have not seen begin: read its commit again.
+
+        Anybody can say so, so nothing else is done about it, and that not often.
+        """
+        if (
+            chat.id not in self._reread
+            and not chat.reread_at <= now < chat.reread_at + REREAD_EVERY
+        ):
+            chat.reread_at = now
+            self._reread[chat.id] = self._last_good(chat)
 
     def broken(
         self, chat: Chat, entry: Entry, problem: ParlourError, culprit: bytes, now: int
@@ -261,13 +276,16 @@ class Ladder:
         match trouble.step:
             case Step.FETCH:
                 step = Step.ASK
-            case Step.ASK if len(recent) < MAX_REJOINS:
-                step = Step.REJOIN
-                chat.record.rejoined = [*recent, now]
+            case Step.ASK:
+                # The answer may be that there is no such group for us any more (`Groups.failed`).
                 self._joining.ask(chat.id)
+                step = Step.WAIT
+                if len(recent) < MAX_REJOINS:
+                    step = Step.REJOIN
+                    chat.record.rejoined = [*recent, now]
             case Step.WAIT:
                 step = Step.ASK
-            case _:
+            case Step.REJOIN:
                 step = Step.WAIT
         self._reread.pop(chat.id, None)
         rounds = trouble.rounds + (trouble.step is Step.WAIT)

@@ -63,6 +63,8 @@ from parlour.wire.streams import Append, Entry
 FORMAT: Final = 1
 # Content with a number from here on is for programs (`content`).
 _FOR_PROGRAMS: Final = 0x40
+# Messages of ours that got their number after the end of their epoch, as far as remembered.
+MAX_LATE: Final = 64
 # A device that does not know the group's name asks for it after so long, in milliseconds.
 ASK_FOR_DETAILS: Final = 30_000
 # One device is told the name so often, however often it asks (ms).
@@ -109,6 +111,8 @@ class Messages:
         self._histories = histories
         self._people = people
         self._delivery = delivery
+        # Somebody spoke in an epoch that we have not seen begin; set by the ladder.
+        self.on_ahead: Callable[[Chat, int], None] = lambda *_: None
         # Whether a device is left out for want of a key package, at a time; set by the groups.
         self.is_left_out: Callable[[int, bytes, int], bool] = lambda *_: False
         # Who says of which epoch that it can't be followed; set by the ladder.
@@ -274,6 +278,8 @@ class Messages:
                 self._repairing.repeated(entry, conversation)
             else:
                 self._unreadable(chat, entry, reason, now)
+            if reason is Reason.EPOCH_LOST:
+                self.on_ahead(chat, now)
             self._memory.count(reason.value)
             return True
         finally:
@@ -283,6 +289,26 @@ class Messages:
         self._deliver(chat, entry, inner.sent_at, inner.content, content, now)
         self._memory.put_conversation(conversation)
         return True
+
+    def _note_late(self, chat: Chat, entry: Entry) -> None:
+        """Something of ours got its number after a commit that it was not encrypted for.
+
+        Who came in by that commit was not meant by it, and does not get it from us later.
+        """
+        epoch = _epoch_of(chat, entry)
+        if epoch is not None and epoch < (chat.record.generation, chat.epoch):
+            began = next((t.seq for t in chat.record.tags if (t.generation, t.epoch) == epoch), 0)
+            chat.record.late = dict(
+                [*chat.record.late.items(), (entry.client_id, began)][-MAX_LATE:]
+            )
+            self._groups.put(chat)
+
+    def may_resend(self, chat: Chat, since: int, message: Message) -> bool:
+        """Whether an account that came in by the entry of that number may have a message of ours.
+
+        It was there when that was said, by the roster of the epoch that it was encrypted for.
+        """
+        return since <= chat.record.late.get(message.message_id, message.seq or 0)
 
     def _admits(self, chat: Chat, entry: Entry, now: int) -> bool:
         """Whether what an account says is read at all."""
@@ -303,21 +329,18 @@ class Messages:
             self._people.hides(conversation)
 
     def _is_before_us(self, chat: Chat, entry: Entry) -> bool:
-        """Whether something was said before we came."""
+        """Whether something was said before it could be meant for us.
+
+        What is said while this device is on its account's list is for it, also before it has a
+        leaf. Where its account came in with it, that is from that epoch on.
+        """
+        added_at = self._memory.added_at
         if chat.is_direct:
-            # As long as this device is on its account's list, what is said is for it.
-            added_at = self._memory.added_at - CLOCKS
+            return not self._memory.own.first and entry.stored_at < added_at - CLOCKS
+        if chat.record.joined_epoch == NOWHERE:
             return not self._memory.own.first and entry.stored_at < added_at
-        if not chat.record.joined_seq and chat.record.joined_epoch == NOWHERE:
-            return True
-        try:
-            message = decode_message(entry.envelope.body)
-        except ParlourError:
-            return False
-        if not isinstance(message, PrivateMessage) or message.group_id[:ID_SIZE] != chat.id:
-            return False
-        generation = int.from_bytes(message.group_id[ID_SIZE:])
-        return (generation, message.epoch) < chat.record.joined_epoch
+        epoch = _epoch_of(chat, entry)
+        return epoch is not None and epoch < chat.record.joined_epoch
 
     def _opened(self, chat: Chat, entry: Entry, received: ApplicationMessage) -> Inner:
         """What is inside, if all that stands around it says the same."""
@@ -464,6 +487,17 @@ class Messages:
                 chat.id, entry.sender_account, GroupChange.RENAMED, b"", name=details.name
             ),
         )
+
+
+def _epoch_of(chat: Chat, entry: Entry) -> tuple[int, int] | None:
+    """The generation and epoch that a message says it is of; None for what is none of the group."""
+    try:
+        message = decode_message(entry.envelope.body)
+    except ParlourError:
+        return None
+    if not isinstance(message, PrivateMessage) or message.group_id[:ID_SIZE] != chat.id:
+        return None
+    return int.from_bytes(message.group_id[ID_SIZE:]), message.epoch
 
 
 REASONS: Final[dict[Code, Reason]] = {

@@ -78,11 +78,15 @@ class Intent(Struct, frozen=True):
 
 
 class EpochTag(Struct, array_like=True, frozen=True):
-    """What tells one epoch from another one of the same number, for comparing with others."""
+    """What tells one epoch from another one of the same number, for comparing with others.
+
+    `seq` is the number of the entry with which it began.
+    """
 
     generation: int
     epoch: int
     tag: bytes
+    seq: int = 0
 
 
 class Sent(StrEnum):
@@ -151,8 +155,10 @@ class GroupRecord(Struct):
 
     `highest` (generation and epoch), `roster_number` and `roster_head` (a hash) are the furthest
     that was followed; they are kept when the keys are lost, so that nobody leads us back.
-    `joined_seq` is the number of the entry with which we came in, 0 before we did; what was said
-    before `joined_epoch` (generation and epoch) is not ours.
+    `joined_seq` is the number of the entry with which we came in, 0 before we did. Where our
+    account came in with us, what was said before `joined_epoch` (generation and epoch) is not ours.
+    `late` are messages of ours that got their number after their epoch was over, by id, with the
+    number of the entry with which that began.
     `followed_seq` is that of the last commit that was merged.
     `founding` are the accounts that we are about to bring in, `leaving` statements of those who
     want out, `reports` who could not follow the commit that we stand at, and since when (ms).
@@ -161,6 +167,7 @@ class GroupRecord(Struct):
     `renew_at` is when we renew our own keys after coming, 0 when we have.
     `peer` is the other account of a conversation of two.
     `wishes` are the times (ms) of the wishes to be added again that were fulfilled, by device.
+    `shut_out` when we left it because the server said that there is no such group for us.
     """
 
     group: _Id
@@ -194,6 +201,8 @@ class GroupRecord(Struct):
     base: bytes = b""
     peer: bytes = b""
     wishes: dict[bytes, int] = {}
+    shut_out: bool = False
+    late: dict[bytes, int] = {}
 
     def __repr__(self) -> str:
         return f"GroupRecord({self.group.hex()}, {self.state.value})"

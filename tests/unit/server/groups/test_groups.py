@@ -91,7 +91,13 @@ async def test_who_is_removed_reads_up_to_its_removal(services: Services) -> Non
     assert await numbers(room, cid) == [1, 2, 3]
     caught_up = await services.streams.catch_up(cid.grant, CatchUp([Position(room.stream, 1)]))
     assert [entry.seq for entry in caught_up.entries] == [2, 3]
-    # Nobody tells it of the stream of its own accord, and it may do nothing else there.
+    # It was welcomed, and has not said that it has read anything.
+    caught_up = await services.streams.catch_up(cid.grant, CatchUp([]))
+    assert [entry.seq for entry in caught_up.entries if entry.stream == room.stream] == [1, 2, 3]
+    state = await services.groups.read(cid.grant, ReadGroup(room.stream, 0, 1))
+    assert (state.epoch, state.seq) == (1, 1)
+    # After that nobody tells it of the stream of its own accord; it may do nothing else there.
+    await services.streams.acknowledge(cid.grant, Acknowledge([Position(room.stream, 3)]))
     caught_up = await services.streams.catch_up(cid.grant, CatchUp([]))
     assert room.stream not in {entry.stream for entry in caught_up.entries}
     infos = await services.streams.of_device(cid.grant)

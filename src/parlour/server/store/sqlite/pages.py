@@ -16,6 +16,7 @@ from parlour.server.store.sqlite.rows import (
     last_of,
     member_stream,
     member_streams,
+    unseen_streams,
 )
 from parlour.wire.envelope import Envelope
 from parlour.wire.ids import ID_SIZE
@@ -84,9 +85,9 @@ def catch_up(
     infos: list[StreamInfo] = []
     found: list[Entry] = []
     current = member_streams(connection, device)
-    # Who was removed from one is told no more of it than it asks for.
-    former = [stream for stream in positions if stream not in set(current)]
-    for stream in [*current, *former]:
+    # Who was removed from one is told no more of it than it asks for, or was welcomed to.
+    former = dict.fromkeys([*positions, *unseen_streams(connection, device)])
+    for stream in [*current, *(each for each in former if each not in set(current))]:
         position = positions.get(stream)
         if position is None or position > last_of(connection, stream.pk):
             info = describe(connection, stream.pk)

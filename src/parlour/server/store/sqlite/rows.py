@@ -98,6 +98,23 @@ def member_streams(connection: sqlite3.Connection, device: DeviceRow) -> list[Re
     return [Readable(pk, first, _NO_END) for pk, first in rows]
 
 
+def unseen_streams(connection: sqlite3.Connection, device: DeviceRow) -> list[Readable]:
+    """Streams to which the device was welcomed, and its account removed before it has read any.
+
+    What was said until then is for it.
+    """
+    rows = connection.execute(
+        "SELECT former_members.stream, first_seq, last_seq FROM former_members "
+        "WHERE account = :account AND NOT EXISTS (SELECT 1 FROM cursors "
+        "WHERE cursors.device = :device AND cursors.stream = former_members.stream) "
+        "AND EXISTS (SELECT 1 FROM parts JOIN entries ON entries.pk = parts.entry "
+        "WHERE parts.device = :device AND entries.stream = former_members.stream "
+        "AND seq BETWEEN first_seq AND last_seq) ORDER BY former_members.stream",
+        {"account": device.account, "device": device.pk},
+    )
+    return [Readable(*row) for row in rows]
+
+
 def check_room(connection: sqlite3.Connection, account: int) -> None:
     """Return if the account may have one conversation more; raises ``limit.count``."""
     (count,) = connection.execute(
