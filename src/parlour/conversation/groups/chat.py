@@ -12,6 +12,7 @@ from parlour.conversation.groups import labels
 from parlour.conversation.groups.credentials import LeafOwner, owner_of
 from parlour.conversation.groups.records import (
     EpochTag,
+    Former,
     GroupRecord,
     GroupState,
     Intent,
@@ -41,6 +42,8 @@ TAG_SIZE: Final = 16
 # Entries of the roster that are kept: changes of people between two backups of a server.
 MAX_RECENT: Final = 64
 EPOCH_TAG_SIZE: Final = 8
+# Accounts that went and are remembered: what they could not read then, they may still ask for.
+MAX_FORMER: Final = 64
 # After so many questions in vain (`confirming`), what is said waits no longer.
 ASKS: Final = 4
 # Ids of messages that are remembered, in memory: more than an epoch sees between two renewals. What
@@ -300,6 +303,16 @@ class Chat:
             after[wish.device] = wish.at
         kept = now - MAX_WISH_AGE
         self.record.wishes = {device: at for device, at in after.items() if at >= kept}
+
+    def note_former(self, accounts: Iterable[bytes], seq: int) -> None:
+        """Remember that these went with the entry of that number, and since when they were here."""
+        former, members = dict(self.record.former), self.known_roster().state.members
+        for account in sorted(accounts):
+            former.pop(account, None)
+            member = members.get(account)
+            if member is not None:
+                former[account] = Former(self.since[account], seq, member.key)
+        self.record.former = dict(list(former.items())[-MAX_FORMER:])
 
     # --- The leaves ----------------------------------------------------------------------
 

@@ -296,6 +296,7 @@ class Following:
         if roster is chat.roster:
             return
         members = roster.state.members
+        chat.note_former(chat.since.keys() - members.keys(), seq)
         chat.since = {account: chat.since.get(account, seq) for account in members}
         chat.roster = roster
         chat.record.leaving = [

@@ -218,19 +218,21 @@ class Groups:
         )
 
     def may_resend(self, group: bytes, requester: DeviceIdentity, message: Message) -> bool:
-        """Whether a member may have a message of ours again: if it was there when it was said."""
+        """Whether somebody may have a message of ours again: who was there when it was said."""
         chat = self._groups.chats.get(group)
-        if chat is None or chat.roster is None:
+        contact = self._memory.contacts.get(requester.account_id)
+        if chat is None or contact is None or contact.identity(requester.device_id) is None:
             return False
-        since = chat.since.get(requester.account_id)
-        listed = self._memory.contacts[requester.account_id].identity(requester.device_id)
-        if since is None or listed is None:
+        # Behind another key than the one under which it was in, there may be somebody else.
+        account, roster = requester.account_id, chat.roster
+        key = self._lists.account_key(account)
+        if roster is not None and account in chat.since:
+            admitted = roster.state.admits(account, key)
+            return admitted and self._messages.may_resend(chat, chat.since[account], message)
+        former = chat.record.former.get(account)
+        if former is None or former.key != key or (message.seq or 0) >= former.went:
             return False
-        account = requester.account_id
-        if not chat.roster.state.admits(account, self._lists.account_key(account)):
-            # Behind another key there may be somebody else.
-            return False
-        return self._messages.may_resend(chat, since, message)
+        return self._messages.may_resend(chat, former.came, message)
 
     # --- Streams and entries -------------------------------------------------------------
 

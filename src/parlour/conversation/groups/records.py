@@ -150,6 +150,14 @@ NOWHERE: Final = (0, 0)
 """The generation and epoch of who never came in."""
 
 
+class Former(Struct, array_like=True, frozen=True):
+    """Somebody who was in a group: the entries that brought them in and out, and their key then."""
+
+    came: int
+    went: int
+    key: bytes
+
+
 class GroupRecord(Struct):
     """One group. Its id is its stream's.
 
@@ -158,7 +166,7 @@ class GroupRecord(Struct):
     `joined_seq` is the number of the entry with which we came in, 0 before we did. Where our
     account came in with us, what was said before `joined_epoch` (generation and epoch) is not ours.
     `late` are messages of ours that got their number after their epoch was over, by id, with the
-    number of the entry with which that began.
+    number of the entry with which that began. `former` are accounts that were in it.
     `followed_seq` is that of the last commit that was merged.
     `founding` are the accounts that we are about to bring in, `leaving` statements of those who
     want out, `reports` who could not follow the commit that we stand at, and since when (ms).
@@ -203,6 +211,7 @@ class GroupRecord(Struct):
     wishes: dict[bytes, int] = {}
     shut_out: bool = False
     late: dict[bytes, int] = {}
+    former: dict[bytes, Former] = {}
 
     def __repr__(self) -> str:
         return f"GroupRecord({self.group.hex()}, {self.state.value})"

@@ -175,6 +175,7 @@ class Restarting:
         chat.restarting = None
         chat.behind_number = NOT_BEHIND
         chat.roster = roster
+        chat.note_former(chat.since.keys() - roster.state.members.keys(), entry.seq)
         chat.since = {a: chat.since.get(a, entry.seq) for a in roster.state.members}
         record.state = GroupState.ACTIVE if ours else GroupState.JOINING
         if ours:

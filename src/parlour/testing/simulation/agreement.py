@@ -119,7 +119,7 @@ def unfulfilled(world: World) -> list[str]:
         wisher = nodes.get(wish.device_id)
         if wisher is None or wish.group not in groups or wish.group in gone:
             continue
-        if world.chronicle.came_true(wish):
+        if world.chronicle.came_true(wish) or world.chronicle.is_superseded(wish):
             continue
         heard = world.oracle.heard[wisher.label]
         if (wish.group, wish.want.value) in heard.refused:

@@ -142,6 +142,18 @@ class Chronicle:
         """How many rosters a group has had."""
         return max(len(self.rosters[group]) - 1, 0)
 
+    def is_superseded(self, wish: Wish) -> bool:
+        """Whether the same device wished something else of the same people, or the same link, later.
+
+        One commit may do both, and no roster shows the first.
+        """
+        later = self.wishes[self.wishes.index(wish) + 1 :]
+        return any(
+            (each.device_id, each.group, each.link_id) == (wish.device_id, wish.group, wish.link_id)
+            and set(each.accounts) >= set(wish.accounts)
+            for each in later
+        )
+
     def came_true(self, wish: Wish) -> bool:
         """Whether some roster since then has had it so."""
         return any(wish.is_true_in(state) for state in self.rosters[wish.group][wish.place :])
