@@ -227,8 +227,8 @@ def test_what_is_remembered_of_messages_is_bounded() -> None:
     party = Party("alice", "bob")
     chat = chat_of(party, party.devices[0])
     for n in range(MAX_READ + 1):
-        assert chat.takes(bytes(16), n.to_bytes(16))
-    assert not chat.takes(bytes(16), MAX_READ.to_bytes(16))
+        chat.note_read(bytes(16), n.to_bytes(16))
+    assert chat.was_read(bytes(16), MAX_READ.to_bytes(16))
     assert len(chat.read) == MAX_READ
 
 

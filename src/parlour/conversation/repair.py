@@ -207,11 +207,13 @@ class Repairing:
         return None
 
     def came(self, held: Held) -> None:
-        """It came once more, and is not held any longer.
+        """It came once more, and is not held any longer, however often the server gave it.
 
         It stays in the count of unread ones: which number it has is not known.
         """
-        self._memory.delete_held(held_key(held.entry))
+        for other in list(self._memory.held.values()):
+            if _same_message(other, held):
+                self._memory.delete_held(held_key(other.entry))
 
     def release(self, held: Held) -> None:
         """Stop holding an entry: it is about to be read."""
@@ -308,6 +310,16 @@ class Repairing:
                 self._resent.popitem(last=False)
             peer = self._inbox_peer(conversation, device.account_id)
             self._sending.send_to_inbox(peer, device.device_id, content, now)
+
+
+def _same_message(one: Held, other: Held) -> bool:
+    """Whether two entries claim to be one message (`Message.key`)."""
+    first, second = one.entry, other.entry
+    return (one.conversation, first.sender_device, first.client_id) == (
+        other.conversation,
+        second.sender_device,
+        second.client_id,
+    )
 
 
 def _fits(entry: Entry, others: Sequence[Entry], shares: int) -> bool:

@@ -65,8 +65,8 @@ class MemoryStore:
         self.hashes: dict[tuple[bytes, int], bytes] = {}
 
     def apply(self, changes: list[Change]) -> list[Message]:
-        """Write a batch; the messages of a request that are to be handed out since then."""
-        released: list[Message] = []
+        """Write a batch; the messages that are to be handed out since then."""
+        new: list[Message] = []
         for change in changes:
             match change:
                 case PutRecord(namespace, key, value):
@@ -74,9 +74,10 @@ class MemoryStore:
                 case DeleteRecord(namespace, key):
                     self.records.get(namespace, {}).pop(key, None)
                 case PutMessage(message, undelivered):
-                    self._put_message(message, undelivered=undelivered)
+                    if self._put_message(message, undelivered=undelivered):
+                        new.append(message)
                 case ReleaseMessages(conversation):
-                    released += self._release(conversation)
+                    new += self._release(conversation)
                 case DeleteMessages(conversation, everything):
                     for message in self._of(conversation, MessageState.REQUESTED, everything):
                         del self.messages[message.key]
@@ -88,7 +89,7 @@ class MemoryStore:
                     self._trim(stored_before)
                 case PutEntryHash(stream, seq, digest):
                     self.hashes[(stream, seq)] = digest
-        return released
+        return new
 
     def _trim(self, stored_before: int) -> None:
         for message in list(self.messages.values()):
@@ -110,13 +111,14 @@ class MemoryStore:
             self.undelivered.append(message.key)
         return released
 
-    def _put_message(self, message: Message, *, undelivered: bool) -> None:
+    def _put_message(self, message: Message, *, undelivered: bool) -> bool:
         known = self.messages.get(message.key)
         if known is not None and known.state is MessageState.RECEIVED:
-            return
+            return False
         self.messages[message.key] = message
         if undelivered:
             self.undelivered.append(message.key)
+        return undelivered
 
     def copy(self) -> MemoryStore:
         """The same, for a backup."""
@@ -264,11 +266,14 @@ class MemoryDevice:
     def _write(self) -> None:
         changes = self.machine.changes()
         self.fault("before write")
-        released = self.store.apply(changes)
+        unseen = {message.key: message for message in self.store.apply(changes)}
         self.fault("after write")
         while (event := self.machine.next_event()) is not None:
+            # Of messages those that the store says are new, as the real client does it.
+            if isinstance(event, MessageReceived) and unseen.pop(event.message.key, None) is None:
+                continue
             self.events.append(event)
-        for message in released:
+        for message in unseen.values():
             self.events.append(MessageReceived(message, contents.decode(message.content)))
         if self.welcoming:
             self._welcome()

@@ -157,15 +157,15 @@ class Chat:
         """What the server calls it."""
         return self.genesis.kind.name.lower()  # type: ignore[return-value]
 
-    def takes(self, device_id: bytes, message_id: bytes) -> bool:
-        """Whether a message of a device is not one that was read before, and remember it."""
-        key = device_id + message_id
-        if key in self.read:
-            return False
-        self.read[key] = None
+    def was_read(self, device_id: bytes, message_id: bytes) -> bool:
+        """Whether a message of a device was read before."""
+        return device_id + message_id in self.read
+
+    def note_read(self, device_id: bytes, message_id: bytes) -> None:
+        """Remember that a message of a device was read."""
+        self.read[device_id + message_id] = None
         while len(self.read) > MAX_READ:
             self.read.popitem(last=False)
-        return True
 
     @property
     def is_taken(self) -> bool:

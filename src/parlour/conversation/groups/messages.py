@@ -357,8 +357,9 @@ class Messages:
             self._memory.count("epoch.tag_differs")
         inner = Inner.decode(received.data)
         policy = group_policy(self._memory.settings, chat.genesis.kind)
-        if policy.refuses_replays and not chat.takes(owner.device_id, message_id):
+        if policy.refuses_replays and chat.was_read(owner.device_id, message_id):
             raise error(Code.SESSION_REPLAYED, "a message of that id was read")
+        chat.note_read(owner.device_id, message_id)
         return inner
 
     def _check(self, chat: Chat, content: Content) -> None:
@@ -373,6 +374,9 @@ class Messages:
             return Reason.NOT_MEMBER
         if problem.code is Code.DECODE_VERSION:
             return Reason.NEWER_FORMAT
+        if chat.was_read(entry.sender_device, entry.client_id):
+            # The server gives it once more, when its keys are gone: nobody is asked for it.
+            return Reason.REPEATED
         try:
             message = decode_message(entry.envelope.body)
         except ParlourError:
@@ -399,6 +403,7 @@ class Messages:
             self._check(chat, content)
         except ParlourError:
             return False
+        chat.note_read(entry.sender_device, entry.client_id)
         self._deliver(chat, entry, sent_at, encoded, content, now)
         return True
 
