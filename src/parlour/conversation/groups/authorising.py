@@ -7,6 +7,7 @@ a commit wins an epoch (`server/groups`); a client checks it again, because it t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from parlour.conversation.groups.chat import Chat
 from parlour.conversation.groups.credentials import LeafOwner, owner_of
@@ -26,9 +27,19 @@ from parlour.roster.readding import ReaddWish
 from parlour.roster.roster import Roster
 from parlour.wire.streams import Entry
 
+# How far (ms) the clocks of the server, of members and of newcomers may be apart where an idle
+# device is put out or a link has ended: more than they are, and little beside the weeks and days
+# that are measured by it.
+CLOCKS: Final = 24 * 3_600_000
+
 
 def _refuse(why: str) -> SecurityStop:
     return SecurityStop(Code.GROUP_COMMIT_REFUSED, why)
+
+
+def stored_at(entry: Entry, now: int) -> int:
+    """When the server says that it has stored an entry (ms), as far as our clock lets that pass."""
+    return min(entry.stored_at, now + CLOCKS)
 
 
 def binding_of(extensions: Extensions) -> RosterBinding:
@@ -104,6 +115,7 @@ class Authorising:
         if changes.committer is None:
             # Such a commit can't change the extensions (RFC 9420 §12.2): the next one binds it.
             self._check_place(chat, changes, roster, committer)
+            _check_link(chat, roster, entry.stored_at)
         else:
             check_binding(roster, changes.extensions)
         self._check_extensions(chat, changes)
@@ -219,6 +231,25 @@ class Authorising:
         for account in before.state.differing(roster.state):
             if not set(chat.leaves_of(account)) <= set(changes.removed):
                 raise _refuse("an account left the roster, and its devices stay")
+
+
+def _check_link(chat: Chat, roster: Roster, at: int) -> None:
+    """Who comes by a link, comes before its end.
+
+    The roster compares that with the time which the newcomer signs, the server with its own clock.
+    Here it is the time of the server again, and never one before the last commit that all have
+    followed: so the members decide alike, also those that read it much later. A member's own clock
+    is not asked, as the next one's is another.
+    """
+    before = chat.known_roster()
+    if roster.number == before.number:
+        return
+    (change, *_) = roster.head.changes
+    if not isinstance(change, JoinedByLink):
+        return
+    link = before.state.links.get(change.link_id)
+    if link is None or max(at, chat.record.followed_at) > link.expires_at + CLOCKS:
+        raise _refuse("somebody came by a link that has ended")
 
 
 def _has_joined(before: Roster, after: Roster, who: tuple[bytes, bytes]) -> bool:

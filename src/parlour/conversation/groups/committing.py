@@ -137,6 +137,7 @@ class Committing:
         packages = self._coming(chat, plan, packages)
         if plan.is_empty:
             return False
+        self._planning.close_ended(chat, plan, now)
         self._commit(chat, plan, packages, now)
         return chat.record.pending is not None
 

@@ -8,8 +8,6 @@ all goes to `repairing`.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
-
 from msgspec import structs
 
 from parlour.conversation.events import (
@@ -19,7 +17,7 @@ from parlour.conversation.events import (
     GroupLeft,
     GroupRefused,
 )
-from parlour.conversation.groups.authorising import Authorising, check_entries
+from parlour.conversation.groups.authorising import Authorising, check_entries, stored_at
 from parlour.conversation.groups.chat import Chat
 from parlour.conversation.groups.credentials import owner_of
 from parlour.conversation.groups.joining import Joining
@@ -60,10 +58,6 @@ from parlour.wire.envelope import SuiteId
 from parlour.wire.frames import decode_body as decode_request
 from parlour.wire.groups import CommitBody, Handshake, ProposalBody, RestartBody, decode_body
 from parlour.wire.streams import Entry
-
-# How far (ms) the server's clock may be ahead of ours where an idle device is put out: more than
-# clocks are apart, and little beside the weeks after which a device counts as idle.
-CLOCKS: Final = 24 * 3_600_000
 
 
 class Following:
@@ -180,7 +174,7 @@ class Following:
                 raise error(Code.GROUP_COMMIT_REFUSED, "not a commit")
             check_entries(message, body.roster)
             # The server says when; it makes nobody idle by a time that is far ahead of ours.
-            dated = structs.replace(entry, stored_at=min(entry.stored_at, now + CLOCKS))
+            dated = structs.replace(entry, stored_at=stored_at(entry, now))
             self._authorising.check(chat, staged.public, roster, dated, body.wishes)
         except ParlourError as problem:
             culprit = self._culprit(chat, entry, message, now) if reading else b""
@@ -258,6 +252,7 @@ class Following:
         record.pending = None
         chat.due.clear()
         record.followed_seq = entry.seq
+        record.followed_at = max(record.followed_at, stored_at(entry, now))
         chat.remember_entries(body.roster)
         self._take_roster(chat, roster, entry.seq)
         self._tell(chat, entry, body)

@@ -11,6 +11,7 @@ import contextlib
 
 from parlour.codec import decode
 from parlour.conversation.events import GroupJoined
+from parlour.conversation.groups.authorising import stored_at
 from parlour.conversation.groups.chat import Chat
 from parlour.conversation.groups.credentials import owner_of
 from parlour.conversation.groups.entering import Entering, context_of, refused
@@ -234,6 +235,7 @@ class Joining:
                 record.joined_epoch = (record.generation, group.epoch)
             chat.recent = []
         record.joined_seq = record.followed_seq = entry.seq
+        record.followed_at = max(record.followed_at, stored_at(entry, now))
         record.state = GroupState.ACTIVE
         record.pending = record.trouble = None
         self._renewing.renewed(chat, now)

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from parlour.conversation.groups.authorising import binding_of
+from parlour.conversation.groups.authorising import CLOCKS, binding_of
 from parlour.conversation.groups.census import Census
 from parlour.conversation.groups.chat import Chat
 from parlour.conversation.groups.credentials import LeafOwner
@@ -31,7 +31,7 @@ from parlour.roster.changes import (
     decode_change,
 )
 from parlour.roster.naming import name_commitment
-from parlour.roster.roles import Role
+from parlour.roster.roles import Right, Role
 from parlour.roster.roster import Roster
 
 # Devices that were away too long are looked for so often, in milliseconds.
@@ -116,6 +116,23 @@ class Planning:
         leaving = any(i.want is Want.LEAVE for i in self._memory.groups.intents_of(chat.id))
         plan.proposals = bool(chat.live().proposals) and not leaving
         return plan
+
+    def close_ended(self, chat: Chat, plan: Plan, now: int) -> None:
+        """Let a commit that is made anyway close links that have ended, if we may.
+
+        What the roster says, nobody has to ask a clock for.
+        """
+        state = chat.known_roster().state
+        if not state.may(self._memory.account_id, Right.LINK):
+            return
+        closed = {each.link_id for each in plan.changes if isinstance(each, LinkClosed)}
+        # First, as what comes after may take the right away.
+        plan.changes[:0] = [
+            LinkClosed(link_id)
+            for link_id, link in state.links.items()
+            if link.expires_at + CLOCKS < now and link_id not in closed
+        ]
+        plan.bind |= bool(plan.changes)
 
     # --- What people want ----------------------------------------------------------------
 

@@ -167,7 +167,8 @@ class GroupRecord(Struct):
     account came in with us, what was said before `joined_epoch` (generation and epoch) is not ours.
     `late` are messages of ours that got their number after their epoch was over, by id, with the
     number of the entry with which that began. `former` are accounts that were in it.
-    `followed_seq` is that of the last commit that was merged.
+    `followed_seq` is that of the last commit that was merged, `followed_at` the time of the newest
+    one (ms) by the server's clock.
     `founding` are the accounts that we are about to bring in, `leaving` statements of those who
     want out, `reports` who could not follow the commit that we stand at, and since when (ms).
     `link` is the id of the link by which we came, `link_text` the link itself until we are in.
@@ -212,6 +213,7 @@ class GroupRecord(Struct):
     shut_out: bool = False
     late: dict[bytes, int] = {}
     former: dict[bytes, Former] = {}
+    followed_at: int = 0
 
     def __repr__(self) -> str:
         return f"GroupRecord({self.group.hex()}, {self.state.value})"
