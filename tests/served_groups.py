@@ -60,6 +60,7 @@ from parlour.roster.restart import sign_restart
 from parlour.server.groups import GroupService, Members
 from parlour.server.groups.tracked import mls_group_id
 from parlour.server.hub import Hub
+from parlour.server.limits import Limits
 from parlour.server.sessions import Grant
 from parlour.server.store import NewAccount, NewToken
 from parlour.server.store.records import NewDevice
@@ -206,7 +207,8 @@ class Services:
     def forget(self) -> None:
         """Begin again with what is in the database, and nothing else."""
         self.hub, members = Hub(), Members()
-        self.groups = GroupService(self.store, self.hub, self.clock, members)
+        limits = Limits(self.clock)
+        self.groups = GroupService(self.store, self.hub, limits, self.clock, members)
         self.streams = StreamService(self.store, self.hub, self.clock, members)
 
     async def close(self) -> None:

@@ -386,12 +386,16 @@ class GroupRepaired:
 
 @dataclass(frozen=True, slots=True)
 class GroupRestarted:
-    """A group that was broken in private begins again, `by` an admin, without `without`."""
+    """A group that was broken in private begins again, `by` an admin, without `without`.
+
+    `needless` when nothing was wrong with it as far as this device knows.
+    """
 
     code = EventCode.GROUP_RESTARTED
     group: bytes
     by: bytes
     without: tuple[bytes, ...]
+    needless: bool = False
 
 
 @dataclass(frozen=True, slots=True)

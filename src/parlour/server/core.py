@@ -89,7 +89,7 @@ class Core:
         self._prekeys = PrekeyService(store, self.hub, self.limits, clock)
         members = Members()
         self._streams = StreamService(store, self.hub, clock, members)
-        self._groups = GroupService(store, self.hub, clock, members)
+        self._groups = GroupService(store, self.hub, self.limits, clock, members)
         self._key_packages = KeyPackageService(
             store, self.hub, self.limits, clock, self._groups.ahead.given_out
         )

@@ -123,6 +123,9 @@ KEY_PACKAGES_PER_REQUESTER: Final = Limit(By.ACCOUNT, 8_000, _HOUR)
 # Using up one device's key packages, from anywhere: as many as it may have stored. Above that it
 # is not refused, which would keep the device out of groups, but gives its last resort.
 KEY_PACKAGES_PER_TARGET: Final = Limit(By.TARGET, 200, _HOUR)
+# How often one admin begins one group again. Each time nobody speaks until all are back in. Who
+# repairs it needs one or two, and some for requests that were lost or came second.
+RESTARTS_PER_GROUP: Final = Limit(By.TARGET, 6, 6 * _HOUR)
 # Sockets opened, and requests with a token that is not good.
 SOCKETS_PER_ADDRESS: Final = Limit(By.ADDRESS, 240, _MINUTE)
 REFUSALS_PER_ADDRESS: Final = Limit(By.ADDRESS, 120, _MINUTE)

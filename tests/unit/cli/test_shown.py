@@ -68,6 +68,7 @@ EVENTS: list[ClientEvent] = [
     events.GroupRepaired(bytes(16), confirmed=True),
     events.GroupRepaired(bytes(16), confirmed=False),
     events.GroupRestarted(bytes(16), bytes(16), (bytes(16),)),
+    events.GroupRestarted(bytes(16), bytes(16), (), needless=True),
     events.GroupForked(bytes(16), 7, bytes(16)),
     events.GroupUnconfirmed(bytes(16)),
     *(

@@ -90,13 +90,20 @@ def group_event_text(event: GroupEvent, names: Names) -> Text | None:
             wanted = _WANTED.get(want, "What was wanted of {where} can't be.").format(where=where)
             text = f"⚠ {wanted} {explained.sentence} {explained.remedy} [{reason.value}]"
             return Text(text, style=_WARNING)
-        case GroupRestarted(by=by, without=without):
-            gone = ", ".join(names.who(each) for each in without)
-            left_out = f", without {gone}" if gone else ""
-            return Text(
-                f"⚠ {where} was broken, and {names.who(by)} began it again{left_out}.",
-                style=_WARNING,
-            )
+        case GroupRestarted():
+            return Text(_restarted(event, where, names), style=_WARNING)
+
+
+def _restarted(event: GroupRestarted, where: str, names: Names) -> str:
+    by, gone = names.who(event.by), ", ".join(names.who(each) for each in event.without)
+    left_out = f", without {gone}" if gone else ""
+    if event.needless:
+        return (
+            f"⚠ {by} began {where} again{left_out}, though nothing was wrong with it as far as "
+            "this device knows. Nobody can speak there until everybody is back in. If it happens "
+            "often, ask why, or let somebody put them out."
+        )
+    return f"⚠ {where} was broken, and {by} began it again{left_out}."
 
 
 def _own(event: GroupJoined | GroupLeft, where: str, names: Names) -> str:

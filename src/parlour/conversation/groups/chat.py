@@ -85,6 +85,8 @@ class Chat:
         # How often members were asked whether this is their group, and when to ask again (ms).
         self.confirm_asked = self.confirm_at = 0
         self.joining_since: int | None = None
+        # When devices were last added to the group that we wait to be added to (ms).
+        self.welcomed_at = 0
         self.stalled = False
         # The request that the server has taken, as it says now; its entry is to come.
         self.taken = b""

@@ -8,6 +8,7 @@ all goes to `repairing`.
 from __future__ import annotations
 
 from collections.abc import Iterator
+
 from msgspec import structs
 
 from parlour.conversation.events import (

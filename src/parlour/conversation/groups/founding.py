@@ -141,22 +141,12 @@ class Founding:
         return chat
 
     def _mls_group(self, chat: Chat, roster: Roster, now: int) -> Group:
-        required = RequiredCapabilities(
-            extension_types=(EXTENSION_TYPE,),
-            credential_types=(BasicCredential.credential_type,),
-        )
-        extensions = Extensions.of(
-            [
-                Extension(ExtensionType.REQUIRED_CAPABILITIES, required.encode()),
-                Extension(EXTENSION_TYPE, roster.binding.encode()),
-            ]
-        )
         return Group.create(
             self._key_packages.identity(chat.genesis.suite, now // 1000),
             mls_group_id(chat.id, 0),
             now // 1000,
             policy=self._groups.policy,
-            extensions=extensions,
+            extensions=extensions_of(roster),
             random=self._memory.random,
         )
 
@@ -180,6 +170,20 @@ class Founding:
         chat.record.acceptance = Acceptance.ACCEPTED
         chat.record.pending = None
         self._groups.put(chat)
+
+
+def extensions_of(roster: Roster) -> Extensions:
+    """The extensions of a group's first epoch: nobody overlooks the roster."""
+    required = RequiredCapabilities(
+        extension_types=(EXTENSION_TYPE,),
+        credential_types=(BasicCredential.credential_type,),
+    )
+    return Extensions.of(
+        [
+            Extension(ExtensionType.REQUIRED_CAPABILITIES, required.encode()),
+            Extension(EXTENSION_TYPE, roster.binding.encode()),
+        ]
+    )
 
 
 def check_name(name: str) -> None:

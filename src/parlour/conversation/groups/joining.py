@@ -155,6 +155,8 @@ class Joining:
         Raises `Wanting`.
         """
         if entry.part is None:
+            if body.welcome:
+                chat.welcomed_at = now
             return True
         try:
             secrets = decode(entry.part, EncryptedGroupSecrets.read)
@@ -238,6 +240,7 @@ class Joining:
         record.followed_at = max(record.followed_at, stored_at(entry, now))
         record.state = GroupState.ACTIVE
         record.pending = record.trouble = None
+        record.begun_by = b""
         self._renewing.renewed(chat, now)
         record.link_text = ""
         chat.losses = 0

@@ -25,7 +25,7 @@ from parlour.conversation.groups.memory import GroupMemory
 from parlour.conversation.groups.messages import Messages
 from parlour.conversation.groups.readding import Readding
 from parlour.conversation.groups.records import GroupState, Step, Trouble
-from parlour.conversation.groups.restarting import ROLLBACK, Restarting
+from parlour.conversation.groups.restarting import ROLLBACK, WAITING, Restarting
 from parlour.conversation.requests import ServerRequest
 from parlour.conversation.sending import Sending
 from parlour.conversation.state import Memory
@@ -139,7 +139,7 @@ class Ladder:
 
     def uninvited(self, chat: Chat, now: int) -> None:
         """Nobody has added this device, though its account is in the group."""
-        self._begin(chat, Trouble(0, 0, "waiting", now, Step.ASK, now))
+        self._begin(chat, Trouble(0, 0, WAITING, now, Step.ASK, now))
 
     def unwelcome(self, chat: Chat, entry: Entry, now: int) -> None:
         """A Welcome came that can't be taken, so we are in the tree and have no keys."""

@@ -175,6 +175,7 @@ class GroupRecord(Struct):
     `unconfirmed` after we joined by a commit of our own, until a member has answered.
     `renew_at` is when we renew our own keys after coming, 0 when we have.
     `peer` is the other account of a conversation of two.
+    `begun_by` is the account that began the generation in which nobody has added us yet.
     `wishes` are the times (ms) of the wishes to be added again that were fulfilled, by device.
     `shut_out` when we left it because the server said that there is no such group for us.
     """
@@ -214,6 +215,7 @@ class GroupRecord(Struct):
     late: dict[bytes, int] = {}
     former: dict[bytes, Former] = {}
     followed_at: int = 0
+    begun_by: bytes = b""
 
     def __repr__(self) -> str:
         return f"GroupRecord({self.group.hex()}, {self.state.value})"

@@ -12,6 +12,7 @@ from typing import Final
 
 from parlour.conversation.events import GroupRestarted
 from parlour.conversation.groups.chat import Chat, mls_group_id
+from parlour.conversation.groups.founding import extensions_of
 from parlour.conversation.groups.lists import Lists
 from parlour.conversation.groups.memory import GroupMemory
 from parlour.conversation.groups.messages import Messages
@@ -20,11 +21,9 @@ from parlour.conversation.key_packages import KeyPackages
 from parlour.conversation.state import Memory
 from parlour.errors import Code, error
 from parlour.mls.private.group import Group
-from parlour.mls.public.extensions import Extension
 from parlour.primitives.hashes import sha256
 from parlour.roster.changes import Removed
 from parlour.roster.entry import RosterEntry
-from parlour.roster.extension import EXTENSION_TYPE
 from parlour.roster.restart import sign_restart, verify_restart
 from parlour.roster.roles import Right
 from parlour.roster.roster import Roster
@@ -44,6 +43,13 @@ RESTART_NEXT: Final = 15_000
 RESTART_ALONE: Final = 180_000
 # The timer of the next one, after the server has told of another in its place.
 RESTART: Final = "restart"
+# Who began a group again adds everybody at once. If that does not come, it may have been killed, or
+# do it to silence the group: so long (ms) after the last devices came, and at most so long after
+# the beginning, others begin it once more.
+ABANDONED_AFTER: Final = 4 * 60_000
+ABANDONED_AT_LAST: Final = 3_600_000
+# Why we are not in: nobody has added us (`ladder`).
+WAITING: Final = "waiting"
 # The newest roster entry of a server whose data is not older than ours.
 NOT_BEHIND: Final = 1 << 62
 
@@ -64,8 +70,10 @@ class Restarting:
 
     def due_at(self, chat: Chat, trouble: Trouble) -> int | None:
         """When it would be ours to begin the group again; never, if we may not."""
-        restartable = trouble.broken or trouble.reason == ROLLBACK
-        if not restartable or chat.roster is None or not chat.has_state or _is_under_way(chat):
+        broken = chat.has_state and (trouble.broken or trouble.reason == ROLLBACK)
+        begun_by = chat.record.begun_by
+        abandoned = bool(begun_by) and trouble.reason == WAITING
+        if not (broken or abandoned) or chat.roster is None or _is_under_way(chat):
             return None
         state = chat.known_roster().state
         own = self._memory.account_id
@@ -76,8 +84,14 @@ class Restarting:
         ]
         if own not in admins:
             return None
+        if abandoned:
+            # Last of all by who left it as it is.
+            admins.sort(key=lambda account: account == begun_by)
         others = chat.record.reports.keys() - {own}
         first = RESTART_AFTER if others or not trouble.broken else RESTART_ALONE
+        if abandoned:
+            busy = min(max(chat.welcomed_at - trouble.began, 0), ABANDONED_AT_LAST)
+            first = min(busy + ABANDONED_AFTER, ABANDONED_AT_LAST)
         mine = self._memory.contacts[own].device_ids()
         place = mine.index(self._memory.device_id) if self._memory.device_id in mine else 0
         mine_at = trouble.began + first + RESTART_NEXT * (admins.index(own) + place)
@@ -94,13 +108,12 @@ class Restarting:
         """Begin again: a group of ours alone, to which everybody else is added at once."""
         roster, entries = self._roster(chat, trouble, now)
         generation = chat.record.generation + 1
-        binding = Extension(EXTENSION_TYPE, roster.binding.encode())
         group = Group.create(
             self._key_packages.identity(chat.genesis.suite, now // 1000),
             mls_group_id(chat.id, generation),
             now // 1000,
             policy=self._groups.policy,
-            extensions=chat.live().extensions.with_(binding),
+            extensions=extensions_of(roster),
             random=self._memory.random,
         )
         group_info = group.group_info(ratchet_tree=False)
@@ -161,6 +174,7 @@ class Restarting:
         """A new generation begins, ours or another admin's."""
         pending, record = chat.record.pending, chat.record
         before = chat.known_roster().state.members.keys()
+        needless = chat.is_active and record.trouble is None and not record.reports
         ours = (
             pending is not None
             and pending.what is Sent.RESTART
@@ -178,6 +192,7 @@ class Restarting:
         chat.note_former(chat.since.keys() - roster.state.members.keys(), entry.seq)
         chat.since = {a: chat.since.get(a, entry.seq) for a in roster.state.members}
         record.state = GroupState.ACTIVE if ours else GroupState.JOINING
+        record.begun_by = b"" if ours else entry.sender_account
         if ours:
             chat.note_epoch()
         self._messages.reseal(chat)
@@ -185,7 +200,10 @@ class Restarting:
         self._groups.put_roster(chat)
         without = tuple(sorted(before - roster.state.members.keys()))
         self._memory.count("group.restarted")
-        self._memory.tell(chat, GroupRestarted(chat.id, entry.sender_account, without))
+        restarted = GroupRestarted(
+            chat.id, entry.sender_account, without, needless=needless and not ours
+        )
+        self._memory.tell(chat, restarted)
 
 
 def _is_under_way(chat: Chat) -> bool:

@@ -14,6 +14,7 @@ from parlour.server.groups.handshaking import Handshaking, Outcome, check_suite
 from parlour.server.groups.links import check_pass
 from parlour.server.groups.members import Members
 from parlour.server.hub import Hub
+from parlour.server.limits import RESTARTS_PER_GROUP, Limits
 from parlour.server.sessions import Grant
 from parlour.server.store import Store
 from parlour.server.store.group_records import HandshakePlace
@@ -38,9 +39,12 @@ _NO_ID = bytes(ID_SIZE)
 class GroupService:
     """What a device may do with groups. Messages go through `StreamService` like any others."""
 
-    def __init__(self, store: Store, hub: Hub, clock: Clock, members: Members) -> None:
+    def __init__(
+        self, store: Store, hub: Hub, limits: Limits, clock: Clock, members: Members
+    ) -> None:
         self._store = store
         self._hub = hub
+        self._limits = limits
         self._clock = clock
         self._members = members
         self._handshaking = Handshaking(store, clock)
@@ -71,8 +75,10 @@ class GroupService:
         return await self._handled(sender, outcome)
 
     async def restart(self, grant: Grant, request: RestartGroup) -> Handled:
-        """Begin a group again."""
+        """Begin a group again; an admin does that to one group so often, and no oftener."""
         sender = _sender(grant)
+        whose = f"{request.stream.hex()} {sender.account.hex()}"
+        self._limits.hit("restarts of", RESTARTS_PER_GROUP, whose)
         return await self._handled(sender, await self._handshaking.restart(sender, request))
 
     async def read(self, grant: Grant, request: ReadGroup) -> GroupState:

@@ -8,9 +8,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from parlour.errors import Code, ParlourError
+from parlour.errors import Code, LimitError, ParlourError
 from parlour.roster import EXTENSION_TYPE, JoinedByLink, Removed, Role, RosterEntry
 from parlour.roster.links import JoinLink
+from parlour.server.limits import RESTARTS_PER_GROUP
 from parlour.wire.envelope import Envelope, SuiteId
 from parlour.wire.groups import LinkPass, ReadGroup, RestartBody, encode_body
 from parlour.wire.streams import Read
@@ -291,6 +292,25 @@ async def test_of_two_beginnings_one_wins(services: Services) -> None:
     handled = await services.groups.restart(bea.grant, second)
     assert (handled.seq, handled.generation, handled.epoch) == (0, 1, 0)
     assert [entry.client_id for entry in handled.winners] == [first.client_id]
+
+
+async def test_an_admin_begins_one_group_again_so_often_and_no_oftener(services: Services) -> None:
+    ada, bea = await services.devices("ada", "bea")
+    room = await Room.found(services, ada)
+    await room.add(ada, bea, role=Role.ADMIN)
+    for generation in range(1, RESTARTS_PER_GROUP.amount + 1):
+        request, group = room.restart(ada)
+        handled = await services.groups.restart(ada.grant, request)
+        assert handled.generation == generation
+        room.generation, room.devices, ada.group = generation, [ada], group
+    request, _ = room.restart(ada)
+    with pytest.raises(LimitError) as refused_for_now:
+        await services.groups.restart(ada.grant, request)
+    assert refused_for_now.value.code is Code.LIMIT_RATE
+    # It is hers, and of this group.
+    assert (await services.groups.restart(bea.grant, room.restart(bea, epoch=0)[0])).seq
+    other = await Room.found(services, ada)
+    assert (await services.groups.restart(ada.grant, other.restart(ada)[0])).generation == 1
 
 
 async def test_who_broke_a_group_cannot_outrun_its_new_beginning(services: Services) -> None:

@@ -1,0 +1,92 @@
+"""Groups that are begun again by who should not, or by somebody who does not finish it."""
+
+from __future__ import annotations
+
+import pytest
+
+from parlour.conversation.events import GroupRestarted
+from parlour.conversation.groups.chat import Chat
+from parlour.conversation.groups.records import Step, Trouble
+from parlour.conversation.groups.restarting import (
+    ABANDONED_AFTER,
+    ABANDONED_AT_LAST,
+    RESTART_NEXT,
+    WAITING,
+)
+from parlour.roster.roles import Role
+from parlour.testing.device import MemoryDevice
+from tests.scenario.parties import Party
+from tests.scenario.people import heard
+
+
+def chat_of(device: MemoryDevice, party: Party) -> Chat:
+    return device.machine._memory.groups.chats[party.group]
+
+
+def begin_again(device: MemoryDevice, party: Party) -> None:
+    """A device begins a group again, though nothing is wrong with it."""
+    chat, now = chat_of(device, party), party.server.now
+    trouble = Trouble(0, chat.epoch, "no reason", now, Step.ASK, now)
+    device.machine._groups._ladder._restarting.begin(chat, trouble, now)
+
+
+def party_with_two_admins() -> Party:
+    party = Party("alice", "bob", "carol", "mallory")
+    alice, *_, mallory = party.devices
+    alice.machine.group_set_role(
+        party.group, mallory.machine.account_id, Role.ADMIN, party.server.now
+    )
+    alice.settle()
+    party.settle(3)
+    return party
+
+
+def test_an_admin_begins_a_healthy_group_again_and_adds_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Everybody is told who it was, and the other admins begin it once more."""
+    party = party_with_two_admins()
+    alice, bob, carol, mallory = party.devices
+    begin_again(mallory, party)
+    monkeypatch.setattr(mallory.machine._groups._committing, "begin", lambda *_: False)
+    mallory.settle()
+    party.settle(2)
+    by = mallory.machine.account_id
+    for device in (alice, bob, carol):
+        assert heard(device, GroupRestarted) == [GroupRestarted(party.group, by, (), needless=True)]
+    mallory.disconnect()
+    party.settle(12, 60_000)
+    for device in (alice, bob, carol):
+        assert [(e.by, e.needless) for e in heard(device, GroupRestarted)] == [
+            (by, True),
+            (alice.machine.account_id, False),
+        ]
+    party.say(alice, "we go on")
+    party.settle()
+    assert bob.texts() == carol.texts() == ["we go on"]
+    party.check_together([alice, bob, carol])
+    alice.machine.group_remove(party.group, [by], party.server.now)
+    alice.settle()
+    party.settle()
+    assert len(party.view(bob).members) == 3
+
+
+def test_nobody_interferes_while_members_are_added(monkeypatch: pytest.MonkeyPatch) -> None:
+    party = party_with_two_admins()
+    alice, *_, mallory = party.devices
+    begin_again(mallory, party)
+    monkeypatch.setattr(mallory.machine._groups._committing, "begin", lambda *_: False)
+    mallory.settle()
+    party.settle(1)
+    chat, restarting = chat_of(alice, party), alice.machine._groups._ladder._restarting
+    trouble = Trouble(0, 0, WAITING, 1_000, Step.WAIT, 1_000)
+    assert restarting.due_at(chat, trouble) == 1_000 + ABANDONED_AFTER
+    chat.welcomed_at = 61_000
+    assert restarting.due_at(chat, trouble) == 61_000 + ABANDONED_AFTER
+    chat.welcomed_at = 1_000 + 2 * ABANDONED_AT_LAST
+    assert restarting.due_at(chat, trouble) == 1_000 + ABANDONED_AT_LAST
+    # Who left it so comes last.
+    chat.record.begun_by = alice.machine.account_id
+    assert restarting.due_at(chat, trouble) == 1_000 + ABANDONED_AT_LAST + RESTART_NEXT
+    chat.record.begun_by = b""
+    assert restarting.due_at(chat, trouble) is None
