@@ -22,6 +22,7 @@ from parlour.conversation.events import (
     GroupForked,
     GroupJoined,
     GroupLeft,
+    GroupListUnread,
     GroupRefused,
     GroupRestarted,
     GroupUnconfirmed,
@@ -47,6 +48,7 @@ Warned: TypeAlias = (
     | GroupRestarted
     | GroupForked
     | GroupUnconfirmed
+    | GroupListUnread
     | CommitRefused
     | ServerMisbehaved
     | ServerRestored

@@ -138,11 +138,20 @@ class Directory:
 
     def all_current(self, account_ids: Iterable[bytes]) -> bool:
         """Whether all these were read on this connection; if not, they are wanted (`aside`)."""
+        return not self.unread(account_ids)
+
+    def unread(self, account_ids: Iterable[bytes]) -> set[bytes]:
+        """Those that were not read on this connection; they are wanted (`aside`)."""
         # As sets: it is asked before each message to a large group.
         asked = set(account_ids)
         missing = (asked - self._current) | (asked & self._wanted)
         self.want_aside(missing)
-        return not missing
+        return missing
+
+    def goes_on(self, account_id: bytes) -> bool:
+        """Whether a device, not the server, has shown that a list is longer than we know it."""
+        contact, expected = self._memory.contacts.get(account_id), self._expected.get(account_id)
+        return expected is not None and (contact is None or contact.head.number < expected.number)
 
     def expect(self, account_id: bytes, expected: Expected) -> None:
         """Somebody was shown this entry: a server that hides it from us is lying."""

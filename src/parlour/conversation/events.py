@@ -46,6 +46,7 @@ class EventCode(StrEnum):
     GROUP_RESTARTED = "group.restarted"
     GROUP_FORKED = "group.forked"
     GROUP_UNCONFIRMED = "group.unconfirmed"
+    GROUP_LIST_UNREAD = "group.list_unread"
     GROUP_DEVICE = "group.device"
     COMMIT_REFUSED = "group.commit_refused"
     SERVER_RESTORED = "server.restored"
@@ -420,6 +421,20 @@ class GroupUnconfirmed:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupListUnread:
+    """The server does not give the device lists of these accounts (64 at most are named).
+
+    What is said goes by what was known of them; or `waits`, where somebody has shown that a list
+    goes on: a device may have left it.
+    """
+
+    code = EventCode.GROUP_LIST_UNREAD
+    group: bytes
+    accounts: tuple[bytes, ...]
+    waits: bool
+
+
+@dataclass(frozen=True, slots=True)
 class CommitRefused:
     """A commit won an epoch that this device does not accept, by the device of an account."""
 
@@ -462,6 +477,7 @@ Event: TypeAlias = (
     | GroupRestarted
     | GroupForked
     | GroupUnconfirmed
+    | GroupListUnread
     | GroupDevice
     | CommitRefused
     | ServerRestored

@@ -71,6 +71,8 @@ EVENTS: list[ClientEvent] = [
     events.GroupRestarted(bytes(16), bytes(16), (), needless=True),
     events.GroupForked(bytes(16), 7, bytes(16)),
     events.GroupUnconfirmed(bytes(16)),
+    events.GroupListUnread(bytes(16), (bytes(16),), waits=False),
+    events.GroupListUnread(bytes(16), (bytes(16),), waits=True),
     *(
         events.GroupDevice(bytes(16), bytes(16), change, bytes(16), bytes(16))
         for change in events.DeviceChange

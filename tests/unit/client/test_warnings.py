@@ -22,6 +22,7 @@ ALL: list[Warned] = [
     events.GroupRestarted(bytes(16), bytes(16), (bytes(16),)),
     events.GroupForked(bytes(16), 7, bytes(16)),
     events.GroupUnconfirmed(bytes(16)),
+    events.GroupListUnread(bytes(16), (bytes(16),), waits=True),
     events.CommitRefused(bytes(16), 7, bytes(16), Code.ROSTER_FORBIDDEN, "remove"),
     events.ServerMisbehaved("append", Code.SERVER_MISBEHAVED),
     events.ServerRestored(),

@@ -17,6 +17,7 @@ from parlour.conversation.events import (
     GroupForked,
     GroupJoined,
     GroupLeft,
+    GroupListUnread,
     GroupRefused,
     GroupRepaired,
     GroupRepairing,
@@ -36,6 +37,7 @@ GroupEvent: TypeAlias = (
     | GroupRestarted
     | GroupForked
     | GroupUnconfirmed
+    | GroupListUnread
     | GroupDevice
     | CommitRefused
 )
@@ -85,6 +87,8 @@ def group_event_text(event: GroupEvent, names: Names) -> Text | None:
             return Text(_own(event, where, names), style=_WARNING)
         case GroupForked() | GroupUnconfirmed() | CommitRefused():
             return Text(_alarm(event, where, names), style=_ALARM)
+        case GroupListUnread():
+            return Text(_unlisted(event, where, names), style=_WARNING)
         case GroupRefused(want=want, reason=reason):
             explained = CODES[reason]
             wanted = _WANTED.get(want, "What was wanted of {where} can't be.").format(where=where)
@@ -92,6 +96,20 @@ def group_event_text(event: GroupEvent, names: Names) -> Text | None:
             return Text(text, style=_WARNING)
         case GroupRestarted():
             return Text(_restarted(event, where, names), style=_WARNING)
+
+
+def _unlisted(event: GroupListUnread, where: str, names: Names) -> str:
+    whose = ", ".join(names.who(each) for each in event.accounts)
+    missing = f"⚠ The server does not give the list of devices of {whose}, in {where}."
+    if event.waits:
+        return (
+            f"{missing} It has changed, as another device has shown. What you say there waits, "
+            "until the list comes or they are put out."
+        )
+    return (
+        f"{missing} What you say there goes to the devices that were on it before. If one may "
+        "have been lost or stolen, let somebody put them out."
+    )
 
 
 def _restarted(event: GroupRestarted, where: str, names: Names) -> str:

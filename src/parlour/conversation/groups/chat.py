@@ -88,6 +88,11 @@ class Chat:
         # When devices were last added to the group that we wait to be added to (ms).
         self.welcomed_at = 0
         self.stalled = False
+        # Accounts whose lists were not read on this connection, and since when (ms); when that has
+        # been long enough; and what of it was told: their ids, and whether we are silent by it.
+        self.unlisted: dict[bytes, int] = {}
+        self.unlisted_at: int | None = None
+        self.told_unlisted: tuple[tuple[bytes, ...], bool] = ((), False)
         # The request that the server has taken, as it says now; its entry is to come.
         self.taken = b""
         # In which situation there was nothing to commit.

@@ -21,6 +21,7 @@ from parlour.conversation.groups.plan import Plan, Planning
 from parlour.conversation.groups.records import Pending, Sent, Want
 from parlour.conversation.groups.renewing import Renewing
 from parlour.conversation.groups.turns import retry_after, turn_after
+from parlour.conversation.groups.unlisted import Unlisted
 from parlour.conversation.key_package_targets import KeyPackageTargets
 from parlour.conversation.key_packages import KeyPackages
 from parlour.conversation.policies import max_leaves
@@ -88,6 +89,7 @@ class Committing:
         self,
         memory: Memory,
         lists: Lists,
+        unlisted: Unlisted,
         key_packages: KeyPackages,
         targets: KeyPackageTargets,
         planning: Planning,
@@ -96,6 +98,7 @@ class Committing:
         self._memory = memory
         self._groups: GroupMemory = memory.groups
         self._lists = lists
+        self._unlisted = unlisted
         self._key_packages = key_packages
         self._targets = targets
         self._planning = planning
@@ -129,7 +132,12 @@ class Committing:
             chat.content_in = situation
         if plan.is_empty or not self._is_due(chat, plan, now):
             return False
-        if not self._lists.all_current(self._touched(chat, plan)):
+        unread = self._lists.unread(self._touched(chat, plan))
+        if unread and not self._unlisted.are_late(chat, unread, now):
+            return False
+        # What rests on a list that can't be read waits; the rest does not.
+        plan.leave_alone(unread)
+        if plan.is_empty:
             return False
         packages = self._packages(chat, plan, now)
         if packages is None:

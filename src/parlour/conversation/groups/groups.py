@@ -44,6 +44,7 @@ from parlour.conversation.groups.records import (
 from parlour.conversation.groups.renewing import Renewing
 from parlour.conversation.groups.restarting import RESTART, Restarting
 from parlour.conversation.groups.turns import retry_after
+from parlour.conversation.groups.unlisted import Unlisted
 from parlour.conversation.groups.view import GroupName, GroupView, name_of, view_of
 from parlour.conversation.groups.wishes import Wishes
 from parlour.conversation.histories import Histories
@@ -119,12 +120,15 @@ class Groups:
         lists = self._lists = Lists(memory, directory)
         planning, renewing = Planning(memory, lists), Renewing(memory)
         self._renewing = renewing
+        self._unlisted = Unlisted(memory, lists)
         self._messages = Messages(
             memory, lists, planning, sending, repairing, histories, people, delivery
         )
         self._founding = Founding(memory, key_packages, targets)
         self._joining = Joining(memory, lists, key_packages, renewing)
-        self._committing = Committing(memory, lists, key_packages, targets, planning, renewing)
+        self._committing = Committing(
+            memory, lists, self._unlisted, key_packages, targets, planning, renewing
+        )
         restarting = Restarting(memory, lists, key_packages, self._messages)
         self._ladder = Ladder(
             memory,
@@ -143,6 +147,7 @@ class Groups:
         self._confirming = Confirming(memory, sending)
         self._confirming.some_devices = self._ladder.some_devices
         self._comparing = Comparing(memory, sending, self._confirming)
+        self._messages.lets_speak = self._unlisted.lets_speak
         self._messages.is_left_out = self._committing.is_left_out
         self._direct = Direct(memory, directory, sending, self._founding)
         # A stream that the server names in place of the one that we found.
@@ -242,6 +247,7 @@ class Groups:
         accounts: set[bytes] = set()
         for chat in self._groups.chats.values():
             chat.taken = b""
+            self._unlisted.connected(chat)
             if chat.record.state is GroupState.ACTIVE and not chat.has_state:
                 self._ladder.bereft(chat, now)
             if chat.record.state is not GroupState.LEFT:
@@ -685,6 +691,7 @@ class Groups:
                 # What can't be done for now is not due: it would be as fast as a clock goes.
                 self._committing.next_timeout(chat) if _may_act(chat) else None,
                 self._confirming.next_timeout(chat),
+                chat.unlisted_at if _may_act(chat) else None,
                 chat.details_at if _may_act(chat) else None,
                 chat.describe_at if _may_act(chat) else None,
                 chat.waiting[0].since + GIVE_UP_STALLED if chat.waiting else None,

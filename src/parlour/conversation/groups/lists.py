@@ -98,9 +98,13 @@ class Lists:
         if missing:
             raise Wanting(missing)
 
-    def all_current(self, accounts: list[bytes]) -> bool:
-        """Whether all these lists were compared with the server's on this connection."""
-        return self._directory.all_current(accounts)
+    def unread(self, accounts: Iterable[bytes]) -> set[bytes]:
+        """Those whose lists were not compared with the server's on this connection; now wanted."""
+        return self._directory.unread(accounts)
+
+    def goes_on(self, account_id: bytes) -> bool:
+        """Whether somebody has shown us that a list goes on behind what we know of it."""
+        return self._directory.goes_on(account_id)
 
     def has_left(self, owner: LeafOwner, state: RosterState) -> bool:
         """Whether a device has left its account's list, or the list shows another account key.

@@ -113,6 +113,8 @@ class Messages:
         self._delivery = delivery
         # Somebody spoke in an epoch that we have not seen begin; set by the ladder.
         self.on_ahead: Callable[[Chat, int], None] = lambda *_: None
+        # Whether lists that can't be read keep us from speaking (`unlisted`); set by the groups.
+        self.lets_speak: Callable[[Chat, int], bool] = lambda *_: False
         # Whether a device is left out for want of a key package, at a time; set by the groups.
         self.is_left_out: Callable[[int, bytes, int], bool] = lambda *_: False
         # Who says of which epoch that it can't be followed; set by the ladder.
@@ -136,7 +138,7 @@ class Messages:
         if chat.record.name:
             self.send(chat, GroupDetails(chat.record.name, chat.record.salt), now, silent=True)
 
-    def may_send(self, chat: Chat) -> bool:
+    def may_send(self, chat: Chat, now: int) -> bool:
         """Whether something may be encrypted now.
 
         Not while a leaf is there that may not read, nor while a change that was asked for waits for
@@ -144,7 +146,7 @@ class Messages:
         """
         if not chat.is_active or chat.record.trouble is not None or chat.waiting:
             return False
-        if len(chat.live().proposals) or not self._lists.all_current(chat.accounts):
+        if len(chat.live().proposals) or not self.lets_speak(chat, now):
             return False
         return not self._planning.census(chat).surplus
 
@@ -179,7 +181,7 @@ class Messages:
         # In a group that nobody has confirmed, what people say waits for a while. What programs
         # say does not: the question for the group's name tells nothing.
         ready = [each for each in new if each.silent or not chat.waits_for_word]
-        if ready and self.may_send(chat) and self._is_whole(chat, now):
+        if ready and self.may_send(chat, now) and self._is_whole(chat, now):
             self._seal(chat, ready, now)
             new = [outgoing for outgoing in new if outgoing not in ready]
         kept = {outgoing.message_id for outgoing in new}

@@ -69,6 +69,18 @@ class Plan:
         self.removed = [owner for _, owner in kept]
         self.again -= lost
 
+    def leave_alone(self, accounts: Collection[bytes]) -> None:
+        """Let none of the devices of these accounts come or go."""
+        self.add = [each for each in self.add if each[0] not in accounts]
+        kept = [
+            (index, owner)
+            for index, owner in zip(self.remove, self.removed, strict=True)
+            if owner.account_id not in accounts
+        ]
+        self.remove = [index for index, _ in kept]
+        self.removed = [owner for _, owner in kept]
+        self.again &= {owner.device_id for owner in self.removed}
+
     @property
     def is_ours(self) -> bool:
         """Whether a person on this device waits for it."""

@@ -176,6 +176,7 @@ class GroupRecord(Struct):
     `renew_at` is when we renew our own keys after coming, 0 when we have.
     `peer` is the other account of a conversation of two.
     `begun_by` is the account that began the generation in which nobody has added us yet.
+    `unlisted` are accounts whose lists the server does not give, and since when (ms).
     `wishes` are the times (ms) of the wishes to be added again that were fulfilled, by device.
     `shut_out` when we left it because the server said that there is no such group for us.
     """
@@ -216,6 +217,7 @@ class GroupRecord(Struct):
     former: dict[bytes, Former] = {}
     followed_at: int = 0
     begun_by: bytes = b""
+    unlisted: dict[bytes, int] = {}
 
     def __repr__(self) -> str:
         return f"GroupRecord({self.group.hex()}, {self.state.value})"
