@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from parlour.conversation.events import CommitRefused
+from parlour.cli.group.described import standing
+from parlour.conversation.events import CommitRefused, GroupJoined, GroupRepaired
 from parlour.conversation.groups.authorising import CLOCKS
 from parlour.errors import Code
 from parlour.roster.links import JoinLink
@@ -98,6 +99,22 @@ def test_nobody_comes_by_a_link_that_has_ended(
     party.settle(10)
     for device in party.devices:
         assert [m.account_id for m in party.view(device).members] == [m.account_id for m in before]
+
+
+def test_who_comes_by_a_link_is_told_that_nobody_has_confirmed_it_yet() -> None:
+    party, link = linked()
+    dave = MemoryDevice(party.server, "dave")
+    dave.connect()
+    dave.machine.join_by_link(link, party.server.now)
+    for _ in range(3):
+        dave.settle()
+    assert [event.confirmed for event in heard(dave, GroupJoined)] == [False]
+    assert standing(party.view(dave)) == "no member has confirmed yet that it is theirs"
+    party.devices.append(dave)
+    party.settle()
+    assert [event.confirmed for event in heard(dave, GroupRepaired)] == [True]
+    assert standing(party.view(dave)) == ""
+    assert [event.confirmed for event in heard(party.devices[1], GroupJoined)] == [True]
 
 
 def test_clocks_are_apart_and_members_decide_alike(monkeypatch: pytest.MonkeyPatch) -> None:

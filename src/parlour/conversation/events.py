@@ -297,13 +297,18 @@ class GroupChange(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class GroupJoined:
-    """This device is in a group now. `invited` when it waits for the person's yes."""
+    """This device is in a group now. `invited` when it waits for the person's yes.
+
+    Not `confirmed` when it came by a link: then only the server says who is in it, until a member
+    has (`GroupRepaired`), or nobody is there to say so (`GroupUnconfirmed`).
+    """
 
     code = EventCode.GROUP_JOINED
     group: bytes
     name: str = field(repr=False)
     inviter: bytes
     invited: bool
+    confirmed: bool = True
 
 
 @dataclass(frozen=True, slots=True)

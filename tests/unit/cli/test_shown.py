@@ -55,6 +55,7 @@ EVENTS: list[ClientEvent] = [
     events.KeyPackageRefused(bytes(16), bytes(16), Code.KEY_PACKAGE_INVALID),
     events.GroupJoined(bytes(16), "trip", bytes(16), invited=True),
     events.GroupJoined(bytes(16), "trip", bytes(16), invited=False),
+    events.GroupJoined(bytes(16), "trip", bytes(16), invited=False, confirmed=False),
     *(
         events.GroupChanged(bytes(16), bytes(16), change, bytes(16), role=3, name="trip")
         for change in events.GroupChange

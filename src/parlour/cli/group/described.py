@@ -48,6 +48,8 @@ def standing(group: GroupView) -> str:
         return "you were added: parlour group accept, or decline"
     if group.acceptance is Acceptance.DECLINED:
         return _STATES[GroupState.LEFT]
+    if group.state is GroupState.ACTIVE and group.unconfirmed:
+        return "no member has confirmed yet that it is theirs"
     return _STATES.get(group.state, "")
 
 
@@ -70,6 +72,7 @@ def document(client: Client, group: GroupView) -> dict[str, Any]:
         "awaited": list(client.groups.awaited(group.id)),
         "wanted": [want.value for want in group.wanted],
         "trouble": group.trouble or None,
+        "confirmed": not group.unconfirmed,
     }
 
 

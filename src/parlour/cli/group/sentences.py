@@ -132,6 +132,11 @@ def _own(event: GroupJoined | GroupLeft, where: str, names: Names) -> str:
                 f"what is said there: parlour group accept '{where}'. Otherwise: parlour group "
                 f"decline '{where}'."
             )
+        case GroupJoined(confirmed=False):
+            return (
+                f"You are in {where} now, by a link. Who is in it, only the server says until a "
+                "member has confirmed it; what you say waits for that, two minutes at most."
+            )
         case GroupJoined(inviter=inviter):
             return f"You are in {where} now, by {names.who(inviter)}."
         case GroupLeft(by=b""):

@@ -255,6 +255,7 @@ class Joining:
                     record.name,
                     record.inviter,
                     invited=record.acceptance is Acceptance.INVITED,
+                    confirmed=not record.unconfirmed,
                 ),
             )
 
