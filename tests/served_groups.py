@@ -37,7 +37,7 @@ from parlour.mls.public.extensions import Extension, Extensions
 from parlour.mls.public.framing.messages import PublicMessage
 from parlour.mls.public.key_package import KeyPackage
 from parlour.mls.public.proposals import GroupContextExtensions, Proposal, Remove
-from parlour.mls.public.suites import DEFAULT_SUITE
+from parlour.mls.public.suites import DEFAULT_SUITE, find_suite
 from parlour.mls.public.types import ExtensionType, LeafIndex
 from parlour.primitives.hashes import sha256
 from parlour.primitives.signature import Ed25519PrivateKey
@@ -395,8 +395,12 @@ class Room:
         """A commit that is right, but for what a test changes of it."""
         removes = list(removes)
         if wishes is None:
-            coming = set(map(device_of, adds))
-            wishes = [self.wish(each) for each in removes if each.id in coming]
+            coming = {device_of(package): package for package in adds}
+            wishes = [
+                self.wish(each, package=reference_of(coming[each.id]))
+                for each in removes
+                if each.id in coming
+            ]
         if entries is None:
             entries = [self.entry(by, *changes)] if changes else []
         roster = self.roster
@@ -432,6 +436,7 @@ class Room:
             "epoch": 0,
             "account": device.account,
             "device": device.id,
+            "package": bytes(32),
             "at": self.services.now + self.wishes,
         }
         return ReaddWish(**(values | fields)).sign(device.key)
@@ -656,6 +661,10 @@ def device_of(package: KeyPackage) -> bytes:
     credential = package.leaf_node.credential
     assert isinstance(credential, BasicCredential)
     return LeafCertificate.decode(credential.identity).device
+
+
+def reference_of(package: KeyPackage) -> bytes:
+    return package.reference(find_suite(package.cipher_suite))
 
 
 def find_key_of(devices: Iterable[Device]) -> FindKey:

@@ -22,7 +22,7 @@ from parlour.wire.envelope import SuiteId
 from tests.scenario.parties import Party
 from tests.scenario.people import heard
 from tests.scenario.test_group_hostile import forge
-from tests.scenario.test_group_readding import wish_of
+from tests.scenario.test_group_readding import package_of, wish_of
 from tests.scenario.test_group_repair import lose_state
 
 
@@ -37,8 +37,8 @@ def control(party: Party, by: MemoryDevice, to: MemoryDevice, said: object) -> N
     to.settle()
 
 
-def wish(party: Party, device: MemoryDevice) -> bytes:
-    return wish_of(party, device).encode()
+def wish(party: Party, device: MemoryDevice) -> tuple[bytes, bytes]:
+    return wish_of(party, device).encode(), package_of(party, device).message
 
 
 def commits(party: Party) -> int:
@@ -57,14 +57,14 @@ def test_a_device_is_brought_back_so_often_in_an_hour(broken: bool) -> None:
     for turn in range(MAX_READDED + 4):
         if broken:
             report = CommitBroken(
-                0, chat_of(mallory, party).epoch, 1, "made up", wish(party, mallory)
+                0, chat_of(mallory, party).epoch, 1, "made up", *wish(party, mallory)
             )
             mallory.machine._groups._messages.seal_at_once(
                 chat_of(mallory, party), report, party.server.now
             )
             mallory.settle()
         else:
-            wanted = ReaddWanted(wish(party, mallory))
+            wanted = ReaddWanted(*wish(party, mallory))
             control(party, mallory, (alice, bob)[turn % 2], wanted)
         party.settle(2, 9_000)
     assert commits(party) - before == MAX_READDED
@@ -74,7 +74,7 @@ def test_a_device_is_brought_back_so_often_in_an_hour(broken: bool) -> None:
     assert len(readded) == MAX_READDED
     party.server.now += HOUR
     party.settle(1)
-    control(party, mallory, alice, ReaddWanted(wish(party, mallory)))
+    control(party, mallory, alice, ReaddWanted(*wish(party, mallory)))
     party.settle(3)
     assert commits(party) - before == MAX_READDED + 1
 

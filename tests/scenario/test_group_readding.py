@@ -11,12 +11,15 @@ from parlour.conversation.content import ReaddWanted
 from parlour.conversation.events import CommitRefused
 from parlour.conversation.groups.authorising import check_wish
 from parlour.conversation.groups.committing import GOOD_FOR
+from parlour.conversation.groups.joining import MAX_WISH_PACKAGES
 from parlour.conversation.groups.ladder import WISH_EVERY
 from parlour.conversation.groups.records import GroupState
 from parlour.errors import Code, SecurityStop
 from parlour.mls.private.committing import CommitOptions
+from parlour.mls.private.identity import KeyPackageBundle
 from parlour.mls.public.framing.messages import KeyPackageMessage, decode_message
 from parlour.mls.public.welcome_parts import split_welcome
+from parlour.roster.genesis import Kind
 from parlour.roster.readding import MAX_WISH_AGE, ReaddWish
 from parlour.testing.device import MemoryDevice
 from parlour.wire import groups as wire
@@ -27,16 +30,32 @@ from tests.scenario.people import heard
 from tests.scenario.test_group_hostile import chat_of, check_goes_on
 
 
+def published(party: Party, whom: MemoryDevice) -> bytes:
+    """A key package that a device has published, and that the server gives to nobody else."""
+    uploads = party.server.key_packages[whom.machine.device_id]
+    upload = next(each for each in uploads if each.suite == 1 and not each.last_resort)
+    uploads.remove(upload)
+    return upload.data
+
+
+def package_of(party: Party, whom: MemoryDevice, at: int | None = None) -> KeyPackageBundle:
+    """The key package by which a device that lost its way wishes to come again."""
+    now = party.server.now
+    joining = whom.machine._groups._joining
+    return joining.package_for_wish(chat_of(whom, party), now if at is None else at, now)
+
+
 def again(
-    party: Party, by: MemoryDevice, whom: MemoryDevice, wishes: Sequence[ReaddWish] = ()
+    party: Party,
+    by: MemoryDevice,
+    whom: MemoryDevice,
+    wishes: Sequence[ReaddWish] = (),
+    data: bytes = b"",
 ) -> None:
     """Take a device out and in again, with a key package that the committer had kept."""
     chat = chat_of(by, party)
     group = chat.live()
-    uploads = party.server.key_packages[whom.machine.device_id]
-    upload = next(each for each in uploads if each.suite == 1 and not each.last_resort)
-    uploads.remove(upload)
-    message = decode_message(upload.data)
+    message = decode_message(data or package_of(party, whom).message)
     assert isinstance(message, KeyPackageMessage)
     leaf = chat.leaf_of(whom.machine.device_id)
     assert leaf is not None
@@ -73,6 +92,7 @@ def wish_of(party: Party, device: MemoryDevice, at: int | None = None) -> ReaddW
         chat_of(device, party).epoch,
         memory.account_id,
         memory.device_id,
+        package_of(party, device, at).reference,
         party.server.now if at is None else at,
     )
     return wish.sign(memory.local.signature_key)
@@ -81,7 +101,7 @@ def wish_of(party: Party, device: MemoryDevice, at: int | None = None) -> ReaddW
 def test_nobody_is_added_again_who_has_not_asked_for_it() -> None:
     party = Party("alice", "bob", "mallory")
     alice, bob, mallory = party.devices
-    again(party, mallory, alice)
+    again(party, mallory, alice, data=published(party, alice))
     mallory.disconnect()
     party.settle(2)
     assert [event.reason for event in heard(bob, CommitRefused)] == [Code.GROUP_COMMIT_REFUSED]
@@ -100,6 +120,79 @@ def test_a_wish_is_fulfilled_once() -> None:
     again(party, bob, alice, [wish])
     carol.pull()
     assert [event.reason for event in heard(carol, CommitRefused)] == [Code.ROSTER_INVALID]
+
+
+def test_a_wish_is_fulfilled_by_the_key_package_that_it_names() -> None:
+    """Who holds a fresh wish can't use it with a key package that the device has not any more."""
+    party = Party("alice", "bob", "mallory")
+    alice, bob, mallory = party.devices
+    again(party, mallory, alice, [wish_of(party, alice)], data=published(party, alice))
+    mallory.disconnect()
+    bob.pull()
+    assert [event.reason for event in heard(bob, CommitRefused)] == [Code.GROUP_COMMIT_REFUSED]
+    assert party.view(alice).state is GroupState.ACTIVE
+    check_goes_on(party, alice, bob)
+
+
+def test_a_key_package_for_a_wish_is_good_in_its_group_alone() -> None:
+    """A member to whom it was given could use it up elsewhere, and fulfil the wish afterwards."""
+    party = Party("alice", "bob", "mallory")
+    alice, bob, mallory = party.devices
+    package = package_of(party, alice)
+    other = mallory.machine.create_group(
+        Kind.GROUP, "Trap", [alice.machine.account_id], party.server.now, suite=1
+    )
+    targets = mallory.machine._groups._targets._of(1)
+    message = decode_message(package.message)
+    assert isinstance(message, KeyPackageMessage)
+    target = (alice.machine.account_id, alice.machine.device_id)
+    targets.packages[target] = message.key_package
+    mallory.settle()
+    party.settle(1)
+    assert alice.machine.groups[other].state is not GroupState.ACTIVE
+    assert alice.machine.counters["welcome.refused"] == 1
+    again(party, mallory, alice, [wish_of(party, alice)])
+    party.settle(2)
+    assert party.view(alice).state is GroupState.ACTIVE
+    party.check_together([alice, bob])
+    # It is used up now, and the next wish names another one.
+    assert package_of(party, alice).reference != package.reference
+
+
+def test_each_wish_has_a_key_package_of_its_own() -> None:
+    """One that was fulfilled does not make another one useless."""
+    party = Party("alice", "bob")
+    alice, _ = party.devices
+    first, second = package_of(party, alice, 1), package_of(party, alice, 2)
+    assert first.reference != second.reference
+    assert package_of(party, alice, 1).reference == first.reference
+    alice.machine._groups._joining._key_packages.used(first.reference, party.server.now)
+    assert package_of(party, alice, 1).reference != first.reference
+    for at in range(3, 2 * MAX_WISH_PACKAGES):
+        package_of(party, alice, at)
+    assert len(chat_of(alice, party).record.wish_packages) == MAX_WISH_PACKAGES
+
+
+def test_nobody_fulfils_a_wish_from_before_they_came() -> None:
+    """Others may have, whom they have not seen do it."""
+    party = Party("alice", "bob", "carol")
+    alice, bob, carol = party.devices
+    wish, package = wish_of(party, alice), package_of(party, alice).message
+    party.server.now += 1_000
+    again(party, carol, bob, [wish_of(party, bob)])
+    party.settle(2)
+    carol.disconnect()
+    epoch = chat_of(bob, party).epoch
+    committing, chat = bob.machine._groups._committing, chat_of(bob, party)
+    committing.wished(chat, wish, package, party.server.now)
+    alice.disconnect()
+    party.settle(4)
+    assert chat_of(bob, party).epoch == epoch
+    later = replace(wish, at=party.server.now + 1)
+    assert chat.takes_wish(later)
+    assert not chat.takes_wish(replace(later, generation=1))
+    chat.note_wishes([later.encode()], party.server.now)
+    assert not chat.takes_wish(later)
 
 
 def test_a_wish_is_not_used_up_for_nothing() -> None:
@@ -132,20 +225,25 @@ def test_only_a_devices_own_wish_is_heard() -> None:
     party.server.now += 10_000
     epoch = chat_of(bob, party).epoch
     own, hers = wish_of(party, mallory), wish_of(party, alice)
-    forged = ReaddWish(
-        party.group, 0, epoch, own.account, own.device, party.server.now, bytes(64)
-    ).encode()
-    elsewhere = ReaddWish(
-        bytes(16), 0, epoch, own.account, own.device, party.server.now, bytes(64)
-    ).encode()
-    for data in (hers.encode(), forged, elsewhere, b"?", wish_of(party, mallory, 1).encode()):
+    package = package_of(party, mallory).message
+    unsigned = replace(own, signature=bytes(64))
+    cases = [
+        (hers.encode(), package),
+        (unsigned.encode(), package),
+        (replace(unsigned, stream=bytes(16)).encode(), package),
+        (b"?", package),
+        (wish_of(party, mallory, 1).encode(), package),
+        (own.encode(), b"?"),
+        (own.encode(), published(party, mallory)),
+    ]
+    for data in cases:
         mallory.machine._sending.send_to_inbox(
-            bob.machine.account_id, bob.machine.device_id, ReaddWanted(data), party.server.now
+            bob.machine.account_id, bob.machine.device_id, ReaddWanted(*data), party.server.now
         )
     mallory.settle()
     party.settle()
     assert chat_of(bob, party).epoch == epoch
-    assert bob.machine.counters["wish.refused"] == 3
+    assert bob.machine.counters["wish.refused"] == 5
 
 
 def test_a_wish_of_who_is_no_member_or_not_known_yet() -> None:
@@ -157,10 +255,12 @@ def test_a_wish_of_who_is_no_member_or_not_known_yet() -> None:
     party.settle()
     ladder = bob.machine._groups._ladder
     # From who is no member any more.
-    ladder._wanted(wish.account, wish.device, wish.encode(), party.server.now)
+    wanted = ReaddWanted(wish.encode(), package_of(party, carol).message)
+    ladder._wanted(wish.account, wish.device, wanted, party.server.now)
     # From a device of alice's that bob has not heard of: her list is read again.
     newer = replace(wish, account=alice.machine.account_id, device=bytes(16))
-    ladder._wanted(newer.account, newer.device, newer.encode(), party.server.now)
+    wanted = ReaddWanted(newer.encode(), wanted.package)
+    ladder._wanted(newer.account, newer.device, wanted, party.server.now)
     party.settle()
     assert chat_of(bob, party).epoch == epoch + 1
     assert "wish.refused" not in bob.machine.counters
@@ -170,16 +270,16 @@ def test_a_wish_grows_old_where_nobody_can_fulfil_it() -> None:
     party = Party("alice", "bob", "carol")
     alice, bob, carol = party.devices
     committing = bob.machine._groups._committing
-    chat = chat_of(bob, party)
-    committing.wished(chat, wish_of(party, carol))
-    party.server.key_packages[carol.machine.device_id] = []
+    chat, epoch = chat_of(bob, party), chat_of(bob, party).epoch
+    wish = wish_of(party, carol)
+    committing.wished(chat, wish, package_of(party, carol).message, party.server.now)
     alice.disconnect()
     carol.disconnect()
-    party.settle(3)
-    assert bob.machine.counters["device.left_out"] == 1
+    bob.disconnect()
     party.server.now += GOOD_FOR
+    bob.connect()
     party.settle(3)
-    assert bob.machine.counters["device.left_out"] == 1
+    assert chat.epoch == epoch
     assert chat.leaf_of(carol.machine.device_id) is not None
     assert party.view(bob).state is GroupState.ACTIVE
 
@@ -191,7 +291,7 @@ def test_a_device_has_one_wish_at_a_time() -> None:
     began = party.server.now
     first = ladder._wish(chat, began, began)
     assert ladder._wish(chat, began, began + WISH_EVERY - 1) == first
-    later = ReaddWish.decode(ladder._wish(chat, began, began + WISH_EVERY))
+    later = ReaddWish.decode(ladder._wish(chat, began, began + WISH_EVERY)[0])
     assert later.at == began + WISH_EVERY
     # The clock went back: it is now.
-    assert ReaddWish.decode(ladder._wish(chat, began, began - 5)).at == began - 5
+    assert ReaddWish.decode(ladder._wish(chat, began, began - 5)[0]).at == began - 5

@@ -30,7 +30,7 @@ from parlour.conversation.sync import (
     SyncRequest,
 )
 from parlour.errors import Code, DecodeError, LimitError
-from parlour.wire.limits import MAX_WISH
+from parlour.wire.limits import MAX_KEY_PACKAGE, MAX_WISH
 
 CONTENT_VERSION: Final = 1
 MAX_TEXT: Final = 10_000
@@ -40,6 +40,7 @@ MAX_ENCODED: Final = 64 << 10
 _Id = Annotated[bytes, Meta(min_length=16, max_length=16)]
 _Number = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
 _Wish = Annotated[bytes, Meta(min_length=1, max_length=MAX_WISH)]
+_KeyPackage = Annotated[bytes, Meta(min_length=1, max_length=MAX_KEY_PACKAGE)]
 
 
 class Text(Struct, array_like=True, frozen=True, tag=False):
@@ -87,7 +88,7 @@ class DetailsWanted(Struct, array_like=True, frozen=True):
 class CommitBroken(Struct, array_like=True, frozen=True):
     """Notice in a group, in the epoch before: the sender can't follow the commit that won.
 
-    `wish` is its wish to be added again (`roster.readding`).
+    `wish` is its wish to be added again (`roster.readding`), `package` the key package for that.
     """
 
     generation: _Number
@@ -95,15 +96,18 @@ class CommitBroken(Struct, array_like=True, frozen=True):
     seq: _Number
     reason: Annotated[str, Meta(max_length=64)]
     wish: _Wish
+    package: _KeyPackage
 
 
 class ReaddWanted(Struct, array_like=True, frozen=True):
     """Control: a device of a member lost its way in a group, and asks to be added again.
 
-    `wish` is signed (`roster.readding`), because who fulfils it has to show that it was asked.
+    `wish` is signed (`roster.readding`), because who fulfils it has to show that it was asked; it
+    names the key package that is in `package`, an MLSMessage.
     """
 
     wish: _Wish
+    package: _KeyPackage
 
 
 class EpochSeen(Struct, array_like=True, frozen=True):

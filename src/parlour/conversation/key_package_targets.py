@@ -145,7 +145,7 @@ class KeyPackageTargets:
                 self._give_up(of_suite, target, Code.KEY_PACKAGE_NONE)
                 continue
             try:
-                of_suite.packages[target] = self._verified(asked.suite, target, data, now // 1000)
+                of_suite.packages[target] = self.verified(asked.suite, target, data, now // 1000)
             except ParlourError as problem:
                 self._refuse(of_suite, target, problem.code)
             else:
@@ -167,7 +167,7 @@ class KeyPackageTargets:
         self._give_up(of_suite, target, reason)
         self._memory.events.append(KeyPackageRefused(*target, reason))
 
-    def _verified(self, suite: int, target: Target, data: bytes, now: int) -> KeyPackage:
+    def verified(self, suite: int, target: Target, data: bytes, now: int) -> KeyPackage:
         """Decode and verify one, or raise what is wrong with it. `now` is in seconds."""
         account_id, device_id = target
         contact = self._memory.contacts.get(account_id)

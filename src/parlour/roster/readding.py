@@ -1,8 +1,8 @@
 """The wish of a device that lost its way to be taken out of a group and in again, by one commit.
 
-Whoever takes a device out and in again chooses the key package by which it comes, and could choose
-one that the device can't open any more. So nobody does it unasked: the commit carries this
-wish, which the device has signed, which is good for an hour, and once.
+Whoever takes a device out and in again could choose a key package that the device can't open any
+more. So nobody does it unasked: the commit carries this wish, which the device has signed, which is
+good for an hour, and once, and which names the key package by which the device comes.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Final
 
 from parlour.codec import Reader, Writer, decode
 from parlour.errors import Code, DecodeError, SecurityStop
+from parlour.primitives.hashes import SHA256_SIZE
 from parlour.primitives.signature import (
     ED25519_SIGNATURE_SIZE,
     Ed25519PrivateKey,
@@ -29,13 +30,17 @@ MAX_WISH_AHEAD: Final = 600_000
 
 @dataclass(frozen=True, slots=True)
 class ReaddWish:
-    """A wish: lost in that epoch of that generation, `at` (ms). Decoded only: see `check`."""
+    """A wish: lost in that epoch of that generation, `at` (ms). Decoded only: see `check`.
+
+    `package` is the reference of the key package to come by (RFC 9420 §5.2).
+    """
 
     stream: bytes
     generation: int
     epoch: int
     account: bytes
     device: bytes
+    package: bytes
     at: int
     signature: bytes = b""
 
@@ -52,11 +57,13 @@ class ReaddWish:
                 uint64 epoch;
                 opaque account[16];
                 opaque device[16];
+                opaque package[32];         /* the hash of a suite's key packages */
                 uint64 at;                  /* milliseconds */
             } ReaddWishTBS;
         """
         writer = Writer().uint8(FORMAT).fixed(self.stream, ID_SIZE).uint32(self.generation)
         writer.uint64(self.epoch).fixed(self.account, ID_SIZE).fixed(self.device, ID_SIZE)
+        writer.fixed(self.package, SHA256_SIZE)
         return writer.uint64(self.at).data()
 
     def sign(self, device_key: Ed25519PrivateKey) -> ReaddWish:
@@ -65,7 +72,7 @@ class ReaddWish:
         return replace(self, signature=signature)
 
     def encode(self) -> bytes:
-        """`opaque content<V>; opaque signature[64]`: 135 bytes."""
+        """`opaque content<V>; opaque signature[64]`: 167 bytes."""
         writer = Writer().opaque(self._content)
         return writer.fixed(self.signature, ED25519_SIGNATURE_SIZE).data()
 
@@ -87,6 +94,7 @@ class ReaddWish:
             epoch=reader.uint64(),
             account=reader.fixed(ID_SIZE),
             device=reader.fixed(ID_SIZE),
+            package=reader.fixed(SHA256_SIZE),
             at=reader.uint64(),
         )
 

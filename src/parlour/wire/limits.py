@@ -70,9 +70,9 @@ MAX_KEY_PACKAGES_STORED: Final = 200
 MAX_ROSTER_ENTRY: Final = 256 << 10
 # What one person decides at a time; a commit after a pause gathers the decisions of a few.
 MAX_ROSTER_PER_COMMIT: Final = 16
-# A wish to be added again has 135 bytes.
+# A wish to be added again has 167 bytes.
 MAX_WISH: Final = 256
-# They take 35 KB of a commit; whoever else waits comes with the next one.
+# They take 43 KB of a commit; whoever else waits comes with the next one.
 MAX_WISHES: Final = 256
 # A restart may tell a restored server what it has lost: as many entries as clients keep.
 MAX_ROSTER_PER_RESTART: Final = 65

@@ -14,14 +14,15 @@ from parlour.roster.readding import MAX_WISH_AGE, MAX_WISH_AHEAD
 from parlour.wire.limits import MAX_WISH
 from tests.rosters import ANNA, BEA, NOW, STREAM
 
-WISH = ReaddWish(STREAM, 1, 7, ANNA.account, ANNA.device, NOW).sign(ANNA.key)
+PACKAGE = b"p" * 32
+WISH = ReaddWish(STREAM, 1, 7, ANNA.account, ANNA.device, PACKAGE, NOW).sign(ANNA.key)
 
 
 def test_a_wish_is_signed_by_its_device() -> None:
     assert ReaddWish.decode(WISH.encode()) == WISH
-    assert len(WISH.encode()) == 135 <= MAX_WISH
+    assert len(WISH.encode()) == 167 <= MAX_WISH
     content = Writer().uint8(1).fixed(STREAM, 16).uint32(1).uint64(7)
-    content.fixed(ANNA.account, 16).fixed(ANNA.device, 16).uint64(NOW)
+    content.fixed(ANNA.account, 16).fixed(ANNA.device, 16).fixed(PACKAGE, 32).uint64(NOW)
     device_signature.verify(
         labels.READD, content.data(), ANNA.device, ANNA.key.public_key, WISH.signature
     )
@@ -50,7 +51,9 @@ def test_a_wish_is_not_for_everything(
     assert raised.value.code is Code.ROSTER_INVALID
 
 
-@pytest.mark.parametrize("field", ["stream", "account", "generation", "epoch", "at", "signature"])
+@pytest.mark.parametrize(
+    "field", ["stream", "account", "generation", "epoch", "package", "at", "signature"]
+)
 def test_no_other_wish_has_its_signature(field: str) -> None:
     value = getattr(WISH, field)
     changes: dict[str, Any] = {field: value - 1 if isinstance(value, int) else bytes(len(value))}

@@ -191,10 +191,18 @@ class Authorising:
         """
         again = {new.device_id for new in added}
         again &= {chat.owners[index].device_id for index in changes.removed if index in chat.owners}
+        suite = chat.live().current.suite
+        packages = {
+            owner.device_id: package
+            for owner, (_, package) in zip(added, changes.added, strict=True)
+        }
         found = set()
         for data in wishes:
             wish = ReaddWish.decode(data)
             check_wish(chat, wish, entry.stored_at, self._lists)
+            package = packages.get(wish.device)
+            if package is None or package.reference(suite) != wish.package:
+                raise _refuse("added again by another key package than was wished for")
             found.add(wish.device)
         if not found <= again:
             raise _refuse("a wish to be added again that is not fulfilled")

@@ -303,6 +303,16 @@ class Chat:
         """Everybody on the roster."""
         return [] if self.roster is None else list(self.roster.state.members)
 
+    def takes_wish(self, wish: ReaddWish) -> bool:
+        """Whether we may fulfil a wish to be added again, as far as we have seen what was.
+
+        One from before the group began again, or from before we came, may have been fulfilled
+        unseen.
+        """
+        record = self.record
+        since = max(record.joined_at, record.wishes.get(wish.device, 0))
+        return wish.generation == record.generation and wish.at > since
+
     def note_wishes(self, wishes: Iterable[bytes], now: int) -> None:
         """Remember which wishes to be added again were fulfilled, as long as they are good."""
         after = dict(self.record.wishes)

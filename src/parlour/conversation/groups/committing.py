@@ -26,14 +26,16 @@ from parlour.conversation.key_package_targets import KeyPackageTargets
 from parlour.conversation.key_packages import KeyPackages
 from parlour.conversation.policies import max_leaves
 from parlour.conversation.state import Memory
-from parlour.errors import ParlourError
+from parlour.errors import Code, ParlourError, SecurityStop
 from parlour.mls.private.committing import CommitOptions
 from parlour.mls.private.events import PendingCommit
 from parlour.mls.private.group import Group
 from parlour.mls.public.extensions import Extension
 from parlour.mls.public.key_package import KeyPackage
 from parlour.mls.public.proposals import GroupContextExtensions, Proposal, Remove, Update
+from parlour.mls.public.suites import find_suite
 from parlour.mls.public.welcome_parts import split_welcome
+from parlour.primitives.hashes import equal
 from parlour.roster.changes import (
     Added,
     Change,
@@ -71,7 +73,7 @@ MAX_ATTEMPTS: Final = 8
 # A plan that was empty is made again after so long, in milliseconds.
 LOOK_AGAIN: Final = 10 * 60_000
 # Of a commit, in bytes: what stands around its proposals and its path, and around each ciphertext.
-_COMMIT_OVERHEAD: Final = 48 << 10
+_COMMIT_OVERHEAD: Final = 56 << 10
 _PATH_OVERHEAD: Final = 72
 # A device without a key package is left out so long (ms), doubled each time, up to a day.
 LEFT_OUT_FOR: Final = 10 * 60_000
@@ -103,8 +105,8 @@ class Committing:
         self._targets = targets
         self._planning = planning
         self._renewing = renewing
-        # Devices that asked to be added again, with their wishes, by group.
-        self._wishes: dict[bytes, dict[bytes, ReaddWish]] = {}
+        # Devices that asked to be added again, with their wishes and key packages, by group.
+        self._wishes: dict[bytes, dict[bytes, tuple[ReaddWish, KeyPackage]]] = {}
         # Devices that have no key package for now, and until when they are left out (ms).
         self._left_out: dict[tuple[int, bytes], int] = {}
         self._times_left_out: dict[tuple[int, bytes], int] = {}
@@ -175,8 +177,8 @@ class Committing:
         refresh = self._refreshes(chat, now)
         wishing = [
             device
-            for device, wish in self._wishes.get(chat.id, {}).items()
-            if now < wish.at + GOOD_FOR
+            for device, (wish, _) in self._wishes.get(chat.id, {}).items()
+            if now < wish.at + GOOD_FOR and chat.takes_wish(wish)
         ][:MAX_WISHES]
         plan = self._planning.make(chat, wishing, now, refresh=refresh)
         for intent in plan.fulfilled:
@@ -197,10 +199,17 @@ class Committing:
         """Whether there was no key package of a device: it is tried again later."""
         return now < self._left_out.get((suite, device_id), 0)
 
-    def wished(self, chat: Chat, wish: ReaddWish) -> None:
-        """A device asks to be taken out and in again; who it is was found out before."""
+    def wished(self, chat: Chat, wish: ReaddWish, data: bytes, now: int) -> None:
+        """A device asks to be taken out and in again, by the key package in `data`.
+
+        Who it is was found out before. Raises what is wrong with the key package.
+        """
         self.try_again(chat, wish.device)
-        self._wishes.setdefault(chat.id, {})[wish.device] = wish
+        target = (wish.account, wish.device)
+        package = self._targets.verified(chat.genesis.suite, target, data, now // 1000)
+        if not equal(package.reference(find_suite(chat.genesis.suite)), wish.package):
+            raise SecurityStop(Code.KEY_PACKAGE_INVALID, "another one than the wish names")
+        self._wishes.setdefault(chat.id, {})[wish.device] = wish, package
 
     def readded(self, chat: Chat, device_ids: Iterable[bytes]) -> None:
         """These devices came in."""
@@ -282,15 +291,20 @@ class Committing:
         if not plan.add:
             return []
         suite = chat.genesis.suite
-        self._targets.want(suite, plan.add)
-        ready = self._targets.ready(suite, plan.add)
+        # Who comes again has said by which; any other is refused.
+        wishes = self._wishes.get(chat.id, {})
+        packages = {device: wishes[device][1] for device in plan.again}
+        fetched = [each for each in plan.add if each[1] not in packages]
+        self._targets.want(suite, fetched)
+        ready = self._targets.ready(suite, fetched)
         if ready is None:
             return None
         for device_id in ready.missing:
             self._leave_out(chat, device_id, now)
-        plan.add = [each for each in plan.add if each[1] in ready.packages]
+        packages |= ready.packages
+        plan.add = [each for each in plan.add if each[1] in packages]
         plan.keep_lost()
-        return [ready.packages[device_id] for _, device_id in plan.add]
+        return [packages[device_id] for _, device_id in plan.add]
 
     # --- The commit ----------------------------------------------------------------------
 
@@ -367,8 +381,7 @@ class Committing:
             parts = [Part(by_reference[ref], data) for ref, data in secrets.items()]
         roster = [] if entry is None else [entry.encode()]
         wishes = self._wishes.get(chat.id, {})
-        # Of our own account's devices we need none: they are ours to take out.
-        shown = [wishes[device].encode() for device in sorted(plan.again) if device in wishes]
+        shown = [wishes[device][0].encode() for device in sorted(plan.again)]
         body = CommitBody(chat.record.generation, pending.commit, roster, info, shown)
         self._send(
             chat,

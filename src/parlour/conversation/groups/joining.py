@@ -8,6 +8,7 @@ is for a link, and the last rung of the ladder (`repairing`).
 from __future__ import annotations
 
 import contextlib
+from typing import Final
 
 from parlour.codec import decode
 from parlour.conversation.events import GroupJoined
@@ -27,6 +28,7 @@ from parlour.conversation.state import Memory
 from parlour.errors import Code, ParlourError, error
 from parlour.mls.private.external import ExternalJoin
 from parlour.mls.private.group import Group, PendingJoin
+from parlour.mls.private.identity import KeyPackageBundle
 from parlour.mls.private.joining import WelcomeJoin
 from parlour.mls.public.framing.messages import PublicMessage
 from parlour.mls.public.types import LeafIndex
@@ -53,7 +55,9 @@ from parlour.wire.ids import ID_SIZE
 from parlour.wire.kinds import Kind
 from parlour.wire.streams import Entry
 
-READ_GROUP = "read-group"
+READ_GROUP: Final = "read-group"
+# Of so many wishes it is remembered for which group their key packages are: those of a day.
+MAX_WISH_PACKAGES: Final = 64
 
 
 class Joining:
@@ -165,6 +169,7 @@ class Joining:
                 raise refused("with no public commit")
             if self._key_packages.find(secrets.new_member) is None:
                 raise refused("for a key package that is not here")
+            self._check_ours(chat, secrets.new_member)
             state = self._state_of(chat, message.content.epoch + 1)
             if state is None:
                 return False
@@ -176,6 +181,35 @@ class Joining:
             self._asked.pop(chat.id, None)
             return True
         return True
+
+    def package_for_wish(self, chat: Chat, at: int, now: int) -> KeyPackageBundle:
+        """The key package of our wish of that time to be added to a group again.
+
+        Each wish has one of its own, so that one that was fulfilled spoils no other.
+        """
+        given = {
+            reference: then
+            for reference, then in chat.record.wish_packages.items()
+            if self._key_packages.find(reference) is not None
+        }
+        for reference, then in given.items():
+            known = self._key_packages.find(reference)
+            if then == at and known is not None:
+                return known
+        bundle = self._key_packages.for_wish(chat.genesis.suite, now // 1000)
+        given[bundle.reference] = at
+        chat.record.wish_packages = dict(list(given.items())[-MAX_WISH_PACKAGES:])
+        self._groups.put(chat)
+        return bundle
+
+    def _check_ours(self, chat: Chat, reference: bytes) -> None:
+        """Refuse a key package that we gave to members of another group, to come back there.
+
+        One of them could use it up elsewhere, and silence us there by our wish.
+        """
+        others = (each for each in self._groups.chats.values() if each is not chat)
+        if any(reference in each.record.wish_packages for each in others):
+            raise refused("for a key package that is for another group")
 
     def _belongs_from(self, chat: Chat, entry: Entry, body: CommitBody) -> None:
         """What is said from here on is for us, though we can't read it before we are in."""
@@ -237,6 +271,7 @@ class Joining:
                 record.joined_epoch = (record.generation, group.epoch)
             chat.recent = []
         record.joined_seq = record.followed_seq = entry.seq
+        record.joined_at = stored_at(entry, now)
         record.followed_at = max(record.followed_at, stored_at(entry, now))
         record.state = GroupState.ACTIVE
         record.pending = record.trouble = None

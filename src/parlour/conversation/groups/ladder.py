@@ -128,7 +128,7 @@ class Ladder:
             chat.epoch + 1,
             entry.seq,
             problem.code.value,
-            self._wish(chat, trouble.began, now),
+            *self._wish(chat, trouble.began, now),
         )
         self._report(chat, report, now)
         self._begin(chat, trouble)
@@ -323,22 +323,25 @@ class Ladder:
 
     def _ask(self, chat: Chat, trouble: Trouble, now: int) -> None:
         """Ask some members, others each time, to take us out and in again."""
-        wanted = ReaddWanted(self._wish(chat, max(trouble.began, chat.wishes_from), now))
+        wanted = ReaddWanted(*self._wish(chat, max(trouble.began, chat.wishes_from), now))
         for account_id, device_id in self.some_devices(chat, ASKED, trouble.asked):
             self._sending.send_to_inbox(account_id, device_id, wanted, now)
 
-    def _wish(self, chat: Chat, began: int, now: int) -> bytes:
-        """Our signed wish: one for all who are asked, so that one commit uses it up."""
-        since = max(now - began, 0)
+    def _wish(self, chat: Chat, began: int, now: int) -> tuple[bytes, bytes]:
+        """Our signed wish, and its key package: one for all, so that one commit uses it up."""
+        at = now - max(now - began, 0) % WISH_EVERY
+        package = self._joining.package_for_wish(chat, at, now)
         wish = ReaddWish(
             stream=chat.id,
             generation=chat.record.generation,
             epoch=chat.epoch,
             account=self._memory.account_id,
             device=self._memory.device_id,
-            at=now - since % WISH_EVERY,
+            package=package.reference,
+            at=at,
         )
-        return wish.sign(self._memory.local.signature_key).encode()
+        signed = wish.sign(self._memory.local.signature_key)
+        return signed.encode(), package.message
 
     def some_devices(self, chat: Chat, count: int, turn: int) -> list[tuple[bytes, bytes]]:
         """Our own other devices first, then members', each time others."""
@@ -357,12 +360,18 @@ class Ladder:
 
     def asked(self, requester: DeviceIdentity, wanted: ReaddWanted, now: int) -> None:
         """Another device asks to be added again: it is, if it may be here, and not often."""
-        self._wanted(requester.account_id, requester.device_id, wanted.wish, now)
+        self._wanted(requester.account_id, requester.device_id, wanted, now)
 
-    def _wanted(self, account_id: bytes, device_id: bytes, data: bytes, now: int) -> None:
+    def _wanted(
+        self,
+        account_id: bytes,
+        device_id: bytes,
+        wanted: ReaddWanted | CommitBroken,
+        now: int,
+    ) -> None:
         """Take a wish, as far as others will take it in a commit of ours."""
         try:
-            wish = ReaddWish.decode(data)
+            wish = ReaddWish.decode(wanted.wish)
             chat = self._groups.chats.get(wish.stream)
             own = (wish.account, wish.device) == (account_id, device_id)
             if chat is None or not chat.is_active or not own:
@@ -370,7 +379,7 @@ class Ladder:
             member = account_id in chat.known_roster().state.members
             if member and self._readding.may(chat.id, device_id, now):
                 check_wish(chat, wish, now, self._lists)
-                self._committing.wished(chat, wish)
+                self._committing.wished(chat, wish, wanted.package, now)
         except Wanting as wanting:
             # It asks again.
             self._lists.want(wanting.accounts)
@@ -390,7 +399,7 @@ class Ladder:
         self._groups.put(chat)
         self._memory.count("commit.reported")
         if chat.is_active and chat.epoch >= report.epoch:
-            self._wanted(entry.sender_account, entry.sender_device, report.wish, now)
+            self._wanted(entry.sender_account, entry.sender_device, report, now)
 
     # --- By our own commit ---------------------------------------------------------------
 

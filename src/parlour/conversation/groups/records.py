@@ -177,6 +177,8 @@ class GroupRecord(Struct):
     `peer` is the other account of a conversation of two.
     `begun_by` is the account that began the generation in which nobody has added us yet.
     `unlisted` are accounts whose lists the server does not give, and since when (ms).
+    `wish_packages` are the references of key packages that our own wishes to be added again name,
+    and the times of those. `joined_at` is when we came in (ms), by the server's clock.
     `wishes` are the times (ms) of the wishes to be added again that were fulfilled, by device.
     `shut_out` when we left it because the server said that there is no such group for us.
     """
@@ -218,6 +220,8 @@ class GroupRecord(Struct):
     followed_at: int = 0
     begun_by: bytes = b""
     unlisted: dict[bytes, int] = {}
+    wish_packages: dict[bytes, int] = {}
+    joined_at: int = 0
 
     def __repr__(self) -> str:
         return f"GroupRecord({self.group.hex()}, {self.state.value})"

@@ -94,6 +94,7 @@ def judge_commit(group: TrackedGroup, commitment: Commitment, authority: Authori
         check_owners(owners, group, roster)
         check_keys(owners, _fresh(staged), group, roster, authority)
         wishes = fulfilled(group, commitment, authority)
+        _check_wished(commitment, staged)
         check_removals(group, changes, roster, commitment.sender, authority, wishes.keys(), seconds)
         _check_size(staged)
         _check_parts(commitment, staged)
@@ -206,6 +207,17 @@ def fulfilled(
         )
         found[wish.device] = wish.at
     return found
+
+
+def _check_wished(commitment: Commitment, staged: StagedPublic) -> None:
+    """That who asked comes by the key package that it named: it may not have others any more."""
+    packages = {
+        owner_of(package.leaf_node).device: package.reference(staged.state.suite)
+        for _, package in staged.changes.added
+    }
+    for wish in commitment.decoded.wishes:
+        named = packages.get(wish.device, wish.package) == wish.package
+        require(named, "a device that comes by another key package than it wished")
 
 
 def _check_extensions(

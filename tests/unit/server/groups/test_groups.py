@@ -16,7 +16,7 @@ from parlour.wire.groups import Handshake, ProposalBody, ReadGroup
 from parlour.wire.kinds import PUSHES
 from parlour.wire.kinds import Kind as Operation
 from parlour.wire.streams import Acknowledge, CatchUp, Position, Read
-from tests.served_groups import Device, Heard, Room, Services
+from tests.served_groups import Device, Heard, Room, Services, reference_of
 
 DAY = 86_400_000
 
@@ -387,10 +387,11 @@ async def test_a_device_that_cannot_follow_is_added_again(services: Services) ->
 async def test_a_wish_to_be_added_again_is_fulfilled_once(services: Services) -> None:
     ada, bea = await services.devices("ada", "bea")
     room = await Room.of(services, ada, bea)
-    wish = room.wish(bea)
+    package = bea.key_package()
+    wish = room.wish(bea, package=reference_of(package))
 
     def again() -> Handshake:
-        return room.commit(ada, removes=[bea], adds=[bea.key_package()], wishes=[wish])
+        return room.commit(ada, removes=[bea], adds=[package], wishes=[wish])
 
     room.devices.remove(bea)
     await room.send(ada, again())

@@ -57,6 +57,7 @@ from tests.served_groups import (
     Room,
     Services,
     commit_body,
+    reference_of,
     unique,
     with_body,
 )
@@ -297,8 +298,8 @@ async def _a_device_that_is_added_again_unasked(case: Case) -> tuple[Device, Han
 
 def _again(case: Case, **fields: Any) -> tuple[Device, Handshake]:
     """The tablet is taken out and in again by a wish that is not right."""
-    wish = case.room.wish(case.tablet, **fields)
     package = case.tablet.key_package()
+    wish = case.room.wish(case.tablet, **({"package": reference_of(package)} | fields))
     commit = case.room.commit(case.ada, removes=[case.tablet], adds=[package], wishes=[wish])
     return case.ada, commit
 
@@ -330,10 +331,16 @@ async def _a_wish_in_anothers_account(case: Case) -> tuple[Device, Handshake]:
 
 @case(invalid, "a signature does not verify")
 async def _a_wish_that_nobody_signed(case: Case) -> tuple[Device, Handshake]:
-    wish = replace(case.room.wish(case.tablet), signature=bytes(64))
     package = case.tablet.key_package()
+    wish = case.room.wish(case.tablet, package=reference_of(package))
+    wish = replace(wish, signature=bytes(64))
     commit = case.room.commit(case.ada, removes=[case.tablet], adds=[package], wishes=[wish])
     return case.ada, commit
+
+
+@case(invalid, "a device that comes by another key package than it wished")
+async def _a_wish_for_another_key_package(case: Case) -> tuple[Device, Handshake]:
+    return _again(case, package=reference_of(case.tablet.key_package()))
 
 
 @case(invalid, "a wish to be added again that is not fulfilled")
