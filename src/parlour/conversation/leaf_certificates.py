@@ -6,11 +6,12 @@ stands on the account's signed list. A certificate that runs out marks an idle d
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Final
 
 from parlour.double_ratchet.identity import DeviceIdentity
-from parlour.errors import Code, ParlourError, SecurityStop
+from parlour.errors import Code, DecodeError, ParlourError, SecurityStop
 from parlour.mls.public.credentials import BasicCredential, Credential
 from parlour.roster import LeafCertificate
 from parlour.roster.certificate import is_genuine
@@ -24,11 +25,20 @@ PRIMARY_LIFETIME: Final = 180 * 86_400
 MAX_AHEAD: Final = 3_600
 
 
+# Certificates of a large group are met again with each epoch, and decoded once.
+_CACHED: Final = 8192
+
+
+@functools.lru_cache(maxsize=_CACHED)
+def _decoded(identity: bytes) -> LeafCertificate:
+    return LeafCertificate.decode(identity)
+
+
 def certificate_of(credential: Credential) -> LeafCertificate:
-    """The certificate in a leaf's credential; raises `DecodeError` and `SecurityStop`."""
+    """The certificate in a leaf's credential, which nobody has verified yet, or `DecodeError`."""
     if not isinstance(credential, BasicCredential):
-        raise SecurityStop(Code.KEY_PACKAGE_INVALID, "no certificate")
-    return LeafCertificate.decode(credential.identity)
+        raise DecodeError(Code.DECODE_MALFORMED, "a leaf without a certificate")
+    return _decoded(credential.identity)
 
 
 def check_certificate(
@@ -46,9 +56,27 @@ def check_certificate(
     return certificate
 
 
+class OfDevices:
+    """Who is who among leaves: half of a `mls.CredentialValidator`."""
+
+    __slots__ = ()
+
+    def succeeds(self, old: Credential, new: Credential) -> bool:
+        """Whether both are of one device of one account; its key, `accepts` decides about."""
+        return self.identity(old) == self.identity(new)
+
+    def identity(self, credential: Credential) -> bytes:
+        """Account and device."""
+        try:
+            certificate = certificate_of(credential)
+        except ParlourError:
+            return credential.encode()
+        return certificate.account + certificate.device
+
+
 @dataclass(frozen=True, slots=True)
-class OneDevice:
-    """A `mls.CredentialValidator` that takes leaves of one device alone. `now` is in seconds."""
+class OneDevice(OfDevices):
+    """Takes leaves of one device alone. `now` is in seconds."""
 
     device: DeviceIdentity
     now: int
@@ -60,12 +88,3 @@ class OneDevice:
         except ParlourError:
             return False
         return True
-
-    def succeeds(self, old: Credential, new: Credential) -> bool:
-        """Whether both name the device; which key is theirs, `accepts` decides."""
-        return self.identity(old) == self.identity(new)
-
-    def identity(self, credential: Credential) -> bytes:
-        """Account and device."""
-        certificate = certificate_of(credential)
-        return certificate.account + certificate.device

@@ -7,20 +7,16 @@ list a moment ago.
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
-from typing import Final
 
-from parlour.errors import Code, DecodeError, ParlourError
+from parlour.conversation.leaf_certificates import OfDevices, certificate_of
+from parlour.errors import ParlourError
 from parlour.mls.public.credentials import BasicCredential, Credential
 from parlour.mls.public.leaf_node import LeafNode
 from parlour.mls.public.policy import Policy
 from parlour.mls.public.validation.signatures import SignatureMemo
-from parlour.roster.certificate import LeafCertificate, is_genuine
+from parlour.roster.certificate import is_genuine
 from parlour.roster.device_signature import FindKey
-
-# Certificates of a large group are met again with each epoch, and decoded once.
-_CACHED: Final = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,25 +28,13 @@ class LeafOwner:
     expires_at: int
 
 
-@functools.lru_cache(maxsize=_CACHED)
-def _decoded(identity: bytes) -> LeafCertificate:
-    return LeafCertificate.decode(identity)
-
-
-def certificate_of(leaf: LeafNode) -> LeafCertificate:
-    """What a leaf says of itself; MLS has verified it by `Certificates`, or it is not in a tree."""
-    if not isinstance(leaf.credential, BasicCredential):
-        raise DecodeError(Code.DECODE_MALFORMED, "a leaf without a certificate")
-    return _decoded(leaf.credential.identity)
-
-
 def owner_of(leaf: LeafNode) -> LeafOwner:
     """Whose leaf it is."""
-    found = certificate_of(leaf)
+    found = certificate_of(leaf.credential)
     return LeafOwner(found.account, found.device, found.expires_at)
 
 
-class Certificates:
+class Certificates(OfDevices):
     """The Authentication Service of RFC 9420 §5.3.1: a device certifies its leaf keys.
 
     `find_key` gives the key of a device that is, or was, on its account's list. Whether it still
@@ -65,27 +49,13 @@ class Certificates:
         if not isinstance(credential, BasicCredential):
             return False
         try:
-            found = _decoded(credential.identity)
+            found = certificate_of(credential)
         except ParlourError:
             return False
         key = self._find_key(found.account, found.device)
         if key is None:
             return False
         return found.leaf_key == signature_key and is_genuine(credential.identity, key.to_bytes())
-
-    def succeeds(self, old: Credential, new: Credential) -> bool:
-        """Whether both are of one device of one account."""
-        return self.identity(old) == self.identity(new)
-
-    def identity(self, credential: Credential) -> bytes:
-        """Account and device."""
-        if isinstance(credential, BasicCredential):
-            try:
-                found = _decoded(credential.identity)
-            except ParlourError:
-                return credential.encode()
-            return found.account + found.device
-        return credential.encode()
 
 
 def policy_of(find_key: FindKey) -> Policy:

@@ -37,7 +37,6 @@ from parlour.conversation.groups.records import (
     Acceptance,
     GroupRecord,
     GroupState,
-    Pending,
     Sent,
     Want,
 )
@@ -274,12 +273,10 @@ class Groups:
                 raise error(Code.CONVERSATION_GENESIS, "another one than before")
             if chat.record.shut_out:
                 self._let_in(chat)
-            elif _is_left(chat):
-                self._read_again(chat)
             if chat.is_direct:
                 self._direct.named(chat)
             else:
-                self._named(chat)
+                self._attach(chat, anew=_is_left(chat))
             return
         try:
             genesis = Genesis.decode(info.genesis)
@@ -294,13 +291,6 @@ class Groups:
         if genesis.kind is GroupKind.SELF:
             raise error(Code.CONVERSATION_GENESIS, "that of our own devices is pairwise")
         self._meet(info.stream, info.genesis)
-
-    def _named(self, chat: Chat) -> None:
-        """The server has the group's stream, after its data was put back, too."""
-        conversation = self._memory.conversations[chat.id]
-        if not conversation.stream:
-            conversation.stream = chat.id
-            self._memory.put_conversation(conversation)
 
     def _meet(self, stream: bytes, genesis: bytes) -> Chat:
         record = GroupRecord(group=stream, genesis=genesis, state=GroupState.JOINING)
@@ -328,7 +318,7 @@ class Groups:
         chat.timers.clear()
         chat.due.clear()
         self._groups.put(chat)
-        self._read_again(chat)
+        self._attach(chat, anew=True)
 
     def _let_in(self, chat: Chat) -> None:
         """The server had said that there is no such group for us, and names it again."""
@@ -337,17 +327,20 @@ class Groups:
         chat.record.acceptance = decided
         self._groups.put(chat)
 
-    def _read_again(self, chat: Chat) -> None:
-        """A group that was left is named to us again; only a Welcome brings us back.
+    def _attach(self, chat: Chat, *, anew: bool) -> None:
+        """The server names a group's stream again, after its data was put back, too.
 
-        What was said meanwhile is not ours, and nothing is missing by that.
+        `anew` if we had left, and only a Welcome brings us back: what was said meanwhile is not
+        ours, and nothing is missing by that.
         """
         conversation = self._memory.conversations[chat.id]
         if conversation.stream:
             return
-        conversation.stream, conversation.received, conversation.gaps = chat.id, 0, []
-        conversation.late = True
-        conversation.senders.clear()
+        conversation.stream = chat.id
+        if anew:
+            conversation.received, conversation.gaps = 0, []
+            conversation.late = True
+            conversation.senders.clear()
         self._memory.put_conversation(conversation)
 
     def is_outside(self, group: bytes) -> bool:
@@ -448,8 +441,7 @@ class Groups:
         """Everything that has to be asked for the groups."""
         needs: list[ServerRequest] = []
         for chat in self._groups.chats.values():
-            if chat.record.pending is not None:
-                self._is_whole(chat, chat.record.pending)
+            self._drop_lost(chat)
         # What is made by this leaves with the requests below.
         self.by_links.go_on(now)
         for chat in list(self._groups.chats.values()):
@@ -458,7 +450,7 @@ class Groups:
             if not hushed and now >= chat.rests_until:
                 self._do_what_is_due(chat, now, behind=behind)
             pending = chat.record.pending
-            if pending is not None and self._is_whole(chat, pending) and not chat.is_taken:
+            if pending is not None and not chat.is_taken:
                 kind, body = _REQUESTS[pending.what]
                 request = decode_request(pending.request, body)
                 needs.append(ServerRequest((GROUP, chat.id), kind, request))
@@ -504,15 +496,16 @@ class Groups:
                 chat.details_at = now + ASK_FOR_DETAILS
                 self._messages.send(chat, DetailsWanted(), now, silent=True)
 
-    def _is_whole(self, chat: Chat, pending: Pending) -> bool:
-        """Whether we still hold what a request leads to; after a restart, some are made anew."""
-        lost = (pending.what is Sent.JOIN and not self._joining.is_under_way(chat)) or (
-            pending.what is Sent.RESTART and chat.restarting is None
-        )
-        if lost:
+    def _drop_lost(self, chat: Chat) -> None:
+        """Forget a request if what it leads to is gone: after a restart, some are made anew."""
+        pending = chat.record.pending
+        if pending is None:
+            return
+        joins = pending.what is Sent.JOIN and not self._joining.is_under_way(chat)
+        begins = pending.what is Sent.RESTART and chat.restarting is None
+        if joins or begins:
             chat.record.pending = None
             self._groups.put(chat)
-        return not lost
 
     # --- Answers -------------------------------------------------------------------------
 
