@@ -310,7 +310,7 @@ class Groups:
         chat.group = chat.roster = None
         record.state = GroupState.JOINING
         record.acceptance = Acceptance.INVITED
-        record.joined_seq, record.joined_epoch = 0, NOWHERE
+        record.joined_seq, record.joined_epoch, record.is_newcomer = 0, NOWHERE, False
         record.link = b""
         record.shut_out = False
         record.pending = record.trouble = None

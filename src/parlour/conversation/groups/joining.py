@@ -218,8 +218,9 @@ class Joining:
             return
         with contextlib.suppress(ParlourError):
             message = self._groups.decode(body.commit)
-            if isinstance(message, PublicMessage) and brings_in(entry, self._memory.account_id):
+            if isinstance(message, PublicMessage):
                 record.joined_epoch = (body.generation, message.content.epoch + 1)
+                record.is_newcomer = brings_in(entry, self._memory.account_id)
                 self._groups.put(chat)
 
     def _join(
@@ -267,8 +268,9 @@ class Joining:
             record.inviter = entry.sender_account
             if record.acceptance is not Acceptance.DECLINED:
                 record.acceptance = self._acceptance(chat, entry)
-            if record.joined_epoch == NOWHERE and brings_in(entry, own):
+            if record.joined_epoch == NOWHERE:
                 record.joined_epoch = (record.generation, group.epoch)
+                record.is_newcomer = brings_in(entry, own)
             chat.recent = []
         record.joined_seq = record.followed_seq = entry.seq
         record.joined_at = stored_at(entry, now)

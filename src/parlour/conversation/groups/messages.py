@@ -63,6 +63,8 @@ from parlour.wire.streams import Append, Entry
 FORMAT: Final = 1
 # Content with a number from here on is for programs (`content`).
 _FOR_PROGRAMS: Final = 0x40
+# How far (ms) the clock of the device that linked this one may be ahead of the server's.
+LINKING: Final = 15 * 60_000
 # Messages of ours that got their number after the end of their epoch, as far as remembered.
 MAX_LATE: Final = 64
 # A device that does not know the group's name asks for it after so long, in milliseconds.
@@ -336,13 +338,17 @@ class Messages:
         What is said while this device is on its account's list is for it, also before it has a
         leaf. Where its account came in with it, that is from that epoch on.
         """
-        added_at = self._memory.added_at
+        added_at = 0 if self._memory.own.first else self._memory.added_at
         if chat.is_direct:
-            return not self._memory.own.first and entry.stored_at < added_at - CLOCKS
-        if chat.record.joined_epoch == NOWHERE:
-            return not self._memory.own.first and entry.stored_at < added_at
-        epoch = _epoch_of(chat, entry)
-        return epoch is not None and epoch < chat.record.joined_epoch
+            return entry.stored_at < added_at - CLOCKS
+        record = chat.record
+        if record.joined_epoch != NOWHERE:
+            epoch = _epoch_of(chat, entry)
+            if epoch is None or epoch >= record.joined_epoch:
+                return False
+            if record.is_newcomer:
+                return True
+        return entry.stored_at < added_at - LINKING
 
     def _opened(self, chat: Chat, entry: Entry, received: ApplicationMessage) -> Inner:
         """What is inside, if all that stands around it says the same."""

@@ -163,8 +163,9 @@ class GroupRecord(Struct):
 
     `highest` (generation and epoch), `roster_number` and `roster_head` (a hash) are the furthest
     that was followed; they are kept when the keys are lost, so that nobody leads us back.
-    `joined_seq` is the number of the entry with which we came in, 0 before we did. Where our
-    account came in with us, what was said before `joined_epoch` (generation and epoch) is not ours.
+    `joined_seq` is the number of the entry with which we came in, 0 before we did; `joined_epoch`
+    (generation and epoch) is where. `is_newcomer` when our account came in by the same commit: what
+    was said before is not ours then.
     `late` are messages of ours that got their number after their epoch was over, by id, with the
     number of the entry with which that began. `former` are accounts that were in it.
     `followed_seq` is that of the last commit that was merged, `followed_at` the time of the newest
@@ -197,6 +198,7 @@ class GroupRecord(Struct):
     roster_head: bytes = b""
     joined_seq: int = 0
     joined_epoch: tuple[int, int] = (0, 0)
+    is_newcomer: bool = False
     followed_seq: int = 0
     unconfirmed: bool = False
     refreshed_at: int = 0

@@ -143,7 +143,7 @@ class Chronicle:
         return max(len(self.rosters[group]) - 1, 0)
 
     def is_superseded(self, wish: Wish) -> bool:
-        """Whether the same device wished something else of the same people, or the same link, later.
+        """Whether the same device wished something else later, of the same people or link.
 
         One commit may do both, and no roster shows the first.
         """
