@@ -8,6 +8,7 @@ all goes to `repairing`.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from msgspec import structs
 
@@ -59,6 +60,9 @@ from parlour.wire.envelope import SuiteId
 from parlour.wire.frames import decode_body as decode_request
 from parlour.wire.groups import CommitBody, Handshake, ProposalBody, RestartBody, decode_body
 from parlour.wire.streams import Entry
+
+# The number of the entry with which somebody went who is still there when we go.
+NEVER: Final = (1 << 63) - 1
 
 
 class Following:
@@ -321,6 +325,9 @@ class Following:
             if intent.want not in (Want.LEAVE, Want.UPDATE):
                 refused = GroupRefused(chat.id, intent.want.value, Code.GROUP_OVER)
                 self._memory.tell(chat, refused)
+        if chat.roster is not None:
+            # Whoever could not read what we said may still ask for it.
+            chat.note_former(chat.since.keys(), NEVER)
         self._memory.leave_stream(self._memory.conversations[chat.id])
         self._groups.forget(chat)
         chat.record.state = GroupState.LEFT
