@@ -68,6 +68,8 @@ class Sending:
         self._sealing = Sealing(memory)
         self._blocked: dict[bytes, Code] = {}
         self._numbered: OrderedDict[bytes, _Numbered] = OrderedDict()
+        # Conversations that get another stream than they had.
+        self._anew: set[bytes] = set()
         # Conversations of which the server has named a second stream.
         self._doubted: set[bytes] = set()
         # With their conversation and the number under which they came.
@@ -238,8 +240,9 @@ class Sending:
     def _create(self, conversation: Conversation) -> ServerRequest:
         own = self._memory.account_id
         genesis = founding.between(own, conversation.peer)
+        anew = conversation.peer in self._anew
         body = CreateConversation(
-            stream=conversation.former or self._memory.random(ID_SIZE),
+            stream=(b"" if anew else conversation.former) or self._memory.random(ID_SIZE),
             kind="self" if conversation.peer == own else "direct",
             members=list(genesis.members),
             genesis=genesis.encode(),
@@ -266,6 +269,10 @@ class Sending:
             self._doubted.add(peer)
             raise error(Code.SERVER_MISBEHAVED, "a second stream for one conversation")
         if not conversation.stream:
+            if conversation.former not in (b"", info.stream):
+                # Nothing of this one was seen.
+                conversation.seen_before = 0
+            self._anew.discard(peer)
             conversation.stream = info.stream
             conversation.former = b""
             conversation.genesis = info.genesis
@@ -286,8 +293,8 @@ class Sending:
         if conversation.stream != stream or self._memory.groups.of(peer) is not None:
             return False
         start_over(conversation)
-        # Others may still be in it, if it is anywhere: nothing of it is in another one of that id.
-        conversation.former = b""
+        # Others may know it: under the same id, what is new would be taken for what they have read.
+        self._anew.add(peer)
         self._memory.put_conversation(conversation)
         self._memory.refused.clear()
         self._memory.events.append(ServerMisbehaved("stream", Code.STREAM_UNKNOWN))
