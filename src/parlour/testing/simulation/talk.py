@@ -167,7 +167,7 @@ async def remove(world: World, node: Node, leaving: Node) -> None:
 def _copy(world: World, label: str) -> None:
     """Somebody copies the home of a device."""
     node = world.nodes.get(label)
-    if node is not None and not world.copies:
+    if node is not None and not world.copies and world.forked is None:
         copy = Node(world, node.name, node.kit, node.disk.copy())
         copy.label = f"{label}'"
         world.copies.append((copy, node, world.times_up(node)))

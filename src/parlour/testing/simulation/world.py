@@ -255,6 +255,8 @@ class World:
 
     def fork(self) -> None:
         """From now on, the server shows half of the devices another side than the others."""
+        # On one side nobody knows how often a device came to the other one.
+        self.copies.clear()
         image = self.server.backup()
         branch = _Branch(self._next_timeline(), self._main.newest, self._main.epochs.copy())
         seed = f"{self.seed} side {branch.timeline}"
