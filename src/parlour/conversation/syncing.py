@@ -47,8 +47,9 @@ from parlour.errors import Code, DecodeError, LimitError
 # Accounts that other devices told of and whose lists are still to be read.
 MAX_PENDING: Final = 5000
 # Milliseconds between two times that our other devices are asked for everything. What is asked for
-# makes entries that a server may hide again: without a pause, there would be no end.
+# makes entries that a server may hide again: without a pause, there would be no end. It doubles.
 ASK_EVERY: Final = 60_000
+LONGEST_PAUSE: Final = 3_600_000
 
 
 class Syncing:
@@ -70,6 +71,7 @@ class Syncing:
         # Whose clocks were told of, and which names.
         self._ahead: set[bytes] = set()
         self._asked_at: int | None = None
+        self._pause = ASK_EVERY
         self._misnamed: set[tuple[bytes, str]] = set()
         self.on_standing: Callable[[Contact], None] = lambda contact: None
         self.on_forgotten: Callable[[bytes, int], None] = lambda account_id, at: None
@@ -121,16 +123,20 @@ class Syncing:
 
     def ask(self, now: int) -> None:
         """Ask our other devices for everything: something was lost, or nobody handed it over."""
+        again = (
+            self._asked_at is not None and self._asked_at <= now < self._asked_at + 2 * self._pause
+        )
+        self._pause = min(2 * self._pause, LONGEST_PAUSE) if again else ASK_EVERY
         self._asked_at = now
         self.tell(SyncRequest(), now)
 
     def may_ask(self, now: int) -> bool:
         """Whether they were not asked just now. A clock that went back is no reason to wait."""
-        return self._asked_at is None or not self._asked_at <= now < self._asked_at + ASK_EVERY
+        return self._asked_at is None or not self._asked_at <= now < self._asked_at + self._pause
 
     def next_ask(self) -> int | None:
         """When they may be asked again, in milliseconds."""
-        return None if self._asked_at is None else self._asked_at + ASK_EVERY
+        return None if self._asked_at is None else self._asked_at + self._pause
 
     def begin(self, now: int) -> None:
         """Ask once, on a device that began without an older one's snapshot."""

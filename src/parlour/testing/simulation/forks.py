@@ -78,7 +78,7 @@ def _unnamed_messages(
         entries = world.oracle.numbered.get(said.message_id, [])
         if not entries or any(entry.timeline != fork.timeline for entry in entries):
             continue
-        owed = {labels[device] for device in entries[-1].owed} & present
+        owed = {labels.get(device, "") for device in entries[-1].owed} & present
         got = {label for label in owed if _has(world, label, said.message_id)}
         if owed - got - {said.label} and not _is_told(world, fork, owed | {said.label}, names):
             found.append(f"nobody is told that {said.text!r} was shown to one half alone")
