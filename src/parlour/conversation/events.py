@@ -197,7 +197,10 @@ class RequestReceived:
 
 @dataclass(frozen=True, slots=True)
 class RequestFull:
-    """A stranger wrote more than is kept before somebody accepts; `count` messages are gone."""
+    """A stranger wrote more than is kept before somebody accepts, or what could not be read.
+
+    `count` messages are gone.
+    """
 
     code = EventCode.REQUEST_FULL
     account_id: bytes
