@@ -123,8 +123,8 @@ KEY_PACKAGES_PER_REQUESTER: Final = Limit(By.ACCOUNT, 8_000, _HOUR)
 # Using up one device's key packages, from anywhere: as many as it may have stored. Above that it
 # is not refused, which would keep the device out of groups, but gives its last resort.
 KEY_PACKAGES_PER_TARGET: Final = Limit(By.TARGET, 200, _HOUR)
-# How often one admin begins one group again. Each time nobody speaks until all are back in. Who
-# repairs it needs one or two, and some for requests that were lost or came second.
+# How often one admin begins one group again; what was refused, or came second, does not count. Each
+# time nobody speaks until all are back in; who repairs it needs one or two.
 RESTARTS_PER_GROUP: Final = Limit(By.TARGET, 6, 6 * _HOUR)
 # Sockets opened, and requests with a token that is not good.
 SOCKETS_PER_ADDRESS: Final = Limit(By.ADDRESS, 240, _MINUTE)
@@ -197,11 +197,24 @@ class Limits:
 
     def hit(self, name: str, limit: Limit, key: str, cost: int = 1) -> None:
         """Count `cost`; raises `RateExceeded` when it is too much."""
+        item = self._item(name, limit)
+        if not self._limiter.hit(item, key, cost=cost):
+            raise self._exceeded(item, key)
+
+    def check(self, name: str, limit: Limit, key: str) -> None:
+        """Count nothing; raises `RateExceeded` when one more would be too much."""
+        item = self._item(name, limit)
+        if not self._limiter.test(item, key):
+            raise self._exceeded(item, key)
+
+    def _item(self, name: str, limit: Limit) -> RateLimitItemPerSecond:
         item = self._items.get((name, limit))
         if item is None:
             amount = max(1, int(limit.amount * self._factor))
             item = RateLimitItemPerSecond(amount, limit.seconds, namespace=name)
             self._items[name, limit] = item
-        if not self._limiter.hit(item, key, cost=cost):
-            ends = self._counters.get_expiry(item.key_for(key))
-            raise RateExceeded(max(1, int(ends * 1000) - self._clock()))
+        return item
+
+    def _exceeded(self, item: RateLimitItemPerSecond, key: str) -> RateExceeded:
+        ends = self._counters.get_expiry(item.key_for(key))
+        return RateExceeded(max(1, int(ends * 1000) - self._clock()))

@@ -37,6 +37,11 @@ def test_a_limit_refuses_and_says_when_to_come_back() -> None:
         limits.hit("x", limit, "key")
     assert refusal.value.code == Code.LIMIT_RATE
     assert refusal.value.retry_after == 6_000
+    with pytest.raises(RateExceeded) as refusal:
+        limits.check("x", limit, "key")
+    assert refusal.value.retry_after == 6_000
+    for _ in range(9):
+        limits.check("x", limit, "another key")
     limits.hit("x", limit, "another key")
     limits.hit("y", limit, "key")
     clock.now += 6_000

@@ -5,7 +5,9 @@ Spec: RFC 9750 §5 (delivery service), RFC 9420 §14 (sequencing of state change
 
 from __future__ import annotations
 
-from parlour.errors import Code, NotFoundError, error
+import contextlib
+
+from parlour.errors import Code, LimitError, NotFoundError, error
 from parlour.server.clock import Clock
 from parlour.server.groups.ahead import Ahead
 from parlour.server.groups.beginnings import judge_founding
@@ -78,8 +80,13 @@ class GroupService:
         """Begin a group again; an admin does that to one group so often, and no oftener."""
         sender = _sender(grant)
         whose = f"{request.stream.hex()} {sender.account.hex()}"
-        self._limits.hit("restarts of", RESTARTS_PER_GROUP, whose)
-        return await self._handled(sender, await self._handshaking.restart(sender, request))
+        self._limits.check("restarts of", RESTARTS_PER_GROUP, whose)
+        outcome = await self._handshaking.restart(sender, request)
+        if outcome.place is not None and not outcome.place.repeated:
+            with contextlib.suppress(LimitError):
+                # More came at once: they have been stored by now.
+                self._limits.hit("restarts of", RESTARTS_PER_GROUP, whose)
+        return await self._handled(sender, outcome)
 
     async def read(self, grant: Grant, request: ReadGroup) -> GroupState:
         """The public state of a group, for members and for who shows that it has a link."""

@@ -302,6 +302,12 @@ async def test_an_admin_begins_one_group_again_so_often_and_no_oftener(services:
         request, group = room.restart(ada)
         handled = await services.groups.restart(ada.grant, request)
         assert handled.generation == generation
+        if generation == 1:
+            # What comes again, comes second or is refused does not count.
+            assert (await services.groups.restart(ada.grant, request)).repeated
+            assert not (await services.groups.restart(ada.grant, room.restart(ada)[0])).seq
+            wrong, _ = room.restart(ada, group_info=b"?")
+            assert not (await services.groups.restart(ada.grant, wrong)).seq
         room.generation, room.devices, ada.group = generation, [ada], group
     request, _ = room.restart(ada)
     with pytest.raises(LimitError) as refused_for_now:
