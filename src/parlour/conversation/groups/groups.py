@@ -471,6 +471,8 @@ class Groups:
             self._committing.failed(chat, problem, now)
 
     def _act(self, chat: Chat, now: int) -> None:
+        if _is_left(chat):
+            return
         if chat.waiting:
             self._stalled(chat, now)
         else:
