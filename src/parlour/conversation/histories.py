@@ -114,14 +114,11 @@ class Histories:
             count.missing.remove(counter)
         count.highest = max(count.highest, counter)
         count.missing = [*count.missing, *gap][-MAX_MISSING:]
-        # Entries that came and could not be read are among what seems to be missing.
-        unexplained = max(len(count.missing) - count.unread, 0)
         if not self._memory.hears(conversation.peer):
             return
-        if unexplained > count.told:
+        if count.unexplained > count.told:
             self.gaps += conversation.peer == self._memory.account_id
             self._memory.events.append(
-                # Of a stranger nothing was told until now.
                 MessageMissing(conversation.peer, entry.sender_device, tuple(gap or count.missing))
             )
-        count.told = unexplained
+        count.told = count.unexplained

@@ -9,7 +9,12 @@ from parlour.conversation.changes import DeleteMessages, ReleaseMessages
 from parlour.conversation.contact import Contact
 from parlour.conversation.decided import following, is_believable
 from parlour.conversation.directory import Directory
-from parlour.conversation.events import RequestFull, RequestReceived, StandingChanged
+from parlour.conversation.events import (
+    MessageMissing,
+    RequestFull,
+    RequestReceived,
+    StandingChanged,
+)
 from parlour.conversation.presets import PRESET, check_preset
 from parlour.conversation.profiles import Profiles
 from parlour.conversation.records import Conversation
@@ -122,7 +127,16 @@ class People:
                 RequestFull(contact.account_id, contact.name, conversation.unkept)
             )
         conversation.requested = conversation.unkept = 0
+        self._tell_missing(conversation)
         self._memory.put_conversation(conversation)
+
+    def _tell_missing(self, conversation: Conversation) -> None:
+        """Tell what did not come of a stranger, of which nothing was told until now."""
+        for device_id, count in conversation.senders.items():
+            if count.unexplained > count.told:
+                missing = MessageMissing(conversation.peer, device_id, tuple(count.missing))
+                self._memory.events.append(missing)
+                count.told = count.unexplained
 
     def _declined(self, account_id: bytes, conversation: Conversation | None) -> None:
         self._memory.drop_held(account_id)

@@ -75,6 +75,11 @@ class SenderCount(Struct):
     missing: list[int] = []
     told: int = 0
 
+    @property
+    def unexplained(self) -> int:
+        """How many are missing that are none of those that came and could not be read."""
+        return max(len(self.missing) - self.unread, 0)
+
 
 class Gap(Struct, frozen=True):
     """Numbers of a stream that were passed over: those between `after` and `before`.
