@@ -379,6 +379,9 @@ class Chat:
             return
         tree = self.live().member.public.tree
         changed = {*changes.updated, committer, *(index for index, _ in changes.added)}
+        self.note_gone(
+            self._owners[index].device_id for index in changes.removed if index in self._owners
+        )
         for index in (*changes.removed, *changed):
             former = self._owners.pop(index, None)
             if former is not None:
@@ -392,6 +395,15 @@ class Chat:
                 owner = self._owners[index] = owner_of(leaf)
                 self._index(index, owner)
                 self.touch([owner.account_id])
+
+    def left_with(self, device_id: bytes) -> int:
+        """The number of the entry that took a device's leaf, as far as remembered; else 0."""
+        return self.record.gone.get(device_id, 0)
+
+    def note_gone(self, devices: Iterable[bytes]) -> None:
+        """Remember that the last commit took the leaves of these devices."""
+        gone = {**self.record.gone, **dict.fromkeys(devices, self.record.followed_seq)}
+        self.record.gone = dict(list(gone.items())[-MAX_FORMER:])
 
     def rank(self, *, of: bytes, preferring: bytes = b"") -> int:
         """The place of a device among those that may act: devices of one account go first."""

@@ -264,6 +264,10 @@ class Groups:
             if chat.is_active:
                 chat.compares = True
                 self._joining.ask(chat.id)
+            elif _is_left(chat):
+                # Numbers are given again.
+                chat.record.followed_seq = 0
+                self._groups.put(chat)
 
     def learn_stream(self, info: StreamInfo, now: int) -> None:
         """A stream of a group that we may read."""
@@ -362,6 +366,9 @@ class Groups:
         if self._direct.is_stopped(chat):
             # Until a person has decided about the changed key.
             return False
+        if _is_left(chat) and entry.seq <= chat.record.followed_seq:
+            # From the time when we were in it.
+            return True
         if _is_left(chat) and self._joining.is_welcome(entry):
             self._come_back(chat)
         trouble = chat.record.trouble

@@ -355,7 +355,7 @@ class Messages:
         owner = owner_of(received.leaf_node)
         if (owner.account_id, owner.device_id) != (entry.sender_account, entry.sender_device):
             raise SecurityStop(Code.GROUP_NOT_MEMBER, "sent by another device than it says")
-        if chat.leaf_of(owner.device_id) is None:
+        if chat.leaf_of(owner.device_id) is None and entry.seq >= chat.left_with(owner.device_id):
             raise SecurityStop(Code.GROUP_NOT_MEMBER, "sent by somebody who was removed")
         tag, message_id = decode(received.authenticated_data, _read_clear)
         if message_id != entry.client_id:

@@ -167,7 +167,8 @@ class GroupRecord(Struct):
     (generation and epoch) is where. `is_newcomer` when our account came in by the same commit: what
     was said before is not ours then.
     `late` are messages of ours that got their number after their epoch was over, by id, with the
-    number of the entry with which that began. `former` are accounts that were in it.
+    number of the entry with which that began. `former` are accounts that were in it,
+    `gone` the entries that took devices out.
     `followed_seq` is that of the last commit that was merged, `followed_at` the time of the newest
     one (ms) by the server's clock.
     `founding` are the accounts that we are about to bring in, `leaving` statements of those who
@@ -219,6 +220,7 @@ class GroupRecord(Struct):
     shut_out: bool = False
     late: dict[bytes, int] = {}
     former: dict[bytes, Former] = {}
+    gone: dict[bytes, int] = {}
     followed_at: int = 0
     begun_by: bytes = b""
     unlisted: dict[bytes, int] = {}

@@ -89,11 +89,11 @@ def propose(
 
 
 def let_in(connection: sqlite3.Connection, stream: int, account: int, first_seq: int) -> None:
-    """Make an account a member, which reads from that entry on; raises ``limit.count``."""
+    """Make an account a member, which reads from that entry on; raises ``limit.count``.
+
+    If it was one before, it goes on to read what was said until it went.
+    """
     check_room(connection, account)
-    connection.execute(
-        "DELETE FROM former_members WHERE stream = ? AND account = ?", (stream, account)
-    )
     connection.execute(
         "INSERT INTO members (stream, account, first_seq) VALUES (?, ?, ?)",
         (stream, account, first_seq),

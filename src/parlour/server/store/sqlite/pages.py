@@ -35,7 +35,8 @@ _SELECT: Final = (
     "JOIN accounts ON accounts.pk = devices.account "
     "LEFT JOIN parts ON parts.entry = entries.pk AND parts.device = :device "
     "WHERE entries.stream = :stream AND body IS NOT NULL "
-    "AND (expires_at IS NULL OR expires_at > :now) AND seq BETWEEN :first AND :last "
+    "AND (expires_at IS NULL OR expires_at > :now) AND seq BETWEEN :floor AND :last "
+    "AND (seq >= :first OR seq BETWEEN :once AND :until) "
 )
 _FORWARDS: Final = _SELECT + "AND seq > :position ORDER BY seq LIMIT :limit"
 _ONE: Final = _SELECT + "AND seq = :position LIMIT :limit"
@@ -86,8 +87,10 @@ def catch_up(
     found: list[Entry] = []
     current = member_streams(connection, device)
     # Who was removed from one is told no more of it than it asks for, or was welcomed to.
-    former = dict.fromkeys([*positions, *unseen_streams(connection, device)])
-    for stream in [*current, *(each for each in former if each not in set(current))]:
+    readable = {stream.pk: stream for stream in current}
+    for stream in [*positions, *unseen_streams(connection, device)]:
+        readable.setdefault(stream.pk, stream)
+    for stream in readable.values():
         position = positions.get(stream)
         if position is None or position > last_of(connection, stream.pk):
             info = describe(connection, stream.pk)
@@ -115,14 +118,22 @@ def _select(
         {
             "device": device,
             "stream": stream.pk,
+            "floor": _first(stream),
             "first": stream.first,
             "last": stream.last,
+            "once": stream.once[0],
+            "until": stream.once[1],
             "position": position,
             "now": now,
             # One more than fits tells whether there is more.
             "limit": budget.entries + 1,
         },
     )
+
+
+def _first(stream: Readable) -> int:
+    once, until = stream.once
+    return min(stream.first, once) if once <= until else stream.first
 
 
 def read_entry(

@@ -15,6 +15,11 @@ from parlour.wire.streams import StreamInfo
 MAX_CONVERSATIONS: Final = MAX_STREAMS_PER_REQUEST - 1
 # Behind every number that an entry can have.
 _NO_END: Final = (1 << 63) - 1
+_OF_MEMBER: Final = (
+    "streams.pk, members.first_seq, former_members.first_seq, former_members.last_seq "
+    "FROM members JOIN streams ON streams.pk = members.stream LEFT JOIN former_members "
+    "ON former_members.stream = members.stream AND former_members.account = members.account"
+)
 
 
 class DeviceRow(NamedTuple):
@@ -25,11 +30,15 @@ class DeviceRow(NamedTuple):
 
 
 class Readable(NamedTuple):
-    """A stream's key in the database, and the first and the last entry that may be read of it."""
+    """A stream's key in the database, and the first and the last entry that may be read of it.
+
+    `once` are those of an earlier time in which the account was a member.
+    """
 
     pk: int
     first: int
     last: int
+    once: tuple[int, int] = (0, -1)
 
 
 def account_pk(connection: sqlite3.Connection, account_id: bytes) -> int:
@@ -68,13 +77,12 @@ def member_stream(
     was removed reads up to its removal for a while, unless `former` is False.
     """
     row = connection.execute(
-        "SELECT streams.pk, first_seq FROM streams JOIN members ON members.stream = streams.pk "
-        "WHERE stream_id = ? AND members.account = ? "
+        f"SELECT {_OF_MEMBER} WHERE stream_id = ? AND members.account = ? "
         "AND (streams.device IS NULL OR streams.device = ?)",
         (stream_id, device.account, device.pk),
     ).fetchone()
     if row is not None:
-        return Readable(row[0], row[1], _NO_END)
+        return _readable(row)
     if former:
         row = connection.execute(
             "SELECT streams.pk, first_seq, former_members.last_seq FROM streams "
@@ -90,12 +98,20 @@ def member_stream(
 def member_streams(connection: sqlite3.Connection, device: DeviceRow) -> list[Readable]:
     """All streams that a device may read and goes on to be in, in the order of creation."""
     rows = connection.execute(
-        "SELECT streams.pk, first_seq FROM members JOIN streams ON streams.pk = members.stream "
-        "WHERE members.account = ? AND (streams.device IS NULL OR streams.device = ?) "
-        "ORDER BY streams.pk",
+        f"SELECT {_OF_MEMBER} WHERE members.account = ? "
+        "AND (streams.device IS NULL OR streams.device = ?) ORDER BY streams.pk",
         (device.account, device.pk),
     )
-    return [Readable(pk, first, _NO_END) for pk, first in rows]
+    return [_readable(row) for row in rows]
+
+
+def _readable(row: tuple[int, int, int | None, int]) -> Readable:
+    pk, first, once, until = row
+    return (
+        Readable(pk, first, _NO_END)
+        if once is None
+        else Readable(pk, first, _NO_END, (once, until))
+    )
 
 
 def unseen_streams(connection: sqlite3.Connection, device: DeviceRow) -> list[Readable]:
