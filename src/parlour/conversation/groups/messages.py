@@ -252,6 +252,7 @@ class Messages:
         """
         if entry.sender_device == self._memory.device_id:
             self._sending.came_back(entry, chat.conversation, hash_of(entry))
+            self._note_late(chat, entry)
             return True
         conversation = self._conversation(chat)
         if self._is_before_us(chat, entry):

@@ -1,0 +1,232 @@
+"""Who gets a message of a group again: whoever was there when it was encrypted, and nobody else."""
+
+from __future__ import annotations
+
+import pytest
+
+from parlour.conversation.content import ResendRequest, Text
+from parlour.conversation.events import MessageUnreadable
+from parlour.conversation.groups.chat import MAX_FORMER, Chat
+from parlour.conversation.groups.messages import MAX_LATE
+from parlour.conversation.groups.records import Former, GroupState
+from parlour.conversation.reasons import Reason
+from parlour.conversation.requests import ServerRequest
+from parlour.roster.roles import Role
+from parlour.testing.device import MemoryDevice
+from parlour.testing.memory_server import _Stored
+from parlour.wire.streams import Append, Entry
+from tests.scenario.parties import Party
+from tests.scenario.people import heard
+
+
+def chat_of(device: MemoryDevice, party: Party) -> Chat:
+    return device.machine._memory.groups.chats[party.group]
+
+
+def ask(party: Party, by: MemoryDevice, of: MemoryDevice, message_id: bytes) -> bool:
+    """A device asks for a message of another one; whether it gets something."""
+    inbox = party.server.streams[by.machine.device_id].entries
+    before = len(inbox)
+    request = ResendRequest(party.group, message_id, Reason.EPOCH_OVER.value)
+    by.machine._sending.send_to_inbox(
+        of.machine.account_id, of.machine.device_id, request, party.server.now
+    )
+    by.settle()
+    of.pull()
+    return len(inbox) > before
+
+
+def change(party: Party, by: MemoryDevice) -> None:
+    by.settle()
+    party.settle(2)
+
+
+def add(party: Party, by: MemoryDevice, whom: MemoryDevice) -> None:
+    by.machine.group_add(party.group, [by.meet(whom.name)], party.server.now)
+    change(party, by)
+
+
+def remove(party: Party, by: MemoryDevice, whom: MemoryDevice) -> None:
+    by.machine.group_remove(party.group, [whom.machine.account_id], party.server.now)
+    change(party, by)
+
+
+def test_what_was_encrypted_before_somebody_came_and_numbered_after_it() -> None:
+    """The newcomer was not meant by it, though the server puts it behind their coming."""
+    party = Party("alice", "bob", "carol")
+    alice, bob, carol = party.devices
+    dave = MemoryDevice(party.server, "dave")
+    dave.connect()
+    alice.machine.group_set_role(party.group, bob.machine.account_id, Role.ADMIN, party.server.now)
+    change(party, alice)
+    message_id = alice.machine.send_to(party.group, Text("about dave"), party.server.now)
+    (append,) = alice.machine.outgoing(party.server.now)
+    alice._write()
+    bob.machine.group_add(party.group, [bob.meet("dave")], party.server.now)
+    bob.settle()
+    alice._answer(append)
+    party.devices.append(dave)
+    party.settle(3)
+    alice.meet("dave")
+    assert carol.texts() == ["about dave"]
+    stored = party.server.streams[party.group].entries
+    number = next(each.entry.seq for each in stored if each.entry.client_id == message_id)
+    assert chat_of(alice, party).since[dave.machine.account_id] < number
+    assert not ask(party, dave, alice, message_id)
+    assert ask(party, carol, alice, message_id)
+    # What is said from then on is for the newcomer.
+    assert ask(party, dave, alice, party.say(alice, "welcome"))
+
+
+def test_only_the_last_late_messages_are_remembered() -> None:
+    party = Party("alice", "bob", "carol")
+    alice, bob, _ = party.devices
+    chat = chat_of(alice, party)
+    chat.record.late = {number.to_bytes(16): number for number in range(MAX_LATE)}
+    message_id = alice.machine.send_to(party.group, Text("slow"), party.server.now)
+    (append,) = alice.machine.outgoing(party.server.now)
+    alice._write()
+    bob.machine.group_refresh(party.group, party.server.now)
+    bob.settle()
+    alice._answer(append)
+    party.settle(1)
+    assert len(chat.record.late) == MAX_LATE
+    assert message_id in chat.record.late
+    assert (0).to_bytes(16) not in chat.record.late
+    # What came in its own epoch is not among them.
+    assert party.say(alice, "quick") not in chat.record.late
+
+
+def test_who_went_gets_what_was_said_before_and_nothing_else() -> None:
+    party = Party("alice", "bob", "carol")
+    alice, bob, carol = party.devices
+    chat = chat_of(alice, party)
+    chat.record.former = dict.fromkeys(
+        (number.to_bytes(16) for number in range(MAX_FORMER)), Former(0, 1, b"")
+    )
+    before = party.say(alice, "all of us")
+    remove(party, alice, carol)
+    after = party.say(alice, "without carol")
+    assert ask(party, carol, alice, before)
+    assert not ask(party, carol, alice, after)
+    assert ask(party, bob, alice, after)
+    assert len(chat.record.former) == MAX_FORMER
+    assert (0).to_bytes(16) not in chat.record.former
+
+
+def test_who_came_after_it_was_said_and_went_again_gets_nothing() -> None:
+    party = Party("alice", "bob")
+    alice, _ = party.devices
+    dave = MemoryDevice(party.server, "dave")
+    dave.connect()
+    before = party.say(alice, "before dave")
+    party.devices.append(dave)
+    add(party, alice, dave)
+    assert not ask(party, dave, alice, before)
+    meanwhile = party.say(alice, "with dave")
+    remove(party, alice, dave)
+    assert not ask(party, dave, alice, before)
+    assert ask(party, dave, alice, meanwhile)
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_behind_another_account_key_there_may_be_somebody_else(
+    gone: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    party = Party("alice", "bob", "carol")
+    alice, _, carol = party.devices
+    message_id = party.say(alice, "all of us")
+    if gone:
+        remove(party, alice, carol)
+    lists, account = alice.machine._groups._lists, carol.machine.account_id
+    shown = lists.account_key(account)
+    monkeypatch.setattr(lists, "account_key", lambda _: bytes(len(shown)))
+    assert not ask(party, carol, alice, message_id)
+    monkeypatch.undo()
+    assert ask(party, carol, alice, message_id)
+
+
+def test_who_has_left_still_answers_those_who_were_there() -> None:
+    party = Party("alice", "bob", "carol")
+    alice, bob, carol = party.devices
+    dave = MemoryDevice(party.server, "dave")
+    dave.connect()
+    message_id = party.say(bob, "and good bye")
+    bob.machine.group_leave(party.group, party.server.now)
+    change(party, bob)
+    assert party.view(bob).state is GroupState.LEFT
+    assert ask(party, carol, bob, message_id)
+    party.devices.append(dave)
+    add(party, alice, dave)
+    bob.meet("dave")
+    assert not ask(party, dave, bob, message_id)
+
+
+# --- Devices that were taken out -------------------------------------------------------------
+
+
+def with_a_tablet() -> tuple[Party, MemoryDevice]:
+    party = Party("alice", "bob")
+    bob = party.devices[1]
+    tablet = party.add_device("bob", beside=bob)
+    party.settle()
+    party.check_together()
+    return party, tablet
+
+
+def take_out(party: Party, tablet: MemoryDevice) -> None:
+    alice, bob, _ = party.devices
+    tablet.disconnect()
+    bob.remove(tablet)
+    party.reconnect(alice, bob)
+    party.settle(8)
+    assert party.view(alice).leaves == 2
+
+
+def test_what_a_device_said_before_it_was_taken_out_is_read_late() -> None:
+    """The server held it back until then, under the number that it had."""
+    party, tablet = with_a_tablet()
+    alice, bob, _ = party.devices
+    hidden: list[int] = [len(party.server.streams[party.group].entries) + 1]
+
+    def deliver(entry: Entry, device_id: bytes) -> list[Entry]:
+        hides = entry.stream == party.group and entry.seq in hidden
+        return [] if hides and device_id == alice.machine.device_id else [entry]
+
+    party.server.deliver = deliver
+    party.say(tablet, "my last words")
+    take_out(party, tablet)
+    assert alice.texts() == []
+    hidden.clear()
+    party.reconnect(alice)
+    party.settle(30, 60_000)
+    assert alice.texts() == bob.texts() == ["my last words"]
+    assert heard(alice, MessageUnreadable) == []
+
+
+def test_what_a_device_says_after_it_was_taken_out_is_not_read() -> None:
+    """It still has the keys of the epoch before; by its number it is known to be too late."""
+    party, tablet = with_a_tablet()
+    alice, bob, _ = party.devices
+    tablet.machine.send_to(party.group, Text("i am still here"), party.server.now)
+    requests = tablet.machine.outgoing(party.server.now)
+    bodies = [each.body for each in requests if isinstance(each, ServerRequest)]
+    (append,) = (body for body in bodies if isinstance(body, Append))
+    take_out(party, tablet)
+    entries = party.server.streams[party.group].entries
+    late = Entry(
+        stream=party.group,
+        seq=len(entries) + 1,
+        sender_account=bob.machine.account_id,
+        sender_device=tablet.machine.device_id,
+        client_id=append.client_id,
+        stored_at=party.server.now,
+        expires_at=None,
+        envelope=append.envelope,
+        part=None,
+    )
+    entries.append(_Stored(late, {}))
+    party.settle(4)
+    for device in (alice, bob):
+        assert device.texts() == []
+        assert [event.reason for event in heard(device, MessageUnreadable)] == [Reason.NOT_MEMBER]
