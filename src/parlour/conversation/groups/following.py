@@ -27,7 +27,7 @@ from parlour.conversation.groups.ladder import Ladder
 from parlour.conversation.groups.lists import Lists, Wanting
 from parlour.conversation.groups.memory import GroupMemory
 from parlour.conversation.groups.messages import Messages
-from parlour.conversation.groups.records import GroupState, Want
+from parlour.conversation.groups.records import Acceptance, GroupState, Want
 from parlour.conversation.groups.renewing import Renewing
 from parlour.conversation.groups.restarting import Restarting
 from parlour.conversation.groups.telling import device_events
@@ -90,7 +90,7 @@ class Following:
 
     def handle(self, chat: Chat, entry: Entry, now: int) -> bool:
         """Take an entry whose turn it is; False if it has to wait for something."""
-        if chat.record.state is GroupState.LEFT:
+        if chat.record.state is GroupState.LEFT and not self._was_for_us(chat, entry):
             return True
         try:
             match entry.envelope.suite:
@@ -108,6 +108,14 @@ class Following:
         except Wanting as wanting:
             self._lists.want(wanting.accounts)
             return False
+
+    def _was_for_us(self, chat: Chat, entry: Entry) -> bool:
+        """Whether it was said while we were in the group, and came late: it is asked for again."""
+        return (
+            entry.envelope.suite == SuiteId.MLS_MESSAGE
+            and entry.seq < chat.record.followed_seq
+            and chat.record.acceptance is Acceptance.ACCEPTED
+        )
 
     def give_up(self, chat: Chat, entry: Entry, now: int) -> None:
         """Go on without an entry whose needs were never met."""
@@ -328,12 +336,19 @@ class Following:
         if chat.roster is not None:
             # Whoever could not read what we said may still ask for it.
             chat.note_former(chat.since.keys(), NEVER)
-        self._memory.leave_stream(self._memory.conversations[chat.id])
         self._groups.forget(chat)
         chat.record.state = GroupState.LEFT
         chat.record.pending = chat.record.trouble = None
         self._groups.put(chat)
+        self.let_go(chat)
         self._memory.tell(chat, GroupLeft(chat.id, chat.record.name, by))
+
+    def let_go(self, chat: Chat) -> None:
+        """Read the stream of a group that we left no more, once nothing is missing from before."""
+        if chat.record.state is GroupState.LEFT:
+            conversation = self._memory.conversations[chat.conversation]
+            if conversation.stream and not conversation.gaps:
+                self._memory.leave_stream(conversation)
 
     def _refuse(
         self, chat: Chat, entry: Entry, problem: ParlourError, now: int, culprit: bytes = b""

@@ -342,7 +342,7 @@ class Groups:
             return
         conversation.stream = chat.id
         if anew:
-            conversation.received, conversation.gaps = 0, []
+            conversation.received, conversation.gaps = chat.record.followed_seq, []
             conversation.late = True
             conversation.senders.clear()
         self._memory.put_conversation(conversation)
@@ -366,10 +366,8 @@ class Groups:
         if self._direct.is_stopped(chat):
             # Until a person has decided about the changed key.
             return False
-        if _is_left(chat) and entry.seq <= chat.record.followed_seq:
-            # From the time when we were in it.
-            return True
-        if _is_left(chat) and self._joining.is_welcome(entry):
+        anew = entry.seq > chat.record.followed_seq
+        if _is_left(chat) and anew and self._joining.is_welcome(entry):
             self._come_back(chat)
         trouble = chat.record.trouble
         joined = chat.record.joined_seq
@@ -453,6 +451,7 @@ class Groups:
         self.by_links.go_on(now)
         for chat in list(self._groups.chats.values()):
             hushed = self._direct.is_hushed(chat)
+            self._following.let_go(chat)
             chat.acted_at = now
             if not hushed and now >= chat.rests_until:
                 self._do_what_is_due(chat, now, behind=behind)

@@ -167,6 +167,7 @@ class _Running:
             await asyncio.sleep(step.pause / 1000)
             while world.days:
                 world.days -= 1
+                world.pass_a_night()
                 await asyncio.sleep(_DAY)
                 await world.server.sweep()
         await self._end()

@@ -304,6 +304,14 @@ class World:
                 # The hands were put right: whoever waits looks at the clock again.
                 node.engine.changed.notify()
 
+    def pass_a_night(self) -> None:
+        """Let somebody make room on full disks and start the server, as they do within a day."""
+        self.server.fill(full=False)
+        if not self.server.up:
+            self.server.start()
+        for node in self.nodes.values():
+            node.fill(full=False)
+
     def reconnect_everybody(self) -> None:
         """End all connections; each device makes another one."""
         for node in self.nodes.values():
