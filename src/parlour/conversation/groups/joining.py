@@ -299,6 +299,7 @@ class Joining:
     def _acceptance(self, chat: Chat, entry: Entry) -> Acceptance:
         """Whether being here needs the person's yes: not among friends, nor by one's own doing.
 
+        Nor where they have said yes, and only the server has told us since that it was over.
         A further device of somebody who is here follows what was decided on another one, once it
         has heard of that: somebody may bring in the devices of an account one by one, or one of
         them that was asked and has not been answered brings in the next. Whom the
@@ -310,10 +311,13 @@ class Joining:
             return Acceptance.ACCEPTED
         contact = self._memory.contacts.get(entry.sender_account)
         accepted = contact is not None and contact.standing is Standing.ACCEPTED
+        record = chat.record
+        decided = record.acceptance is Acceptance.ACCEPTED and record.decided_at > 0
         if (
             accepted
+            or decided
             or chat.genesis.creator_account == own
-            or chat.record.link
+            or record.link
             or chat.id in self._memory.syncs
         ):
             return Acceptance.ACCEPTED

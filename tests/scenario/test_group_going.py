@@ -1,0 +1,204 @@
+"""Going: alone in a group, put out unseen, or as the server says that there is no such group."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec import Struct
+
+from parlour.conversation.content import ReaddWanted, Text
+from parlour.conversation.events import GroupLeft, GroupRefused, GroupRepaired
+from parlour.conversation.groups.records import Acceptance, GroupState
+from parlour.conversation.requests import Request
+from parlour.errors import Code, ParlourError, error
+from parlour.testing.device import MemoryDevice
+from parlour.wire.kinds import Kind
+from tests.scenario.parties import Party
+from tests.scenario.people import heard
+from tests.scenario.test_group_hostile import chat_of
+from tests.scenario.test_group_repair import lose_state
+
+
+class NoSuchGroup:
+    """A server that says so to one device, as long as it likes."""
+
+    def __init__(self, party: Party, device: MemoryDevice) -> None:
+        self.device_id = device.machine.device_id
+        self.code: Code | None = Code.GROUP_UNKNOWN
+        self._request = party.server.request
+        party.server.request = self._refuse  # type: ignore[method-assign]
+
+    def _refuse(self, device_id: bytes, kind: Kind, body: Struct) -> Struct:
+        if self.code is not None and device_id == self.device_id and kind is Kind.READ_GROUP:
+            raise error(self.code)
+        return self._request(device_id, kind, body)
+
+
+def lost_alone() -> tuple[Party, MemoryDevice, MemoryDevice, NoSuchGroup]:
+    """Carol has lost her keys, and nobody who could help is there."""
+    party = Party("alice", "bob", "carol")
+    alice, bob, carol = party.devices
+    lose_state(carol, party.group)
+    alice.disconnect()
+    bob.disconnect()
+    server = NoSuchGroup(party, carol)
+    carol.restart()
+    carol.connect()
+    return party, alice, carol, server
+
+
+def let_time_pass(device: MemoryDevice, rounds: int = 60) -> None:
+    for _ in range(rounds):
+        device.wait(5_000)
+
+
+def test_who_is_lost_goes_where_the_server_has_no_such_group_and_comes_back() -> None:
+    """Nobody has signed that: what was decided about the group is not forgotten by it."""
+    party, alice, carol, server = lost_alone()
+    carol.machine.send_to(party.group, Text("never said"), party.server.now)
+    let_time_pass(carol)
+    assert party.view(carol).state is GroupState.LEFT
+    assert [event.by for event in heard(carol, GroupLeft)] == [b""]
+    with pytest.raises(ParlourError) as caught:
+        carol.machine.send_to(party.group, Text("is it over?"), party.server.now)
+    assert caught.value.code is Code.GROUP_OVER
+    server.code = None
+    party.reconnect()
+    assert party.view(carol).state is not GroupState.LEFT
+    assert party.view(carol).acceptance is Acceptance.ACCEPTED
+    party.settle(40)
+    party.check_together()
+    party.say(alice, "welcome back")
+    party.settle()
+    assert carol.texts() == ["welcome back"]
+
+
+def test_a_no_stays_a_no_where_the_server_names_the_group_again() -> None:
+    party, _, carol, server = lost_alone()
+    carol.machine.group_leave(party.group, party.server.now)
+    let_time_pass(carol)
+    assert party.view(carol).state is GroupState.LEFT
+    server.code = None
+    carol.disconnect()
+    carol.connect()
+    assert party.view(carol).acceptance is Acceptance.DECLINED
+
+
+@pytest.mark.parametrize("code", [Code.LIMIT_RATE, Code.INTERNAL_BUG])
+def test_another_refusal_is_no_reason_to_go(code: Code) -> None:
+    party, _, carol, server = lost_alone()
+    server.code = code
+    let_time_pass(carol)
+    assert party.view(carol).state is GroupState.REPAIRING
+    assert heard(carol, GroupLeft) == []
+
+
+def test_who_follows_a_group_goes_by_no_answer_of_the_server() -> None:
+    party = Party("alice", "bob")
+    alice, bob = party.devices
+    NoSuchGroup(party, bob)
+    bob.machine._groups._joining.ask(party.group)
+    bob.settle()
+    assert party.view(bob).state is GroupState.ACTIVE
+    party.say(alice, "still here")
+    party.settle()
+    assert bob.texts() == ["still here"]
+
+
+# --- Alone -----------------------------------------------------------------------------------
+
+
+def alone() -> tuple[Party, MemoryDevice, MemoryDevice]:
+    party = Party("alice", "bob")
+    alice, bob = party.devices
+    alice.machine.group_remove(party.group, party.ids, party.server.now)
+    alice.settle()
+    party.settle(2)
+    return party, alice, bob
+
+
+def leave_meanwhile(party: Party, device: MemoryDevice) -> None:
+    """Leave while a commit is with the server, and hear then that it has won."""
+    requests: list[Request] = []
+    while chat_of(device, party).record.pending is None:
+        answer(device, requests)
+        requests = device.machine.outgoing(party.server.now)
+        device._write()
+    device.machine.group_leave(party.group, party.server.now)
+    answer(device, requests)
+    assert party.view(device).state is GroupState.ACTIVE
+    device.settle()
+
+
+def answer(device: MemoryDevice, requests: list[Request]) -> None:
+    for request in requests:
+        device._answer(request)
+        device._write()
+
+
+def test_who_is_alone_goes_at_once() -> None:
+    party, alice, _ = alone()
+    alice.disconnect()
+    alice.machine.group_leave(party.group, party.server.now)
+    assert party.view(alice).state is GroupState.LEFT
+    alice.machine.group_leave(party.group, party.server.now)
+    alice._write()
+    assert len(heard(alice, GroupLeft)) == 1
+
+
+def test_who_is_alone_goes_when_what_is_under_way_has_come_true() -> None:
+    party, alice, _ = alone()
+    alice.machine.group_rename(party.group, "Empty", party.server.now)
+    leave_meanwhile(party, alice)
+    party.settle(3)
+    assert party.view(alice).state is GroupState.LEFT
+    assert party.view(alice).name == "Empty"
+    assert heard(alice, GroupRefused) == []
+
+
+def test_who_comes_by_what_was_under_way_enters_that_the_last_one_goes() -> None:
+    party, alice, bob = alone()
+    alice.machine.group_add(party.group, party.ids, party.server.now)
+    leave_meanwhile(party, alice)
+    bob.machine.accept_group(party.group, party.server.now)
+    party.settle(10)
+    assert party.view(alice).state is GroupState.LEFT
+    assert [member.account_id for member in party.view(bob).members] == party.ids
+
+
+def test_a_no_on_one_device_takes_the_others_along() -> None:
+    """Nobody is left who would enter it."""
+    party, alice, _ = alone()
+    laptop = MemoryDevice(party.server, "alice", seed="laptop", beside=alice, linked=True)
+    laptop.connect()
+    party.devices.append(laptop)
+    party.reconnect(alice)
+    party.settle(6)
+    assert party.view(laptop).leaves == 2
+    alice.machine.group_leave(party.group, party.server.now)
+    alice.settle()
+    party.settle(3)
+    assert party.view(laptop).state is GroupState.LEFT
+
+
+# --- Waiting ---------------------------------------------------------------------------------
+
+
+def test_what_waits_for_an_inbox_is_not_said_twice() -> None:
+    """A server that is down for days gets one question of each kind."""
+    party = Party("alice", "bob")
+    alice, bob = party.devices
+    sending, now = alice.machine._sending, party.server.now
+    to = (bob.machine.account_id, bob.machine.device_id)
+    alice.disconnect()
+    inbox = party.server.streams[bob.machine.device_id].entries
+    before = len(inbox)
+    for _ in range(5):
+        sending.send_to_inbox(*to, ReaddWanted(b"wish", b"package"), now)
+        sending.send_to_inbox(*to, ReaddWanted(b"wish", b"another"), now)
+    alice.connect()
+    assert len(inbox) == before + 2
+    # What has left may be said once more.
+    sending.send_to_inbox(*to, ReaddWanted(b"wish", b"package"), now)
+    alice.settle()
+    assert len(inbox) == before + 3
+    assert heard(alice, GroupRepaired) == []
