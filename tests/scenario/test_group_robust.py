@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec import Struct
 
 from parlour.conversation.events import (
     CommitRefused,
@@ -23,6 +24,7 @@ from parlour.mls.public.proposals import Add
 from parlour.testing.device import MemoryDevice
 from parlour.wire import groups as wire
 from parlour.wire.envelope import ENVELOPE_FORMAT, Envelope, SuiteId
+from parlour.wire.kinds import Kind
 from tests.scenario.parties import Party
 from tests.scenario.people import heard
 from tests.scenario.test_group_hostile import chat_of, check_goes_on
@@ -156,3 +158,31 @@ def test_an_entry_that_cannot_be_handled(
     bob.pull()
     assert bob.machine.counters["group.failed"] >= 1
     assert len(heard(bob, kind)) >= 1
+
+
+def test_only_refusals_in_a_row_make_a_wish_be_given_up() -> None:
+    party = Party("alice", "bob")
+    alice, bob = party.devices
+    request, left = party.server.request, 0
+
+    def refuse(device_id: bytes, kind: Kind, body: Struct) -> Struct:
+        nonlocal left
+        if kind is Kind.HANDSHAKE and left:
+            left -= 1
+            raise error(Code.GROUP_INVALID)
+        return request(device_id, kind, body)
+
+    party.server.request = refuse  # type: ignore[method-assign]
+    for name, refusals in (("one", MAX_ATTEMPTS - 1), ("two", MAX_ATTEMPTS - 1)):
+        left = refusals
+        alice.machine.group_rename(party.group, name, party.server.now)
+        for _ in range(3 * MAX_ATTEMPTS):
+            party.settle(1, 60_000)
+        assert (left, party.view(bob).name) == (0, name)
+    assert heard(alice, GroupRefused) == []
+    left = MAX_ATTEMPTS
+    alice.machine.group_rename(party.group, "three", party.server.now)
+    for _ in range(3 * MAX_ATTEMPTS):
+        party.settle(1, 60_000)
+    assert [event.reason for event in heard(alice, GroupRefused)] == [Code.GROUP_INVALID]
+    assert party.view(bob).name == "two"

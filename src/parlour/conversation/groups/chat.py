@@ -97,7 +97,8 @@ class Chat:
         self.taken = b""
         # In which situation there was nothing to commit.
         self.content_in: tuple[object, ...] = ()
-        self.losses = 0
+        # Commits of ours in a row that lost, and that were refused.
+        self.losses = self.attempts = 0
         # Where we were when the server last said that others are further on: generation, epoch and
         # the number of the last entry.
         self.lost_at: tuple[int, int, int] | None = None

@@ -110,8 +110,6 @@ class Committing:
         # Devices that have no key package for now, and until when they are left out (ms).
         self._left_out: dict[tuple[int, bytes], int] = {}
         self._times_left_out: dict[tuple[int, bytes], int] = {}
-        # Refusals in a row, by group.
-        self._attempts: dict[bytes, int] = {}
 
     # --- Whether and when ----------------------------------------------------------------
 
@@ -530,8 +528,8 @@ class Committing:
         pending = chat.record.pending
         # It may be for a wish that is too old by the server's clock: whoever needs it asks again.
         self._wishes.pop(chat.id, None)
-        attempts = self._attempts[chat.id] = self._attempts.get(chat.id, 0) + 1
-        if pending is not None and attempts >= MAX_ATTEMPTS:
+        chat.attempts += 1
+        if pending is not None and chat.attempts >= MAX_ATTEMPTS:
             self._give_up_all(chat, pending.intents, problem)
         self.lost(chat, now)
 
@@ -539,8 +537,8 @@ class Committing:
         """Something here can't be done: drop what was made; in the end, what it was for."""
         self._memory.count("group.failed")
         self.drop(chat)
-        attempts = self._attempts[chat.id] = self._attempts.get(chat.id, 0) + 1
-        if attempts >= MAX_ATTEMPTS:
+        chat.attempts += 1
+        if chat.attempts >= MAX_ATTEMPTS:
             self._give_up_all(
                 chat, [i.intent_id for i in self._groups.intents_of(chat.id)], problem
             )
@@ -551,7 +549,7 @@ class Committing:
             if intent is not None:
                 self._memory.tell(chat, GroupRefused(chat.id, intent.want.value, problem.code))
                 self._groups.fulfilled(intent_id)
-        self._attempts.pop(chat.id)
+        chat.attempts = 0
 
     def drop(self, chat: Chat) -> None:
         """Give up what was made for an epoch that is not ours any more."""
@@ -561,10 +559,6 @@ class Committing:
             if chat.group is not None:
                 chat.group.clear_pending()
                 self._groups.put_state(chat)
-
-    def won(self, chat: Chat) -> None:
-        """A commit of ours was merged."""
-        self._attempts.pop(chat.id, None)
 
 
 def _unwanted(group: Group) -> frozenset[bytes]:

@@ -257,7 +257,7 @@ class Following:
         renamed = False
         if ours:
             renamed = self._fulfil(chat)
-            chat.losses = 0
+            chat.losses = chat.attempts = 0
             self._renewing.renewed(chat, now)
         elif record.pending is not None:
             chat.losses += 1

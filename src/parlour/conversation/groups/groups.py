@@ -381,7 +381,7 @@ class Groups:
         if chat.record.joined_seq != joined:
             self._ladder.entered(chat, trouble)
             self._confirming.began(chat, now)
-            self._committing.won(chat)
+            chat.attempts = 0
             if not joined:
                 self.wishes.came(chat, now)
             if not chat.is_named and chat.record.acceptance is not Acceptance.DECLINED:
