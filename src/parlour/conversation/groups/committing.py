@@ -338,7 +338,11 @@ class Committing:
 
     def _commit(self, chat: Chat, plan: Plan, packages: list[KeyPackage], now: int) -> None:
         group = chat.live()
+        ready = {device: each for (_, device), each in zip(plan.add, packages, strict=True)}
         entry = self._entry(chat, plan, now)
+        if plan.is_empty:
+            return
+        packages = [ready[device_id] for _, device_id in plan.add]
         proposals = self._proposals(chat, plan, entry)
         identity = self._key_packages.identity(chat.genesis.suite, now // 1000)
         options = CommitOptions(
@@ -443,18 +447,24 @@ class Committing:
         )
 
     def _without_refused(self, chat: Chat, plan: Plan, now: int) -> RosterEntry | None:
-        """One change at a time, so that one that is not allowed does not stop the others."""
+        """One change at a time, so that one that is not allowed does not stop the others.
+
+        Devices of whom the roster does not let come or go stay as they are: nobody follows else.
+        """
         good: list[Change] = []
+        refused: set[bytes] = set()
         for change in plan.changes:
             try:
                 self._next_entry(chat, [*good, change], now)
             except ParlourError as problem:
                 self._give_up(chat, plan, change, problem)
+                if isinstance(change, (Added, Removed, Left)):
+                    refused.add(change.account)
             else:
                 good.append(change)
         plan.changes = good
-        after = chat.known_roster().state.members.keys()
-        plan.add = [each for each in plan.add if each[0] in after]
+        plan.leave_alone(refused)
+        plan.bind = plan.behind or bool(good)
         return self._next_entry(chat, good, now) if good else None
 
     def _give_up(self, chat: Chat, plan: Plan, change: Change, problem: ParlourError) -> None:
