@@ -210,7 +210,9 @@ class Wishes:
         """Another device of ours says whether the person wants to be in a group."""
         chat = self._groups.chats.get(sync.group)
         if not sync.accepted:
-            if chat is not None and chat.is_alone and sync.at >= chat.record.decided_at:
+            # Where others are, they enter it. Who is not in yet is brought in if there is anybody.
+            alone = chat is not None and (chat.is_alone or not chat.record.joined_seq)
+            if chat is not None and alone and sync.at >= chat.record.decided_at:
                 self._following.leave(chat, self._memory.account_id)
             return
         if chat is None or not chat.record.joined_seq:

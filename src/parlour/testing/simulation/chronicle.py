@@ -138,9 +138,12 @@ class Chronicle:
         leaving = [wish for wish in self.wishes if wish.want is Want.LEAVE]
         return {(account, wish.group) for wish in leaving for account in wish.accounts}
 
-    def place(self, group: bytes) -> int:
-        """How many rosters a group has had."""
-        return max(len(self.rosters[group]) - 1, 0)
+    def place(self, group: bytes, seen: RosterState | None) -> int:
+        """How many rosters a group had had, as whoever sees that one of them sees it."""
+        rosters = self.rosters[group]
+        newest = max(len(rosters) - 1, 0)
+        places = [n for n, state in enumerate(rosters) if seen and state.hash() == seen.hash()]
+        return min([newest, *places[-1:]])
 
     def is_superseded(self, wish: Wish) -> bool:
         """Whether the same device wished something else later, of the same people or link.

@@ -118,7 +118,9 @@ def _wished(
     link: bytes = b"",
 ) -> Wish:
     accounts = tuple(population.account_id(name) for name in names)
-    place = world.chronicle.place(group)
+    chat = world.nodes[label].chats().get(group)
+    seen = None if chat is None or chat.roster is None else chat.roster.state
+    place = world.chronicle.place(group, seen)
     return Wish(label, world.nodes[label].device_id, group, want, place, accounts, role, link)
 
 
