@@ -1,0 +1,188 @@
+"""What a server says of a group to who is about to enter it: nothing wrong is entered by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace as replaced
+
+import pytest
+from msgspec import Struct
+from msgspec.structs import replace
+
+from parlour.conversation.events import GroupJoined, GroupRepaired, ServerMisbehaved
+from parlour.conversation.groups.records import GroupState
+from parlour.errors import Code
+from parlour.roster.entry import RosterEntry
+from parlour.roster.genesis import Genesis
+from parlour.testing.device import MemoryDevice
+from parlour.wire import groups as wire
+from parlour.wire.kinds import Kind
+from tests.scenario.parties import Party
+from tests.scenario.people import heard
+from tests.scenario.test_group_hostile import chat_of
+from tests.scenario.test_group_repair import lose_state
+
+Change = Callable[[Party, wire.GroupState], wire.GroupState]
+
+
+class Lying:
+    """A server that changes what it says of a group to one device, while it likes."""
+
+    def __init__(self, party: Party, device: MemoryDevice, change: Change) -> None:
+        self.party = party
+        self.device_id = device.machine.device_id
+        self.change: Change | None = change
+        self.lies = 0
+        party.server.answer = self.answer
+
+    def answer(self, device_id: bytes, kind: Kind, body: Struct, answer: Struct) -> Struct:
+        told = isinstance(answer, wire.GroupState) and device_id == self.device_id
+        if told and self.change is not None:
+            self.lies += 1
+            return self.change(self.party, answer)  # type: ignore[arg-type]
+        return answer
+
+
+def another_stream(party: Party, state: wire.GroupState) -> wire.GroupState:
+    return replace(state, stream=bytes(16))
+
+
+def another_genesis(party: Party, state: wire.GroupState) -> wire.GroupState:
+    genesis = replaced(Genesis.decode(state.genesis), created_at=1)
+    return replace(state, genesis=genesis.encode())
+
+
+def an_older_epoch(party: Party, state: wire.GroupState) -> wire.GroupState:
+    followed = party.server.groups.groups[party.group]
+    return followed.epochs[0, state.epoch - 1]
+
+
+def an_older_group_info(party: Party, state: wire.GroupState) -> wire.GroupState:
+    """With the number of the newest epoch."""
+    return replace(an_older_epoch(party, state), epoch=state.epoch)
+
+
+def an_older_roster(party: Party, state: wire.GroupState) -> wire.GroupState:
+    first = party.server.groups.groups[party.group].epochs[0, 0]
+    return replace(state, roster_state=first.roster_state, roster_head=first.roster_head)
+
+
+def another_head(party: Party, state: wire.GroupState) -> wire.GroupState:
+    head = RosterEntry.decode(state.roster_head)
+    return replace(state, roster_head=replaced(head, at=head.at + 1).encode())
+
+
+def an_older_tree(party: Party, state: wire.GroupState) -> wire.GroupState:
+    return replace(state, tree=party.server.groups.groups[party.group].epochs[0, 0].tree)
+
+
+def another_generation(party: Party, state: wire.GroupState) -> wire.GroupState:
+    return replace(state, generation=state.generation + 1)
+
+
+def no_group_info(party: Party, state: wire.GroupState) -> wire.GroupState:
+    return replace(state, group_info=b"\0\1\0\3")
+
+
+LIES: list[Change] = [
+    another_stream,
+    another_genesis,
+    an_older_epoch,
+    an_older_roster,
+    another_head,
+    an_older_tree,
+    another_generation,
+]
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_nobody_comes_in_by_a_welcome_and_a_lie(lie: Change) -> None:
+    party = Party("alice", "bob")
+    alice, bob = party.devices
+    dave = MemoryDevice(party.server, "dave")
+    dave.connect()
+    server = Lying(party, dave, lie)
+    alice.machine.group_add(party.group, [alice.meet("dave")], party.server.now)
+    alice.settle()
+    dave.pull()
+    assert server.lies > 0
+    assert heard(dave, GroupJoined) == []
+    assert party.view(dave).state is not GroupState.ACTIVE
+    server.change = None
+    party.devices.append(dave)
+    party.settle(30)
+    dave.machine.accept_group(party.group, party.server.now)
+    party.check_together()
+    party.say(bob, "welcome")
+    party.settle()
+    assert dave.texts() == ["welcome"]
+
+
+@pytest.mark.parametrize("lie", [*LIES, an_older_group_info, no_group_info])
+def test_nobody_comes_back_by_their_own_commit_and_a_lie(lie: Change) -> None:
+    party = Party("alice", "bob", "carol")
+    alice, bob, carol = party.devices
+    alice.machine.group_rename(party.group, "New", party.server.now)
+    alice.settle()
+    party.settle(2)
+    lose_state(carol, party.group)
+    alice.disconnect()
+    bob.disconnect()
+    server = Lying(party, carol, lie)
+    carol.restart()
+    carol.connect()
+    entries = len(party.server.streams[party.group].entries)
+    for _ in range(60):
+        carol.wait(5_000)
+    assert server.lies > 0
+    assert len(party.server.streams[party.group].entries) == entries
+    assert heard(carol, GroupRepaired) == []
+    assert chat_of(carol, party).group is None
+    server.change = None
+    party.reconnect()
+    party.settle(60, 20_000)
+    party.check_together()
+
+
+@pytest.mark.parametrize("of_roster", [False, True])
+def test_a_server_that_shows_less_than_is_known_is_named(of_roster: bool) -> None:
+    party = Party("alice", "bob", "carol")
+    alice, bob, carol = party.devices
+    if of_roster:
+        alice.machine.group_rename(party.group, "New", party.server.now)
+    else:
+        alice.machine.group_refresh(party.group, party.server.now)
+    alice.settle()
+    party.settle(2)
+    lose_state(carol, party.group)
+    alice.disconnect()
+    bob.disconnect()
+    Lying(party, carol, an_older_epoch)
+    carol.restart()
+    carol.connect()
+    for _ in range(60):
+        carol.wait(5_000)
+    told = {event.reason for event in heard(carol, ServerMisbehaved)}
+    assert told == {Code.ROSTER_ROLLBACK if of_roster else Code.GROUP_ROLLBACK}
+    assert carol.machine.counters["group.rollback"] >= 1
+
+
+def test_who_was_put_out_meanwhile_does_not_come_back_by_itself() -> None:
+    party = Party("alice", "bob", "carol")
+    alice, bob, carol = party.devices
+    lose_state(carol, party.group)
+    hidden = carol.machine.device_id
+    party.server.deliver = lambda entry, device_id: [] if device_id == hidden else [entry]
+    carol.disconnect()
+    alice.machine.group_remove(party.group, [carol.machine.account_id], party.server.now)
+    alice.settle()
+    party.settle(2)
+    alice.disconnect()
+    bob.disconnect()
+    carol.restart()
+    carol.connect()
+    entries = len(party.server.streams[party.group].entries)
+    for _ in range(60):
+        carol.wait(5_000)
+    assert carol.machine.counters["rejoin.refused"] >= 1
+    assert len(party.server.streams[party.group].entries) == entries
