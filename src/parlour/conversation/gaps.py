@@ -50,6 +50,8 @@ class Gaps:
     def wanted(self, asked: Read, page: Page) -> list[Entry]:
         """The entries of a page that lie in gaps: it moves no position on."""
         place = self._place(asked.stream)
+        if place is None:
+            return []
         found = [
             entry
             for entry in page.entries
@@ -59,7 +61,8 @@ class Gaps:
 
     def asked(self, asked: Read) -> None:
         """What was asked for was taken in: a gap that begins where it did has brought nothing."""
-        gaps = self._place(asked.stream).gaps
+        place = self._place(asked.stream)
+        gaps = [] if place is None else place.gaps
         self._tried.update((asked.stream, gap) for gap in gaps if gap.after == asked.after)
 
     def _places(self) -> Iterator[tuple[bytes, Place]]:
@@ -69,8 +72,9 @@ class Gaps:
             if conversation.stream:
                 yield conversation.stream, conversation
 
-    def _place(self, stream: bytes) -> Place:
-        return next(place for known, place in self._places() if known == stream)
+    def _place(self, stream: bytes) -> Place | None:
+        """Where a stream is read up to; None for one that was left while the answer came."""
+        return next((place for known, place in self._places() if known == stream), None)
 
 
 def _give_up(place: Place, now: int) -> bool:
