@@ -5,9 +5,17 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from parlour.conversation.events import MessageReceived, MessageUnreadable
+from parlour.conversation.events import (
+    CommitRefused,
+    GroupRestarted,
+    MessageReceived,
+    MessageUnreadable,
+)
+from parlour.conversation.groups.records import GroupState, Step, Trouble
 from parlour.testing.device import MemoryDevice
 from parlour.testing.memory_server import _Stored
+from parlour.wire.envelope import SuiteId
+from parlour.wire.streams import Entry
 from tests.scenario.parties import Party
 from tests.scenario.people import heard
 
@@ -84,3 +92,57 @@ def test_a_message_that_comes_damaged_twice_is_told_of_once() -> None:
     assert bob.texts() == ["pay 100"]
     assert told(bob, message_id) == 1
     assert not bob.machine._memory.held
+
+
+def rename_commits(party: Party, *devices: MemoryDevice) -> None:
+    """The server shows devices what changes a group, theirs too, as somebody else's."""
+
+    def deliver(entry: Entry, device_id: bytes) -> list[Entry]:
+        mine = device_id in {device.machine.device_id for device in devices}
+        if not mine or entry.envelope.suite not in {SuiteId.MLS_COMMIT, SuiteId.MLS_RESTART}:
+            return [entry]
+        return [replace(entry, client_id=bytes(byte ^ 1 for byte in entry.client_id))]
+
+    party.server.deliver = deliver
+
+
+def test_our_own_commit_is_ours_under_whatever_id() -> None:
+    party = Party("alice", "bob")
+    alice, bob = party.devices
+    rename_commits(party, alice, bob)
+    renew(party, alice, 1)
+    renew(party, bob, 1)
+    for device in party.devices:
+        assert device.machine.counters["commit.changed"] == 1
+        assert heard(device, CommitRefused) == []
+    party.check_together()
+
+
+def test_our_own_beginning_is_ours_under_whatever_id() -> None:
+    party = Party("alice", "bob")
+    alice, bob = party.devices
+    rename_commits(party, alice)
+    chat, now = alice.machine._memory.groups.chats[party.group], party.server.now
+    trouble = Trouble(0, chat.epoch, "no reason", now, Step.ASK, now)
+    alice.machine._groups._ladder._restarting.begin(chat, trouble, now)
+    alice.settle()
+    party.settle(4)
+    assert len(heard(bob, GroupRestarted)) == 1
+    assert len(heard(alice, GroupRestarted)) == 1
+    assert party.view(alice).generation == 1
+    party.check_together()
+
+
+def test_our_own_coming_is_ours_under_whatever_id() -> None:
+    party = Party("alice", "bob")
+    alice, bob = party.devices
+    rename_commits(party, bob)
+    chat, now = bob.machine._memory.groups.chats[party.group], party.server.now
+    chat.group = None
+    bob.machine._groups._ladder.bereft(chat, now)
+    alice.disconnect()
+    party.settle(8, 60_000)
+    assert party.view(bob).state is GroupState.ACTIVE
+    alice.connect()
+    party.settle(4)
+    party.check_together()

@@ -222,16 +222,16 @@ class Following:
         pending, group = chat.record.pending, chat.live()
         if pending is None or group.pending is None:
             return None
-        own = (
-            entry.client_id == pending.client_id
-            and entry.sender_device == self._memory.device_id
-            and equal(body.commit, group.pending.commit)
-        )
-        if not own:
+        # Whatever the server says of its sender and its id, nobody else has made it.
+        if not equal(body.commit, group.pending.commit):
             return None
         request = decode_request(pending.request, Handshake)
         sent = request.envelope.body
-        if not equal(sent, entry.envelope.body):
+        named = (entry.client_id, entry.sender_device) == (
+            pending.client_id,
+            self._memory.device_id,
+        )
+        if not named or not equal(sent, entry.envelope.body):
             self._memory.count("commit.changed")
         return decode_body(sent, CommitBody)
 
@@ -416,7 +416,7 @@ class Following:
             self._refuse(chat, entry, problem, now)
             return True
         chat.remember_entries([data for data in body.roster if data not in chat.recent])
-        self._restarting.taken(chat, entry, roster)
+        self._restarting.taken(chat, entry, body, roster)
         if chat.known_roster().state.members.get(self._memory.account_id) is None:
             self.leave(chat, entry.sender_account)
         return True

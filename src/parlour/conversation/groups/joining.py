@@ -34,6 +34,7 @@ from parlour.mls.public.framing.messages import PublicMessage
 from parlour.mls.public.types import LeafIndex
 from parlour.mls.public.welcome import EncryptedGroupSecrets
 from parlour.mls.public.welcome_parts import join_welcome_parts
+from parlour.primitives.hashes import equal
 from parlour.roster.changes import Added, JoinedByLink
 from parlour.roster.entry import RosterEntry
 from parlour.roster.links import JoinLink
@@ -409,8 +410,12 @@ class Joining:
         pending, under_way = chat.record.pending, self._under_way.get(chat.id)
         if pending is None or under_way is None or chat.joining_roster is None:
             return False
-        ours = entry.client_id == pending.client_id
-        if not ours or entry.sender_device != self._memory.device_id:
+        named = (entry.client_id, entry.sender_device) == (
+            pending.client_id,
+            self._memory.device_id,
+        )
+        # Whatever the server says of its sender and its id, nobody else has made it.
+        if not named and not equal(body.commit, under_way.commit):
             return False
         group = under_way.confirm(body.commit)
         chat.record.generation = pending.generation

@@ -21,15 +21,16 @@ from parlour.conversation.key_packages import KeyPackages
 from parlour.conversation.state import Memory
 from parlour.errors import Code, error
 from parlour.mls.private.group import Group
-from parlour.primitives.hashes import sha256
+from parlour.primitives.hashes import equal, sha256
 from parlour.roster.changes import Removed
 from parlour.roster.entry import RosterEntry
 from parlour.roster.restart import sign_restart, verify_restart
 from parlour.roster.roles import Right
 from parlour.roster.roster import Roster
 from parlour.wire.envelope import ENVELOPE_FORMAT, Envelope, SuiteId
+from parlour.wire.frames import decode_body as decode_request
 from parlour.wire.frames import encode_body as encode_request
-from parlour.wire.groups import RestartBody, RestartGroup, encode_body
+from parlour.wire.groups import RestartBody, RestartGroup, decode_body, encode_body
 from parlour.wire.ids import ID_SIZE
 from parlour.wire.streams import Entry
 
@@ -170,17 +171,12 @@ class Restarting:
             body.signature,
         )
 
-    def taken(self, chat: Chat, entry: Entry, roster: Roster) -> None:
+    def taken(self, chat: Chat, entry: Entry, body: RestartBody, roster: Roster) -> None:
         """A new generation begins, ours or another admin's."""
-        pending, record = chat.record.pending, chat.record
+        record = chat.record
         before = chat.known_roster().state.members.keys()
         needless = chat.is_active and record.trouble is None and not record.reports
-        ours = (
-            pending is not None
-            and pending.what is Sent.RESTART
-            and pending.client_id == entry.client_id
-            and chat.restarting is not None
-        )
+        ours = _is_ours(chat, body)
         record.generation += 1
         record.pending = record.trouble = None
         record.reports = {}
@@ -210,3 +206,12 @@ def _is_under_way(chat: Chat) -> bool:
     """Whether our own beginning is with the server, or on its way there."""
     pending = chat.record.pending
     return pending is not None and pending.what is Sent.RESTART
+
+
+def _is_ours(chat: Chat, body: RestartBody) -> bool:
+    """Whether a beginning is the one that we made, under whatever id the server shows it."""
+    pending = chat.record.pending
+    if pending is None or pending.what is not Sent.RESTART or chat.restarting is None:
+        return False
+    sent = decode_request(pending.request, RestartGroup).envelope.body
+    return equal(decode_body(sent, RestartBody).group_info_hash, body.group_info_hash)
