@@ -70,7 +70,9 @@ class Chat:
         self.renews_after = 0
         # Messages that were read, newest last: none is taken twice.
         self.read: OrderedDict[bytes, None] = OrderedDict()
+        # When to ask for the group's name (ms), and how often that was done in vain.
         self.details_at: int | None = None
+        self.details_asked = 0
         # What we wish for to be added again is newer than this (ms).
         self.wishes_from = 0
         # Who asked for the group's name, and when; when our turn comes to say it (ms).

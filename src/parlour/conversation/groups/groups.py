@@ -84,6 +84,8 @@ TELL_STALLED: Final = 60_000
 GIVE_UP_STALLED: Final = 3_600_000
 # A group in which something can't be done is left alone so long, in milliseconds.
 REST: Final = 60_000
+# The pause between two questions for a group's name is doubled so often: to an hour.
+MAX_DOUBLINGS: Final = 7
 # A device that nobody has added asks for it after so long, in milliseconds.
 ASK_TO_JOIN: Final = 60_000
 _GONE: Final = (Code.STREAM_UNKNOWN, Code.GROUP_UNKNOWN)
@@ -255,7 +257,7 @@ class Groups:
                 accounts.update(chat.accounts)
                 self._renewing.connected(chat, now)
                 if not chat.is_named:
-                    chat.details_at = 0
+                    chat.details_at = chat.details_asked = 0
         self._directory.want_aside(sorted(accounts))
 
     def restored(self) -> None:
@@ -500,8 +502,9 @@ class Groups:
         if due is not None and due <= now and chat.is_active:
             chat.details_at = None
             if not chat.is_named:
-                # Again until somebody answers who is there.
-                chat.details_at = now + ASK_FOR_DETAILS
+                # Again until somebody answers who is there, ever more seldom.
+                chat.details_at = now + (ASK_FOR_DETAILS << min(chat.details_asked, MAX_DOUBLINGS))
+                chat.details_asked += 1
                 self._messages.send(chat, DetailsWanted(), now, silent=True)
 
     def _drop_lost(self, chat: Chat) -> None:
