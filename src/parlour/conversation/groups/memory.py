@@ -152,19 +152,25 @@ class GroupMemory:
         return max((intent.order for intent in self.intents.values()), default=0) + 1
 
     def forget(self, chat: Chat) -> None:
-        """Drop everything about a group but that we were in it."""
+        """Drop everything about a group but that we were in it.
+
+        What came after has its turn still: we may be welcomed again by it.
+        """
         chat.group = None
         chat.roster = None
         self._writes.delete(Namespace.ROSTER, chat.id)
         self.put_state(chat)
         for waiting in list(chat.waiting):
-            self.taken(chat, waiting)
+            if waiting.entry.seq <= chat.record.followed_seq:
+                self.taken(chat, waiting)
         for intent in self.intents_of(chat.id):
             self.fulfilled(intent.intent_id)
 
     def drop(self, chat: Chat) -> None:
         """Drop a group as if it had never been: another one is in its place."""
         self.forget(chat)
+        for waiting in list(chat.waiting):
+            self.taken(chat, waiting)
         del self.chats[chat.id]
         del self._by_conversation[chat.conversation]
         self._writes.delete(Namespace.GROUP, chat.id)
