@@ -15,7 +15,7 @@ from parlour.conversation.groups.records import GroupState, Step, Trouble
 from parlour.testing.device import MemoryDevice
 from parlour.testing.memory_server import _Stored
 from parlour.wire.envelope import SuiteId
-from parlour.wire.streams import Entry
+from parlour.wire.streams import Entry, StreamInfo
 from tests.scenario.parties import Party
 from tests.scenario.people import heard
 
@@ -146,3 +146,19 @@ def test_our_own_coming_is_ours_under_whatever_id() -> None:
     alice.connect()
     party.settle(4)
     party.check_together()
+
+
+def test_who_left_and_is_named_its_group_again_reads_on() -> None:
+    """Its stream is read for the Welcome in it, which may be on a later page."""
+    party = Party("alice", "bob")
+    alice, bob = party.devices
+    alice.machine.group_remove(party.group, [bob.machine.account_id], party.server.now)
+    alice.settle()
+    party.settle()
+    assert party.view(bob).state is GroupState.LEFT
+    stream = party.server.streams[party.group]
+    genesis = bob.machine._memory.groups.chats[party.group].record.genesis
+    info = StreamInfo(party.group, "group", [], genesis, len(stream.entries))
+    bob.machine._groups.learn_stream(info, party.server.now)
+    bob.settle()
+    assert bob.machine._memory.conversations[party.group].stream == party.group

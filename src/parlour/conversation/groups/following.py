@@ -339,16 +339,21 @@ class Following:
         self._groups.forget(chat)
         chat.record.state = GroupState.LEFT
         chat.record.pending = chat.record.trouble = None
+        chat.record.letting_go = True
         self._groups.put(chat)
         self.let_go(chat)
         self._memory.tell(chat, GroupLeft(chat.id, chat.record.name, by))
 
     def let_go(self, chat: Chat) -> None:
         """Read the stream of a group that we left no more, once nothing is missing from before."""
-        if chat.record.state is GroupState.LEFT:
-            conversation = self._memory.conversations[chat.conversation]
-            if conversation.stream and not conversation.gaps:
-                self._memory.leave_stream(conversation)
+        if not chat.record.letting_go:
+            # One that is named again is read on: for the Welcome in it.
+            return
+        conversation = self._memory.conversations[chat.conversation]
+        if not conversation.gaps:
+            chat.record.letting_go = False
+            self._groups.put(chat)
+            self._memory.leave_stream(conversation)
 
     def _refuse(
         self, chat: Chat, entry: Entry, problem: ParlourError, now: int, culprit: bytes = b""

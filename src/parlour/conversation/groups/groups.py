@@ -340,6 +340,9 @@ class Groups:
         ours, and nothing is missing by that.
         """
         conversation = self._memory.conversations[chat.id]
+        if chat.record.letting_go:
+            chat.record.letting_go = False
+            self._groups.put(chat)
         if conversation.stream:
             return
         conversation.stream = chat.id

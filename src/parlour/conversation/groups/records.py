@@ -183,6 +183,7 @@ class GroupRecord(Struct):
     and the times of those. `joined_at` is when we came in (ms), by the server's clock.
     `wishes` are the times (ms) of the wishes to be added again that were fulfilled, by device.
     `shut_out` when we left it because the server said that there is no such group for us.
+    `letting_go` when we left it, and read its stream no more once nothing is missing from before.
     """
 
     group: _Id
@@ -218,6 +219,7 @@ class GroupRecord(Struct):
     peer: bytes = b""
     wishes: dict[bytes, int] = {}
     shut_out: bool = False
+    letting_go: bool = False
     late: dict[bytes, int] = {}
     former: dict[bytes, Former] = {}
     gone: dict[bytes, int] = {}
