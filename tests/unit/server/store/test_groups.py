@@ -243,7 +243,7 @@ async def test_members_come_and_go_with_the_entry(store: Store) -> None:
     assert await numbers(store, bea, stream) == [1, 2]
 
 
-async def test_who_was_removed_catches_up_only_where_it_asks(store: Store) -> None:
+async def test_who_was_removed_catches_up_where_it_asks_or_was_welcomed(store: Store) -> None:
     ada, bea = await someone(store), await someone(store)
     stream = await found(store, ada)
     await grow(store, stream, 0, ada, bea)
@@ -251,9 +251,13 @@ async def test_who_was_removed_catches_up_only_where_it_asks(store: Store) -> No
     await grow(store, stream, 2, ada)
     named = await store.streams.catch_up(bea.device, CatchUp([Position(stream, 1)]), now=NOW)
     assert ([each.seq for each in named.entries], named.streams[1:]) == ([2], [])
+    # It was welcomed, and has not said that it has read anything.
+    unseen = await store.streams.catch_up(bea.device, CatchUp([]), now=NOW)
+    assert [info.stream for info in unseen.streams] == [bea.inbox, stream]
+    assert [each.seq for each in unseen.entries if each.stream == stream] == [1, 2]
+    await store.streams.acknowledge(bea.device, [Position(stream, 2)], now=NOW)
     unnamed = await store.streams.catch_up(bea.device, CatchUp([]), now=NOW)
     assert [info.stream for info in unnamed.streams] == [bea.inbox]
-    await store.streams.acknowledge(bea.device, [Position(stream, 2)], now=NOW)
 
 
 async def test_an_account_that_is_full_is_not_let_in(
