@@ -6,9 +6,8 @@ import pytest
 
 from parlour.conversation.content import ResendRequest, Text
 from parlour.conversation.events import MessageUnreadable
-from parlour.conversation.groups.chat import MAX_FORMER, Chat
-from parlour.conversation.groups.messages import MAX_LATE
-from parlour.conversation.groups.records import Former, GroupState
+from parlour.conversation.groups.chat import MAX_FORMER, MAX_LATE, Chat
+from parlour.conversation.groups.records import Former, GroupState, Late
 from parlour.conversation.reasons import Reason
 from parlour.conversation.requests import ServerRequest
 from parlour.roster.roles import Role
@@ -34,6 +33,12 @@ def ask(party: Party, by: MemoryDevice, of: MemoryDevice, message_id: bytes) -> 
     by.settle()
     of.pull()
     return len(inbox) > before
+
+
+def message_number(party: Party, message_id: bytes) -> int:
+    """The number that the server gave a message."""
+    stored = party.server.streams[party.group].entries
+    return next(each.entry.seq for each in stored if each.entry.client_id == message_id)
 
 
 def change(party: Party, by: MemoryDevice) -> None:
@@ -69,8 +74,7 @@ def test_what_was_encrypted_before_somebody_came_and_numbered_after_it() -> None
     party.settle(3)
     alice.meet("dave")
     assert carol.texts() == ["about dave"]
-    stored = party.server.streams[party.group].entries
-    number = next(each.entry.seq for each in stored if each.entry.client_id == message_id)
+    number = message_number(party, message_id)
     assert chat_of(alice, party).since[dave.machine.account_id] < number
     assert not ask(party, dave, alice, message_id)
     assert ask(party, carol, alice, message_id)
@@ -82,7 +86,7 @@ def test_only_the_last_late_messages_are_remembered() -> None:
     party = Party("alice", "bob", "carol")
     alice, bob, _ = party.devices
     chat = chat_of(alice, party)
-    chat.record.late = {number.to_bytes(16): number for number in range(MAX_LATE)}
+    chat.record.late = {number.to_bytes(16): Late(number, number + 1) for number in range(MAX_LATE)}
     message_id = alice.machine.send_to(party.group, Text("slow"), party.server.now)
     (append,) = alice.machine.outgoing(party.server.now)
     alice._write()
@@ -93,6 +97,12 @@ def test_only_the_last_late_messages_are_remembered() -> None:
     assert len(chat.record.late) == MAX_LATE
     assert message_id in chat.record.late
     assert (0).to_bytes(16) not in chat.record.late
+    # Whether it was one of those that are forgotten, nobody can tell: it goes to nobody.
+    assert chat.record.late_until == 1
+    chat.record.late_until = message_number(party, message_id)
+    assert ask(party, bob, alice, message_id)
+    del chat.record.late[message_id]
+    assert not ask(party, bob, alice, message_id)
     # What came in its own epoch is not among them.
     assert party.say(alice, "quick") not in chat.record.late
 

@@ -16,6 +16,7 @@ from parlour.conversation.groups.records import (
     GroupRecord,
     GroupState,
     Intent,
+    Late,
     RosterRecord,
     Waiting,
 )
@@ -44,6 +45,8 @@ MAX_RECENT: Final = 64
 EPOCH_TAG_SIZE: Final = 8
 # Accounts that went and are remembered: what they could not read then, they may still ask for.
 MAX_FORMER: Final = 64
+# Messages of ours that got their number after the end of their epoch, as far as remembered.
+MAX_LATE: Final = 64
 # After so many questions in vain (`confirming`), what is said waits no longer.
 ASKS: Final = 4
 # Ids of messages that are remembered, in memory: more than an epoch sees between two renewals. What
@@ -333,6 +336,14 @@ class Chat:
             if member is not None:
                 former[account] = Former(self.since[account], seq, member.key)
         self.record.former = dict(list(former.items())[-MAX_FORMER:])
+
+    def note_late(self, message_id: bytes, late: Late) -> None:
+        """Remember a message of ours that got its number after its epoch was over."""
+        kept = {**self.record.late, message_id: late}
+        while len(kept) > MAX_LATE:
+            oldest = kept.pop(next(iter(kept)))
+            self.record.late_until = max(self.record.late_until, oldest.seq)
+        self.record.late = kept
 
     # --- The leaves ----------------------------------------------------------------------
 

@@ -524,13 +524,15 @@ class Committing:
 
     def lost(self, chat: Chat, now: int) -> None:
         """Another commit won the epoch, or the server would not have ours."""
-        chat.record.pending = None
+        if chat.record.pending is not None:
+            # If the winner was merged already, that has counted it.
+            chat.record.pending = None
+            chat.losses += 1
+            self._memory.count("commit.lost")
         if chat.group is not None:
             chat.group.clear_pending()
             self._groups.put_state(chat)
-        chat.losses += 1
         chat.timers["retry"] = now + retry_after(chat.losses, self._memory.random)
-        self._memory.count("commit.lost")
         self._groups.put(chat)
 
     def refused(self, chat: Chat, problem: ParlourError, now: int) -> None:

@@ -34,7 +34,7 @@ from parlour.conversation.groups.credentials import owner_of
 from parlour.conversation.groups.lists import Lists
 from parlour.conversation.groups.memory import GroupMemory
 from parlour.conversation.groups.plan import Planning
-from parlour.conversation.groups.records import NOWHERE, Acceptance
+from parlour.conversation.groups.records import NOWHERE, Acceptance, Late
 from parlour.conversation.groups.turns import turn_after
 from parlour.conversation.histories import Histories, hash_of
 from parlour.conversation.inner import Inner
@@ -65,8 +65,6 @@ FORMAT: Final = 1
 _FOR_PROGRAMS: Final = 0x40
 # How far (ms) the clock of the device that linked this one may be ahead of the server's.
 LINKING: Final = 15 * 60_000
-# Messages of ours that got their number after the end of their epoch, as far as remembered.
-MAX_LATE: Final = 64
 # A device that does not know the group's name asks for it after so long, in milliseconds.
 ASK_FOR_DETAILS: Final = 30_000
 # One device is told the name so often, however often it asks (ms).
@@ -303,9 +301,7 @@ class Messages:
         epoch = _epoch_of(chat, entry)
         if epoch is not None and epoch < (chat.record.generation, chat.epoch):
             began = next((t.seq for t in chat.record.tags if (t.generation, t.epoch) == epoch), 0)
-            chat.record.late = dict(
-                [*chat.record.late.items(), (entry.client_id, began)][-MAX_LATE:]
-            )
+            chat.note_late(entry.client_id, Late(began, entry.seq))
             self._groups.put(chat)
 
     def may_resend(self, chat: Chat, since: int, message: Message) -> bool:
@@ -313,7 +309,11 @@ class Messages:
 
         It was there when that was said, by the roster of the epoch that it was encrypted for.
         """
-        return since <= chat.record.late.get(message.message_id, message.seq or 0)
+        late, seq = chat.record.late.get(message.message_id), message.seq or 0
+        if late is None and seq <= chat.record.late_until:
+            # It may have been one of those that are not remembered any more.
+            return False
+        return since <= (seq if late is None else late.began)
 
     def _admits(self, chat: Chat, entry: Entry, now: int) -> bool:
         """Whether what an account says is read at all."""

@@ -6,7 +6,7 @@ whoever makes it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -60,23 +60,17 @@ class Plan:
     def keep_lost(self) -> None:
         """Leave devices in that were to come again, and don't: better one that can't follow."""
         lost = self.again - {device for _, device in self.add}
-        kept = [
-            (index, owner)
-            for index, owner in zip(self.remove, self.removed, strict=True)
-            if owner.device_id not in lost
-        ]
-        self.remove = [index for index, _ in kept]
-        self.removed = [owner for _, owner in kept]
-        self.again -= lost
+        self._keep_removing(lambda owner: owner.device_id not in lost)
 
     def leave_alone(self, accounts: Collection[bytes]) -> None:
         """Let none of the devices of these accounts come or go."""
         self.add = [each for each in self.add if each[0] not in accounts]
-        kept = [
-            (index, owner)
-            for index, owner in zip(self.remove, self.removed, strict=True)
-            if owner.account_id not in accounts
-        ]
+        self._keep_removing(lambda owner: owner.account_id not in accounts)
+
+    def _keep_removing(self, goes: Callable[[LeafOwner], bool]) -> None:
+        """Of the leaves that were to go, let only those go of whose owners that is true."""
+        pairs = zip(self.remove, self.removed, strict=True)
+        kept = [(index, owner) for index, owner in pairs if goes(owner)]
         self.remove = [index for index, _ in kept]
         self.removed = [owner for _, owner in kept]
         self.again &= {owner.device_id for owner in self.removed}

@@ -150,6 +150,13 @@ NOWHERE: Final = (0, 0)
 """The generation and epoch of who never came in."""
 
 
+class Late(Struct, array_like=True, frozen=True):
+    """The number of a message of ours, and of the entry with which its epoch began."""
+
+    began: int
+    seq: int
+
+
 class Former(Struct, array_like=True, frozen=True):
     """Somebody who was in a group: the entries that brought them in and out, and their key then."""
 
@@ -166,9 +173,9 @@ class GroupRecord(Struct):
     `joined_seq` is the number of the entry with which we came in, 0 before we did; `joined_epoch`
     (generation and epoch) is where. `is_newcomer` when our account came in by the same commit: what
     was said before is not ours then.
-    `late` are messages of ours that got their number after their epoch was over, by id, with the
-    number of the entry with which that began. `former` are accounts that were in it,
-    `gone` the entries that took devices out.
+    `late` are messages of ours that got their number after their epoch was over, by id, and
+    `late_until` the number of the newest one that is not remembered any more. `former` are
+    accounts that were in it, `gone` the entries that took devices out.
     `followed_seq` is that of the last commit that was merged, `followed_at` the time of the newest
     one (ms) by the server's clock.
     `founding` are the accounts that we are about to bring in, `leaving` statements of those who
@@ -220,7 +227,8 @@ class GroupRecord(Struct):
     wishes: dict[bytes, int] = {}
     shut_out: bool = False
     letting_go: bool = False
-    late: dict[bytes, int] = {}
+    late: dict[bytes, Late] = {}
+    late_until: int = 0
     former: dict[bytes, Former] = {}
     gone: dict[bytes, int] = {}
     followed_at: int = 0

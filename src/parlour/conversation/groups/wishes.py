@@ -156,29 +156,29 @@ class Wishes:
         record = chat.record
         if record.state is GroupState.LEFT:
             return
-        self._memory.drop_waiting(group)
         if chat.genesis.kind in (GroupKind.DIRECT, GroupKind.SELF):
             raise error(Code.USAGE_INVALID, "a conversation of two can't be left")
+        self._memory.drop_waiting(group)
         record.acceptance = Acceptance.DECLINED
         record.decided_at = following(now, record.decided_at)
         self._groups.put(chat)
-        if not chat.is_alone:
-            self._founding.want(chat, Want.LEAVE, now)
-        elif record.pending is None:
-            self._go(chat, now)
-        else:
-            # By what is under way, others may come in, who then enter that we go.
+        if not self._go(chat, now):
             self._founding.want(chat, Want.LEAVE, now)
 
-    def _go(self, chat: Chat, now: int) -> None:
-        """Leave a group in which nobody else is: nobody enters it, so our devices are told."""
+    def _go(self, chat: Chat, now: int) -> bool:
+        """Leave a group in which nobody else is: nobody enters it, so our devices are told.
+
+        Not while something is under way: others may come in by it, who then enter that we go.
+        """
+        if not chat.is_alone or chat.record.pending is not None:
+            return False
         self._syncing.tell(_decision(chat), now)
         self._following.leave(chat, self._memory.account_id)
+        return True
 
     def go_on(self, chat: Chat, now: int) -> None:
         """Go where we are alone by now."""
-        leaving = chat.record.acceptance is Acceptance.DECLINED and chat.is_active
-        if leaving and chat.is_alone and chat.record.pending is None:
+        if chat.record.acceptance is Acceptance.DECLINED and chat.is_active:
             self._go(chat, now)
 
     def accept(self, group: bytes, now: int) -> None:
@@ -210,10 +210,8 @@ class Wishes:
         """Another device of ours says whether the person wants to be in a group."""
         chat = self._groups.chats.get(sync.group)
         if not sync.accepted:
-            # Where others are, they enter it. Who is not in yet is brought in if there is anybody.
-            alone = chat is not None and (chat.is_alone or not chat.record.joined_seq)
-            if chat is not None and alone and sync.at >= chat.record.decided_at:
-                self._following.leave(chat, self._memory.account_id)
+            if chat is not None and sync.at >= chat.record.decided_at:
+                self._left_elsewhere(chat)
             return
         if chat is None or not chat.record.joined_seq:
             # It was quicker than the group.
@@ -225,6 +223,15 @@ class Wishes:
         chat.record.decided_at = sync.at
         if chat.record.acceptance is Acceptance.INVITED:
             self._accepted(chat)
+
+    def _left_elsewhere(self, chat: Chat) -> None:
+        """Another device of ours was alone in a group, and left it.
+
+        Where others are, they enter it. Who is not in yet is brought in if there is anybody.
+        """
+        is_in = chat.record.state is not GroupState.LEFT
+        if is_in and (chat.is_alone or not chat.record.joined_seq):
+            self._following.leave(chat, self._memory.account_id)
 
     def came(self, chat: Chat, now: int) -> None:
         """We are in for the first time: our other devices hear of a yes, members of a no."""

@@ -23,6 +23,7 @@ from parlour.server.store.sqlite.database import Database
 from parlour.server.store.sqlite.pages import PageBudget, fill_page, read_entry
 from parlour.server.store.sqlite.rows import (
     DeviceRow,
+    Readable,
     account_pk,
     active_device,
     describe,
@@ -264,12 +265,12 @@ def _state(
     epoch: int | None,
 ) -> GroupState:
     if device_id is None:
-        stream, last = stream_pk(connection, stream_id), None
+        readable = Readable(stream_pk(connection, stream_id), first=0)
     else:
         device = active_device(connection, device_id)
         # Who was removed before it has joined finds the epoch that its Welcome is for.
         readable = member_stream(connection, device, stream_id, former=epoch is not None)
-        stream, last = readable.pk, readable.last
+    stream, last = readable.pk, readable.last
     now_generation, now_epoch, seq, group_info = _group_row(connection, stream)
     (genesis,) = connection.execute(
         "SELECT genesis FROM streams WHERE pk = ?", (stream,)
@@ -278,7 +279,7 @@ def _state(
         now_generation if generation is None else generation,
         now_epoch if epoch is None else epoch,
     )
-    if wanted == (now_generation, now_epoch) and (last is None or seq <= last):
+    if wanted == (now_generation, now_epoch) and seq <= last:
         roster = connection.execute(
             "SELECT roster_state, roster_head FROM mls_groups WHERE stream = ?", (stream,)
         ).fetchone()
@@ -289,6 +290,6 @@ def _state(
         "WHERE stream = ? AND generation = ? AND epoch = ? AND tree IS NOT NULL",
         (stream, *wanted),
     ).fetchone()
-    if kept is None or (last is not None and kept[0] > last):
+    if kept is None or kept[0] > last:
         raise NotFoundError(Code.GROUP_EPOCH_GONE)
     return GroupState(stream_id, genesis, *wanted, kept[0], b"", *kept[1:])

@@ -37,7 +37,7 @@ class Readable(NamedTuple):
 
     pk: int
     first: int
-    last: int
+    last: int = _NO_END
     once: tuple[int, int] = (0, -1)
 
 
@@ -107,11 +107,7 @@ def member_streams(connection: sqlite3.Connection, device: DeviceRow) -> list[Re
 
 def _readable(row: tuple[int, int, int | None, int]) -> Readable:
     pk, first, once, until = row
-    return (
-        Readable(pk, first, _NO_END)
-        if once is None
-        else Readable(pk, first, _NO_END, (once, until))
-    )
+    return Readable(pk, first) if once is None else Readable(pk, first, once=(once, until))
 
 
 def unseen_streams(connection: sqlite3.Connection, device: DeviceRow) -> list[Readable]:
