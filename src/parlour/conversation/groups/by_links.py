@@ -50,7 +50,7 @@ class ByLinks:
     def join(self, link: JoinLink, now: int) -> bytes:
         """Come in by a link; return the group's id. `GroupJoined` or `GroupRefused` follows."""
         known = self._groups.chats.get(link.stream)
-        if known is not None and known.record.state is not GroupState.LEFT:
+        if known is not None and not known.is_left:
             return link.stream
         self._memory.linked[link.stream] = link
         self._joining.ask(link.stream, self._pass(link))
@@ -65,7 +65,7 @@ class ByLinks:
         for stream, link in list(self._memory.linked.items()):
             state, failure = self._joining.answer(stream), self._joining.failure(stream)
             chat = self._groups.chats.get(stream)
-            if chat is not None and chat.record.joined_seq and not _is_left(chat):
+            if chat is not None and chat.record.joined_seq and not chat.is_left:
                 del self._memory.linked[stream]
             elif failure is not None and not isinstance(failure, TransportError):
                 self.give_up(stream, failure.code)
@@ -95,7 +95,7 @@ class ByLinks:
         chat = self._groups.chats.get(link.stream)
         if chat is None:
             chat = self._meet(link.stream, state.genesis)
-        elif _is_left(chat):
+        elif chat.is_left:
             self._come_back(chat)
         chat.record.link, chat.record.link_text = link.link_id, link.to_text()
         self._groups.put(chat)
@@ -112,7 +112,3 @@ class ByLinks:
             chat.record.link_text = ""
             self._groups.put(chat)
         self._memory.events.append(GroupRefused(stream, "join", reason))
-
-
-def _is_left(chat: Chat) -> bool:
-    return chat.record.state is GroupState.LEFT

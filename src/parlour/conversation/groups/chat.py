@@ -197,6 +197,11 @@ class Chat:
         return self.record.state is GroupState.ACTIVE and self.group is not None
 
     @property
+    def is_left(self) -> bool:
+        """Whether this device is out of it: it went, was put out, or never came in."""
+        return self.record.state is GroupState.LEFT
+
+    @property
     def is_alone(self) -> bool:
         """Whether nobody else is on the roster."""
         return self.roster is not None and len(self.roster.state.members) == 1
@@ -452,7 +457,7 @@ class Chat:
 
     def is_wanted(self, intent: Intent) -> bool:
         """Whether a wish is not fulfilled yet, and could be."""
-        return self.roster is not None and self.record.state is not GroupState.LEFT
+        return self.roster is not None and not self.is_left
 
 
 def mls_group_id(stream: bytes, generation: int) -> bytes:

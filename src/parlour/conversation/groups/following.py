@@ -90,7 +90,7 @@ class Following:
 
     def handle(self, chat: Chat, entry: Entry, now: int) -> bool:
         """Take an entry whose turn it is; False if it has to wait for something."""
-        if chat.record.state is GroupState.LEFT and not self._was_for_us(chat, entry):
+        if chat.is_left and not self._was_for_us(chat, entry):
             return True
         try:
             match entry.envelope.suite:

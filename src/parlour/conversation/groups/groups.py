@@ -251,7 +251,7 @@ class Groups:
             self._unlisted.connected(chat)
             if chat.record.state is GroupState.ACTIVE and not chat.has_state:
                 self._ladder.bereft(chat, now)
-            if chat.record.state is not GroupState.LEFT:
+            if not chat.is_left:
                 self._confirming.connected(chat, now)
                 self._ladder.connected(chat)
                 accounts.update(chat.accounts)
@@ -266,7 +266,7 @@ class Groups:
             if chat.is_active:
                 chat.compares = True
                 self._joining.ask(chat.id)
-            elif _is_left(chat):
+            elif chat.is_left:
                 # Numbers are given again.
                 chat.record.followed_seq = 0
                 self._groups.put(chat)
@@ -282,7 +282,7 @@ class Groups:
             if chat.is_direct:
                 self._direct.named(chat)
             else:
-                self._attach(chat, anew=_is_left(chat))
+                self._attach(chat, anew=chat.is_left)
             return
         try:
             genesis = Genesis.decode(info.genesis)
@@ -354,7 +354,7 @@ class Groups:
 
     def is_outside(self, group: bytes) -> bool:
         """Whether we left a group, so that what comes next of it is the first for us."""
-        return _is_left(self._groups.chats[group])
+        return self._groups.chats[group].is_left
 
     def has_room(self, group: bytes) -> bool:
         """Whether one more entry of a group can be taken."""
@@ -372,7 +372,7 @@ class Groups:
             # Until a person has decided about the changed key.
             return False
         anew = entry.seq > chat.record.followed_seq
-        if _is_left(chat) and anew and self._joining.is_welcome(entry):
+        if chat.is_left and anew and self._joining.is_welcome(entry):
             self._come_back(chat)
         trouble = chat.record.trouble
         joined = chat.record.joined_seq
@@ -482,7 +482,7 @@ class Groups:
             self._committing.failed(chat, problem, now)
 
     def _act(self, chat: Chat, now: int) -> None:
-        if _is_left(chat):
+        if chat.is_left:
             return
         if chat.waiting:
             self._stalled(chat, now)
@@ -656,7 +656,7 @@ class Groups:
         signed that: once it names the group again, we come back.
         """
         linked = chat.id in self._memory.linked
-        if chat.is_direct or linked or chat.record.trouble is None or _is_left(chat):
+        if chat.is_direct or linked or chat.record.trouble is None or chat.is_left:
             return
         self._joining.done(chat.id)
         self._following.leave(chat, b"")
@@ -714,7 +714,3 @@ class Groups:
 def _may_act(chat: Chat) -> bool:
     """Whether we are in a group and follow it; what is due is done then."""
     return chat.is_active and not chat.waiting and chat.record.pending is None
-
-
-def _is_left(chat: Chat) -> bool:
-    return chat.record.state is GroupState.LEFT

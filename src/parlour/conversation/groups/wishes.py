@@ -20,7 +20,6 @@ from parlour.conversation.groups.founding import Founding, check_name
 from parlour.conversation.groups.memory import GroupMemory
 from parlour.conversation.groups.records import (
     Acceptance,
-    GroupState,
     Want,
 )
 from parlour.conversation.groups.renewing import Renewing
@@ -154,7 +153,7 @@ class Wishes:
         """Go. Somebody who stays has to enter it; nothing is said from now on."""
         chat = self.known(group)
         record = chat.record
-        if record.state is GroupState.LEFT:
+        if chat.is_left:
             return
         if chat.genesis.kind in (GroupKind.DIRECT, GroupKind.SELF):
             raise error(Code.USAGE_INVALID, "a conversation of two can't be left")
@@ -203,7 +202,7 @@ class Wishes:
         """What our other devices should know of groups."""
         for chat in self._groups.chats.values():
             decided = chat.record.acceptance is Acceptance.ACCEPTED and not chat.is_direct
-            if decided and chat.record.state is not GroupState.LEFT:
+            if decided and not chat.is_left:
                 yield _decision(chat)
 
     def _decided_elsewhere(self, sync: GroupSync) -> None:
@@ -229,7 +228,7 @@ class Wishes:
 
         Where others are, they enter it. Who is not in yet is brought in if there is anybody.
         """
-        is_in = chat.record.state is not GroupState.LEFT
+        is_in = not chat.is_left
         if is_in and (chat.is_alone or not chat.record.joined_seq):
             self._following.leave(chat, self._memory.account_id)
 
@@ -282,7 +281,7 @@ class Wishes:
         chat = self.known(group)
         if chat.is_direct:
             raise error(Code.GROUP_UNKNOWN)
-        if chat.record.state is GroupState.LEFT or chat.record.acceptance is Acceptance.DECLINED:
+        if chat.is_left or chat.record.acceptance is Acceptance.DECLINED:
             raise error(Code.GROUP_OVER, chat.record.name)
         if not isinstance(content, Shown):
             raise error(Code.USAGE_INVALID, "only what is shown")
@@ -305,7 +304,7 @@ class Wishes:
 
     def _joined(self, group: bytes) -> Chat:
         chat = self.known(group)
-        if chat.record.state is GroupState.LEFT:
+        if chat.is_left:
             raise error(Code.GROUP_OVER, chat.record.name)
         if chat.roster is None:
             raise error(Code.GROUP_NOT_MEMBER)

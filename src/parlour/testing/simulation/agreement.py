@@ -6,7 +6,6 @@ from collections.abc import Set
 from typing import TYPE_CHECKING
 
 from parlour.conversation.groups.chat import Chat
-from parlour.conversation.groups.records import GroupState
 from parlour.testing.simulation.chronicle import GroupOnDisk, groups_of
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ def differences(world: World) -> list[str]:
         for group, chat in node.chats().items():
             # What was founded since the backup is gone; its members are told of the restore.
             told = world.oracle.heard[node.label].names["server.restored"]
-            if group not in groups and chat.record.state is not GroupState.LEFT and not told:
+            if group not in groups and not chat.is_left and not told:
                 found.append(f"{node.label} is {chat.record.state} in a group that is not there")
     return found
 
@@ -60,7 +59,7 @@ def _differences_in(
     for node in present:
         chat = node.chats().get(group)
         outside = node.account_id not in on_disk.roster.members
-        if outside and chat is not None and chat.record.state is not GroupState.LEFT:
+        if outside and chat is not None and not chat.is_left:
             found.append(f"{node.label} is {_where(chat)} in {name}, of which it is no member")
     return found
 
@@ -80,7 +79,7 @@ def is_orphaned(on_disk: GroupOnDisk, devices: Set[bytes]) -> bool:
 def _is_abandoned(group: bytes, on_disk: GroupOnDisk, members: list[Node]) -> bool:
     """Whether the last one in it has gone: nobody is left who would enter that."""
     chats = [node.chats().get(group) for node in members]
-    left = all(chat is not None and chat.record.state is GroupState.LEFT for chat in chats)
+    left = all(chat is not None and chat.is_left for chat in chats)
     return len(on_disk.roster.members) == 1 and left
 
 
