@@ -159,6 +159,6 @@ def test_who_left_and_is_named_its_group_again_reads_on() -> None:
     stream = party.server.streams[party.group]
     genesis = bob.machine._memory.groups.chats[party.group].record.genesis
     info = StreamInfo(party.group, "group", [], genesis, len(stream.entries))
-    bob.machine._groups.learn_stream(info, party.server.now)
+    bob.machine._groups.streams.learn(info)
     bob.settle()
     assert bob.machine._memory.conversations[party.group].stream == party.group

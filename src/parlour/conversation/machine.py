@@ -161,14 +161,14 @@ class Machine:
             self._people,
             delivery,
         )
-        self._groups.on_stream = self._learn
+        self._groups.answers.on_stream = self._learn
         self._sending.founds_group = self._groups.found_direct
-        self._receiving.on_group = self._groups.take
-        self._groups.on_winner = lambda entry, now, paged: self._receiving.receive(
+        self._receiving.on_group = self._groups.arriving.take
+        self._groups.answers.on_winner = lambda entry, now, paged: self._receiving.receive(
             entry, now, paged=paged
         )
-        self._receiving.groups_have_room = self._groups.has_room
-        self._receiving.outside_of_group = self._groups.is_outside
+        self._receiving.groups_have_room = self._groups.arriving.has_room
+        self._receiving.outside_of_group = self._groups.streams.is_outside
         self._receiving.controls.on_other = self._groups.controlled
         self._receiving.controls.on_resent = self._groups.resent
         self._repairing.may_resend = self._groups.may_resend
@@ -220,7 +220,7 @@ class Machine:
     def _read_on(self, account_id: bytes, now: int) -> None:
         """Nothing stops an account any more."""
         self._receiving.retry({Reason.KEY_CHANGED}, account_id, now)
-        self._groups.retry(now)
+        self._groups.arriving.retry(now)
 
     def accept_request(self, account_id: bytes, now: int) -> None:
         """Let an account be heard, and show what it has said."""
@@ -530,7 +530,7 @@ class Machine:
             needs += self._sending.requests(now, self._pending.is_paused)
             behind = self._receiving.behind
             needs += self._groups.requests(now, self._pending.is_paused, behind=behind)
-            self._receiving.behind |= self._groups.take_behind()
+            self._receiving.behind |= self._memory.groups.take_behind()
             needs += self._directory.requests()
             needs += self._profiles.requests()
             needs += self._gaps.requests()
@@ -577,7 +577,7 @@ class Machine:
                 self._gaps.asked(body)
             case Page() if what == KNOWN:
                 self._sending.is_known(about)
-            case _ if self._groups.answered(what, about, body, answer, now):
+            case _ if self._groups.answers.answered(what, about, body, answer, now):
                 pass
             case _:
                 self._take_answer_of_upkeep(what, about, body, answer, now)
@@ -618,7 +618,7 @@ class Machine:
         self._directory.answered(account_id, page)
         if self._directory.is_read(account_id):
             self._list_is_read(account_id, now)
-        self._groups.retry(now)
+        self._groups.arriving.retry(now)
 
     def _many_lists_are_read(
         self, current: Sequence[bytes], wrong: Mapping[bytes, ParlourError], now: int
@@ -628,7 +628,7 @@ class Machine:
             self._list_is_read(account_id, now)
         for account_id, problem in wrong.items():
             self._list_failed(account_id, problem, now)
-        self._groups.retry(now)
+        self._groups.arriving.retry(now)
 
     def _list_failed(self, account_id: bytes, problem: ParlourError, now: int) -> None:
         """A list of a batch is not taken: as if it had been asked for alone."""
@@ -682,12 +682,12 @@ class Machine:
             self._upkeep.misbehaved(what, problem.code)
         if what in (COUNT_KEY_PACKAGES, PUBLISH_KEY_PACKAGES):
             self._key_packages.failed(problem)
-        self._groups.failed(what, about, problem, now)
+        self._groups.answers.failed(what, about, problem, now)
         self._directory.failed(
             request.body if isinstance(request, ServerRequest) else None, problem
         )
         if what == APPEND and self._is_of_group(about):
-            self._groups.not_taken(self._memory.outbox[about].conversation, problem, now)
+            self._groups.answers.not_taken(self._memory.outbox[about].conversation, problem, now)
         elif what == APPEND and problem.code in _REFRESH_ON:
             if self._sending.unseal(about):
                 self._pending.done(request.key)
@@ -802,6 +802,6 @@ class Machine:
         """Take part in a stream, as what its genesis says; raises what is wrong with it."""
         on_mls = info.kind in GROUP_KINDS or not is_pairwise(info.genesis)
         if on_mls or self._groups.is_group(info.stream):
-            self._groups.learn_stream(info, now)
+            self._groups.streams.learn(info)
         else:
             self._sending.learn_stream(info)

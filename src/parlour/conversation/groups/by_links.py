@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from parlour.conversation.events import GroupRefused
 from parlour.conversation.groups.chat import Chat
 from parlour.conversation.groups.joining import Joining
 from parlour.conversation.groups.lists import Lists, Wanting
 from parlour.conversation.groups.memory import GroupMemory
-from parlour.conversation.groups.records import (
-    GroupState,
-)
+from parlour.conversation.groups.records import GroupState
+from parlour.conversation.groups.streams import Streams
 from parlour.conversation.policies import check_floor
 from parlour.conversation.state import Memory
 from parlour.errors import (
@@ -27,22 +24,20 @@ from parlour.wire.groups import LinkPass
 
 
 class ByLinks:
-    """Follows the links that a person was given. `meet` and `come_back` take a group up."""
+    """Follows the links that a person was given."""
 
     def __init__(
         self,
         memory: Memory,
         lists: Lists,
         joining: Joining,
-        meet: Callable[[bytes, bytes], Chat],
-        come_back: Callable[[Chat], None],
+        streams: Streams,
     ) -> None:
         self._memory = memory
         self._groups: GroupMemory = memory.groups
         self._lists = lists
         self._joining = joining
-        self._meet = meet
-        self._come_back = come_back
+        self._streams = streams
         for chat in self._groups.chats.values():
             if chat.record.link_text and chat.record.state is GroupState.JOINING:
                 memory.linked[chat.id] = JoinLink.from_text(chat.record.link_text)
@@ -94,9 +89,9 @@ class ByLinks:
         check_floor(genesis)
         chat = self._groups.chats.get(link.stream)
         if chat is None:
-            chat = self._meet(link.stream, state.genesis)
+            chat = self._streams.meet(link.stream, state.genesis)
         elif chat.is_left:
-            self._come_back(chat)
+            self._streams.come_back(chat)
         chat.record.link, chat.record.link_text = link.link_id, link.to_text()
         self._groups.put(chat)
         return chat

@@ -72,6 +72,8 @@ class GroupMemory:
                 chat.waiting.append(waiting)
         intents = all_of(records, Namespace.INTENT, Intent).values()
         self.intents = {item.intent_id: item for item in sorted(intents, key=lambda x: x.order)}
+        # Whether there is something to catch up with that an answer, or a refusal, told of first.
+        self.behind = False
 
     def of(self, conversation: bytes) -> Chat | None:
         """The group that a conversation is, if it is one on MLS."""
@@ -90,6 +92,11 @@ class GroupMemory:
         """Whether it is the stream of a group that the server may not know of yet."""
         chat = self.chats.get(stream)
         return chat is not None and chat.record.state is GroupState.FOUNDING
+
+    def take_behind(self) -> bool:
+        """Whether there is something to catch up with; told once."""
+        behind, self.behind = self.behind, False
+        return behind
 
     # --- Writing -------------------------------------------------------------------------
 

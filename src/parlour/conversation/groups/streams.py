@@ -1,0 +1,129 @@
+"""Which group a stream is, from the server's naming it to its naming it no more."""
+
+from __future__ import annotations
+
+from parlour.conversation.groups.chat import Chat
+from parlour.conversation.groups.direct import Direct
+from parlour.conversation.groups.following import Following
+from parlour.conversation.groups.joining import Joining
+from parlour.conversation.groups.memory import GroupMemory
+from parlour.conversation.groups.records import NOWHERE, Acceptance, GroupRecord, GroupState
+from parlour.conversation.policies import check_floor
+from parlour.conversation.records import Conversation
+from parlour.conversation.state import Memory
+from parlour.errors import Code, ParlourError, SecurityStop, error
+from parlour.roster.genesis import Genesis, Kind
+from parlour.wire.streams import StreamInfo
+
+
+class Streams:
+    """Takes up groups, and drops those that the server has no more."""
+
+    def __init__(
+        self, memory: Memory, direct: Direct, joining: Joining, following: Following
+    ) -> None:
+        self._memory = memory
+        self._groups: GroupMemory = memory.groups
+        self._direct = direct
+        self._joining = joining
+        self._following = following
+
+    def learn(self, info: StreamInfo) -> None:
+        """A stream of a group that we may read."""
+        chat = self._groups.chats.get(info.stream)
+        if chat is not None:
+            if chat.record.genesis != info.genesis:
+                raise error(Code.CONVERSATION_GENESIS, "another one than before")
+            if chat.record.shut_out:
+                self._let_in(chat)
+            if chat.is_direct:
+                self._direct.named(chat)
+            else:
+                self._attach(chat, anew=chat.is_left)
+            return
+        try:
+            genesis = Genesis.decode(info.genesis)
+        except ParlourError as problem:
+            raise SecurityStop(Code.CONVERSATION_GENESIS, problem.code.value) from problem
+        if genesis.stream != info.stream or genesis.kind.name.lower() != info.kind:
+            raise error(Code.CONVERSATION_GENESIS, "of another stream")
+        check_floor(genesis)
+        if genesis.kind is Kind.DIRECT:
+            self._direct.meet(info, genesis)
+            return
+        if genesis.kind is Kind.SELF:
+            raise error(Code.CONVERSATION_GENESIS, "that of our own devices is pairwise")
+        self.meet(info.stream, info.genesis)
+
+    def meet(self, stream: bytes, genesis: bytes) -> Chat:
+        """Take up a group that we do not know yet."""
+        record = GroupRecord(group=stream, genesis=genesis, state=GroupState.JOINING)
+        if stream in self._memory.linked:
+            record.link = self._memory.linked[stream].link_id
+        chat = Chat(record, self._groups.policy, self._groups.shared)
+        self._groups.put(chat)
+        if stream not in self._memory.conversations:
+            self._memory.put_conversation(
+                Conversation(peer=stream, stream=stream, genesis=genesis, late=True)
+            )
+        return chat
+
+    def come_back(self, chat: Chat) -> None:
+        """We were in it, left, and are brought in again."""
+        record = chat.record
+        chat.group = chat.roster = None
+        record.state = GroupState.JOINING
+        record.acceptance = Acceptance.INVITED
+        record.joined_seq, record.joined_epoch, record.is_newcomer = 0, NOWHERE, False
+        record.link = b""
+        record.shut_out = False
+        record.pending = record.trouble = None
+        chat.since, chat.recent = {}, []
+        chat.timers.clear()
+        chat.due.clear()
+        self._groups.put(chat)
+        self._attach(chat, anew=True)
+
+    def _let_in(self, chat: Chat) -> None:
+        """The server had said that there is no such group for us, and names it again."""
+        decided = chat.record.acceptance
+        self.come_back(chat)
+        chat.record.acceptance = decided
+        self._groups.put(chat)
+
+    def _attach(self, chat: Chat, *, anew: bool) -> None:
+        """The server names a group's stream again, after its data was put back, too.
+
+        `anew` if we had left, and only a Welcome brings us back: what was said meanwhile is not
+        ours, and nothing is missing by that.
+        """
+        conversation = self._memory.conversations[chat.id]
+        if chat.record.letting_go:
+            chat.record.letting_go = False
+            self._groups.put(chat)
+        if conversation.stream:
+            return
+        conversation.stream = chat.id
+        if anew:
+            conversation.received, conversation.gaps = chat.record.followed_seq, []
+            conversation.late = True
+            conversation.senders.clear()
+        self._memory.put_conversation(conversation)
+
+    def is_outside(self, group: bytes) -> bool:
+        """Whether we left a group, so that what comes next of it is the first for us."""
+        return self._groups.chats[group].is_left
+
+    def shut_out(self, chat: Chat) -> None:
+        """Go, as the server has no such group for us, and no member has let us in again.
+
+        We were put out while we could not follow, or its data is from before we came. Nobody has
+        signed that: once it names the group again, we come back.
+        """
+        linked = chat.id in self._memory.linked
+        if chat.is_direct or linked or chat.record.trouble is None or chat.is_left:
+            return
+        self._joining.done(chat.id)
+        self._following.leave(chat, b"")
+        chat.record.shut_out = True
+        self._groups.put(chat)
