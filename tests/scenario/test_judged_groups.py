@@ -92,7 +92,7 @@ class Judge:
 
     def restart(self, server: MemoryServer, device_id: bytes, body: RestartGroup) -> None:
         again = (device_id, body.client_id) in server.streams[body.stream].by_client_id
-        if again or body.generation != server.groups.groups[body.stream].generation + 1:
+        if again or body.generation <= server.groups.groups[body.stream].generation:
             return
         restart = decode_body(body.envelope.body, RestartBody)
         entries = tuple(map(RosterEntry.decode, restart.roster))

@@ -1,4 +1,4 @@
-"""The signature under the beginning of another generation of a conversation.
+"""The beginning of another generation of a conversation: which one it may be, and who signs for it.
 
 Whoever begins a group again signs for it with its device key. No server does it in the name of
 somebody else, and no other GroupInfo is taken for the one that was made.
@@ -6,11 +6,26 @@ somebody else, and no other GroupInfo is taken for the one that was made.
 
 from __future__ import annotations
 
+from typing import Final
+
 from parlour.codec import Writer
 from parlour.primitives.hashes import SHA256_SIZE
 from parlour.primitives.signature import Ed25519PrivateKey, Ed25519PublicKey
 from parlour.roster import device_signature, labels
 from parlour.roster.limits import ID_SIZE
+
+# A generation may be so many further than the one before it: a server whose data is from a backup,
+# and who was away, have not seen those between. At six in six hours (`server.limits`), that is
+# forty days of an admin who does nothing else. It is bounded so that nobody burns the four thousand
+# million that there are: that would take centuries.
+MAX_LEAP: Final = 1_000
+# A generation has four bytes.
+MAX_GENERATION: Final = 0xFFFF_FFFF
+
+
+def may_follow(generation: int, current: int) -> bool:
+    """Whether a conversation that is in one generation may begin again with that one."""
+    return current < generation <= min(current + MAX_LEAP, MAX_GENERATION)
 
 
 def _content(stream: bytes, generation: int, group_info_hash: bytes, head: bytes) -> bytes:

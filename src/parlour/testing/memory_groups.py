@@ -20,6 +20,7 @@ from parlour.roster.device_signature import FindKey
 from parlour.roster.draft import Step, changed, founded
 from parlour.roster.entry import RosterEntry
 from parlour.roster.genesis import Genesis
+from parlour.roster.restart import may_follow
 from parlour.roster.roster import Roster
 from parlour.wire import groups
 from parlour.wire.envelope import SuiteId
@@ -142,9 +143,9 @@ class MemoryGroups:
         return Roster(roster.genesis, changed(roster.state, entry.changes, step), entry)
 
     def restart(self, body: groups.RestartGroup, seq: int, now: int) -> bool:
-        """Begin again; whether that generation was the next one."""
+        """Begin again; whether that generation may be the next one."""
         group = self.groups[body.stream]
-        if body.generation != group.generation + 1:
+        if not may_follow(body.generation, group.generation):
             return False
         restart = groups.decode_body(body.envelope.body, groups.RestartBody)
         for data in restart.roster:

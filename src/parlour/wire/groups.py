@@ -261,10 +261,11 @@ class Handled(Body, array_like=True, frozen=True):
 
 
 class RestartGroup(Body, array_like=True, frozen=True):
-    """Begin a group again: refused unless `generation` follows the current one.
+    """Begin a group again: lost unless `generation` is above the current one.
 
-    `epoch` is the broken one. The envelope holds a `RestartBody`; `group_info` and `tree` are
-    those of epoch 0 of the new generation, which is its maker's alone.
+    It is refused if that is too far ahead (`roster.restart`). `epoch` is the broken one. The
+    envelope holds a `RestartBody`; `group_info` and `tree` are those of epoch 0 of the new
+    generation, which is its maker's alone.
     """
 
     stream: StreamId

@@ -145,11 +145,11 @@ class Following:
             return True
         if body.generation < record.generation:
             return True
-        if body.generation > record.generation:
-            self._ladder.lost(chat, entry, now)
-            return True
         if not chat.is_active:
             return self._come_in(chat, entry, body, now)
+        if body.generation > record.generation:
+            self._ladder.lost(chat, entry, now)
+            return self._joining.offer(chat, entry, body, now)
         group = chat.live()
         try:
             message = self._groups.decode(body.commit)
@@ -406,18 +406,25 @@ class Following:
     # --- Beginning again -----------------------------------------------------------------
 
     def _restart(self, chat: Chat, entry: Entry, now: int) -> bool:
-        """Somebody began the group again; the first one of a generation counts for all."""
+        """Somebody began the group again; the first one of a generation counts for all.
+
+        It may be several ahead: what the server has lost, and what we missed, nobody goes back to.
+        """
         try:
             body = decode_body(entry.envelope.body, RestartBody)
         except ParlourError as problem:
             self._refuse(chat, entry, problem, now)
             return True
-        if body.generation != chat.record.generation + 1 or chat.roster is None:
+        if body.generation <= chat.record.generation or chat.roster is None:
             return True
         try:
             roster = self._authorising.extended(chat, body.roster)
             self._restarting.check(chat, entry, body, roster)
         except ParlourError as problem:
+            if body.generation > chat.record.generation + 1:
+                # It may rest on entries of the roster that came with those between.
+                self._ladder.lost(chat, entry, now)
+                return True
             self._refuse(chat, entry, problem, now)
             return True
         chat.remember_entries([data for data in body.roster if data not in chat.recent])
@@ -430,8 +437,8 @@ class Following:
         """A commit that we can't follow: it may be our own by which we join, or welcome us."""
         if self._joining.confirm(chat, entry, body, now):
             return True
-        epoch = _epoch_of(body)
-        if chat.has_state and chat.record.state is GroupState.REPAIRING:
+        epoch, ahead = _epoch_of(body), body.generation > chat.record.generation
+        if chat.has_state and chat.record.state is GroupState.REPAIRING and not ahead:
             if epoch < chat.epoch:
                 return True
             message = _public(body)

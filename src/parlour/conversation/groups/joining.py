@@ -129,11 +129,11 @@ class Joining:
         for kept in (self._asked, self._answers, self._failures, self._under_way):
             kept.pop(group, None)
 
-    def _state_of(self, chat: Chat, epoch: int) -> PublicState | None:
+    def _state_of(self, chat: Chat, generation: int, epoch: int) -> PublicState | None:
         """The public state of an epoch; asked for if it is not here. Raises why it can't be had."""
-        wanted = ReadGroup(chat.id, chat.record.generation, epoch)
+        wanted = ReadGroup(chat.id, generation, epoch)
         found = self._answers.get(chat.id)
-        if found is not None and (found.generation, found.epoch) == (wanted.generation, epoch):
+        if found is not None and (found.generation, found.epoch) == (generation, epoch):
             return found
         if self._asked.get(chat.id) != wanted:
             failure = self._failures.pop(chat.id, None)
@@ -171,7 +171,7 @@ class Joining:
             if self._key_packages.find(secrets.new_member) is None:
                 raise refused("for a key package that is not here")
             self._check_ours(chat, secrets.new_member)
-            state = self._state_of(chat, message.content.epoch + 1)
+            state = self._state_of(chat, body.generation, message.content.epoch + 1)
             if state is None:
                 return False
             self._join(chat, entry, body, message, secrets, state, now)

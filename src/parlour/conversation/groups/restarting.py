@@ -24,7 +24,7 @@ from parlour.mls.private.group import Group
 from parlour.primitives.hashes import equal, sha256
 from parlour.roster.changes import Removed
 from parlour.roster.entry import RosterEntry
-from parlour.roster.restart import sign_restart, verify_restart
+from parlour.roster.restart import MAX_GENERATION, may_follow, sign_restart, verify_restart
 from parlour.roster.roles import Right
 from parlour.roster.roster import Roster
 from parlour.wire.envelope import ENVELOPE_FORMAT, Envelope, SuiteId
@@ -83,7 +83,7 @@ class Restarting:
             for account in state.ordered()
             if account != trouble.culprit and state.may(account, Right.RESTART)
         ]
-        if own not in admins:
+        if own not in admins or chat.record.generation == MAX_GENERATION:
             return None
         if abandoned:
             # Last of all by who left it as it is.
@@ -161,6 +161,8 @@ class Restarting:
         """That somebody who may has signed for this generation; raises `Wanting`."""
         if not chat.known_roster().state.may(entry.sender_account, Right.RESTART):
             raise error(Code.GROUP_COMMIT_REFUSED, "a restart by somebody who may not")
+        if not may_follow(body.generation, chat.record.generation):
+            raise error(Code.GROUP_COMMIT_REFUSED, "a generation that is too far ahead")
         verify_restart(
             chat.id,
             body.generation,
@@ -177,7 +179,7 @@ class Restarting:
         before = chat.known_roster().state.members.keys()
         needless = chat.is_active and record.trouble is None and not record.reports
         ours = _is_ours(chat, body)
-        record.generation += 1
+        record.generation = body.generation
         record.pending = record.trouble = None
         record.reports = {}
         record.followed_seq = entry.seq

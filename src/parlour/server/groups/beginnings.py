@@ -22,7 +22,7 @@ from parlour.roster import (
 from parlour.roster import (
     Retention as Keeping,
 )
-from parlour.roster.restart import verify_restart
+from parlour.roster.restart import may_follow, verify_restart
 from parlour.roster.roles import FIXED_KINDS
 from parlour.server.groups.authority import Authority
 from parlour.server.groups.commits import Judged, check_open
@@ -101,6 +101,8 @@ def judge_restart(group: TrackedGroup, restart: Restart, authority: Authority) -
     with judged():
         if not group.roster.state.may(sender.account, Right.RESTART):
             raise AccessError(Code.ROSTER_FORBIDDEN, "no right to restart")
+        follows = may_follow(request.generation, group.generation)
+        require(follows, "a generation that is too far ahead")
         roster = group.roster
         for entry in restart.entries:
             active = authority.is_active(entry.signer_account, entry.signer_device)

@@ -119,9 +119,10 @@ class Handshaking:
             return self._stored(entry, place, after)
 
     async def restart(self, sender: Sender, request: RestartGroup) -> Outcome:
-        """The beginning of the next generation, in whichever epoch the broken one is by now.
+        """The beginning of a later generation, in whichever epoch the group is by now.
 
-        Who broke it could go on committing, and would win every race for the epoch.
+        Who broke it could go on committing, and would win every race for the epoch. If this
+        server's data is from a backup, members may know generations that are lost here.
         """
         _check_envelope(request.envelope, SuiteId.MLS_RESTART)
         body = decode_body(request.envelope.body, RestartBody)
@@ -143,7 +144,7 @@ class Handshaking:
             group = await self._group(sender, entry)
             if isinstance(group, Outcome):
                 return group
-            entry = replace(entry, epoch=group.epoch)
+            entry = replace(entry, generation=group.generation, epoch=group.epoch)
             authority = await self.authority({sender.device} | devices_of(entries))
             restart = Restart(request, entries, sender, self._clock())
             judgement = await self._turns.run(lambda: judge_restart(group, restart, authority))
@@ -202,7 +203,7 @@ def _settled(head: GroupHead, entry: Handshaken) -> Outcome | None:
         return Outcome(HandshakePlace(*head.earlier, True, 0, ()), entry)
     there = head.generation == entry.generation and head.epoch == entry.epoch
     if entry.envelope.suite == SuiteId.MLS_RESTART:
-        there = head.generation == entry.generation and head.epoch >= entry.epoch
+        there = head.generation <= entry.generation
     return None if there else Outcome(None, entry)
 
 

@@ -11,6 +11,7 @@ import pytest
 from parlour.errors import Code, LimitError, ParlourError
 from parlour.roster import EXTENSION_TYPE, JoinedByLink, Removed, Role, RosterEntry
 from parlour.roster.links import JoinLink
+from parlour.roster.restart import MAX_LEAP
 from parlour.server.limits import RESTARTS_PER_GROUP
 from parlour.wire.envelope import Envelope, SuiteId
 from parlour.wire.groups import LinkPass, ReadGroup, RestartBody, encode_body
@@ -332,12 +333,33 @@ async def test_who_broke_a_group_cannot_outrun_its_new_beginning(services: Servi
     assert (await refused(handshake))[0] == Code.STREAM_UNKNOWN
 
 
-async def test_a_beginning_that_knows_a_later_epoch_loses(services: Services) -> None:
+async def test_a_beginning_by_who_knows_what_this_server_has_lost(services: Services) -> None:
+    """Its data is from a backup, from before an epoch, or before other beginnings."""
     ada = await services.device("ada")
     room = await Room.found(services, ada)
     request, _ = room.restart(ada, epoch=1)
     handled = await services.groups.restart(ada.grant, request)
-    assert (handled.seq, handled.generation, handled.epoch) == (0, 0, 0)
+    assert (handled.seq, handled.generation, handled.epoch) == (1, 1, 0)
+    room.generation = 5
+    request, _ = room.restart(ada)
+    handled = await services.groups.restart(ada.grant, request)
+    assert (handled.seq, handled.generation, handled.epoch) == (2, 6, 0)
+    state = await services.groups.read(ada.grant, ReadGroup(room.stream))
+    assert (state.generation, state.epoch, state.seq) == (6, 0, 2)
+    again = await services.groups.restart(ada.grant, request)
+    assert (again.seq, again.repeated, again.generation) == (2, True, 6)
+
+
+async def test_nobody_burns_the_generations_that_there_are(services: Services) -> None:
+    ada = await services.device("ada")
+    room = await Room.found(services, ada)
+    room.generation = MAX_LEAP
+    request, _ = room.restart(ada)
+    code, detail = await refused(services.groups.restart(ada.grant, request))
+    assert (code, detail) == (Code.GROUP_INVALID, "a generation that is too far ahead")
+    room.generation = MAX_LEAP - 1
+    request, _ = room.restart(ada)
+    assert (await services.groups.restart(ada.grant, request)).generation == MAX_LEAP
 
 
 async def test_beginnings_that_are_refused(services: Services) -> None:

@@ -1,0 +1,142 @@
+"""Generations of a group that a restored server, or a device that was away, has not seen."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+
+import pytest
+
+from parlour.conversation.events import CommitRefused, GroupRepairing, GroupRestarted
+from parlour.conversation.groups.records import Step, Trouble
+from parlour.conversation.groups.restarting import ROLLBACK
+from parlour.roster.restart import MAX_GENERATION, MAX_LEAP
+from parlour.testing.device import MemoryDevice
+from parlour.wire.streams import Entry
+from tests.scenario.parties import Party
+from tests.scenario.people import heard
+from tests.scenario.test_group_restarts import begin_again, chat_of
+
+
+def begin(party: Party, device: MemoryDevice) -> None:
+    """A device begins a group again, and everybody is in it."""
+    begin_again(device, party)
+    device.settle()
+    party.settle(4)
+
+
+def test_a_backup_from_before_a_beginning() -> None:
+    party = Party("alice", "bob", "carol")
+    alice, bob, carol = party.devices
+    saved = deepcopy((party.server.streams, party.server.groups.groups, party.server.windows))
+    begin(party, alice)
+    begin(party, alice)
+    party.check_together()
+    assert party.view(alice).generation == 2
+    party.server.streams, party.server.groups.groups, party.server.windows = saved
+    party.server.incarnation = bytes([1]) * 16
+    party.reconnect()
+    party.settle(20)
+    party.check_together()
+    assert party.view(carol).generation == 3
+    party.say(bob, "we go on")
+    party.settle()
+    assert alice.texts()[-1] == carol.texts()[-1] == "we go on"
+
+
+def test_who_was_ahead_is_followed_by_who_was_not() -> None:
+    """The backup is from before a beginning that one device has never seen."""
+    party = Party("alice", "bob", "carol")
+    alice, bob, carol = party.devices
+    saved = deepcopy((party.server.streams, party.server.groups.groups, party.server.windows))
+    carol.disconnect()
+    begin(party, alice)
+    begin(party, alice)
+    party.server.streams, party.server.groups.groups, party.server.windows = saved
+    party.server.incarnation = bytes([1]) * 16
+    party.reconnect()
+    party.settle(20)
+    party.check_together()
+    assert party.view(carol).generation == 3
+    assert len(heard(carol, GroupRestarted)) == 1
+    assert not heard(carol, GroupRepairing)
+    party.say(bob, "we go on")
+    party.settle()
+    assert alice.texts()[-1] == carol.texts()[-1] == "we go on"
+
+
+def test_a_beginning_that_rests_on_what_was_missed() -> None:
+    """The roster went on in a generation that was hidden: it is looked for, nobody is accused."""
+    party = Party("alice", "bob", "carol")
+    alice, bob, carol = party.devices
+    entries = party.server.streams[party.group].entries
+    first = len(entries) + 1
+    last = first + 1_000
+
+    def deliver(entry: Entry, device_id: bytes) -> list[Entry]:
+        hidden = entry.stream == party.group and first <= entry.seq <= last
+        return [] if hidden and device_id == carol.machine.device_id else [entry]
+
+    party.server.deliver = deliver
+    begin(party, alice)
+    alice.machine.group_rename(party.group, "Better friends", party.server.now)
+    alice.settle()
+    party.settle(2)
+    last = len(entries)
+    begin(party, alice)
+    assert not heard(carol, CommitRefused)
+    assert [event.reason for event in heard(carol, GroupRepairing)] == ["gap"]
+    party.settle(40, 10_000)
+    party.check_together()
+    party.say(bob, "we go on")
+    party.settle()
+    assert carol.texts()[-1] == "we go on"
+
+
+def test_nobody_follows_into_a_generation_that_is_too_far_ahead(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    party = Party("alice", "bob")
+    alice, bob = party.devices
+    monkeypatch.setattr(alice.machine._groups._committing, "begin", lambda *_: False)
+    group = party.server.groups.groups[party.group]
+    chat = chat_of(alice, party)
+    chat.record.generation = MAX_LEAP
+    begin_again(alice, party)
+    alice.settle()
+    assert group.generation == 0
+    # A server that takes it brings no member there.
+    group.generation = MAX_LEAP
+    begin_again(alice, party)
+    alice.settle()
+    bob.pull()
+    assert group.generation == MAX_LEAP + 1
+    assert chat_of(bob, party).record.generation == 0
+    assert not heard(bob, GroupRestarted)
+
+
+def test_the_last_generation_is_the_last_one() -> None:
+    party = Party("alice", "bob")
+    chat = chat_of(party.devices[0], party)
+    restarting = party.devices[0].machine._groups._ladder._restarting
+    trouble = Trouble(0, 0, ROLLBACK, 0, Step.WAIT, 0)
+    assert restarting.due_at(chat, trouble) is not None
+    chat.record.generation = MAX_GENERATION
+    assert restarting.due_at(chat, trouble) is None
+
+
+def test_somebody_comes_into_a_later_generation() -> None:
+    party = Party("alice", "bob")
+    alice, bob = party.devices
+    dave = MemoryDevice(party.server, "dave")
+    dave.connect()
+    begin(party, alice)
+    alice.machine.group_add(party.group, [alice.meet("dave")], party.server.now)
+    alice.settle()
+    party.devices.append(dave)
+    party.settle(2)
+    dave.machine.accept_group(party.group, party.server.now)
+    assert not heard(dave, GroupRepairing)
+    party.check_together()
+    party.say(dave, "hello")
+    party.settle()
+    assert bob.texts() == ["hello"]
