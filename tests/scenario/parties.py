@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from parlour.conversation.changes import Namespace
 from parlour.conversation.content import Text
+from parlour.conversation.groups.chat import Chat
 from parlour.conversation.groups.records import Acceptance, GroupState
 from parlour.conversation.groups.sharing import SharedGroups
 from parlour.conversation.groups.view import GroupView
 from parlour.roster.genesis import Kind
+from parlour.roster.links import JoinLink
+from parlour.roster.roles import Role
 from parlour.testing.device import MemoryDevice
 from parlour.testing.memory_server import MemoryServer
+
+HOUR = 3_600_000
 
 
 class Party:
@@ -49,6 +55,23 @@ class Party:
         self.devices.append(device)
         self.reconnect()
         return device
+
+    def outsider(self, name: str) -> MemoryDevice:
+        """Somebody who is online and not in the group."""
+        device = MemoryDevice(self.server, name)
+        device.connect()
+        return device
+
+    def link(self, by: MemoryDevice, uses: int = 1) -> JoinLink:
+        """A link into the group that a member opened; good for an hour."""
+        link = JoinLink.create(
+            "test.example", None, self.group, self.view(by).genesis.hash(), by.random
+        )
+        now = self.server.now
+        by.machine.group_open_link(link, now, role=Role.MEMBER, uses=uses, expires_at=now + HOUR)
+        by.settle()
+        self.settle(2)
+        return link
 
     def reconnect(self, *devices: MemoryDevice) -> None:
         """Connect anew, as after a pause."""
@@ -89,6 +112,40 @@ class Party:
         assert len(set(people)) == 1
         assert len({(view.generation, view.epoch, view.leaves) for view in views}) == 1
         assert {view.acceptance for view in views} == {Acceptance.ACCEPTED}
-        chats = [d.machine._memory.groups.chats[self.group] for d in devices or self.online]
+        chats = [chat_of(device, self) for device in devices or self.online]
         assert len({chat.record.tags[-1].tag for chat in chats}) == 1
         assert not any(chat.record.pending for chat in chats)
+
+
+def chat_of(device: MemoryDevice, party: Party) -> Chat:
+    """What a device keeps of the group."""
+    return device.machine._memory.groups.chats[party.group]
+
+
+def lose_state(device: MemoryDevice, group: bytes) -> None:
+    """The MLS state of a group is gone from a device's disk, and its memory."""
+    kept = device.store.records[Namespace.GROUP_STATE]
+    for key in [key for key in kept if key.startswith(group)]:
+        del kept[key]
+
+
+def lose_alone(party: Party, device: MemoryDevice) -> None:
+    """A device has lost its state, and nobody who could help is there."""
+    lose_state(device, party.group)
+    for other in party.devices:
+        if other is not device:
+            other.disconnect()
+    device.restart()
+    device.connect()
+
+
+def come_back_alone(party: Party, device: MemoryDevice) -> None:
+    """A device that has lost its state comes in again by a commit of its own."""
+    lose_alone(party, device)
+    let_time_pass(device)
+
+
+def let_time_pass(device: MemoryDevice, rounds: int = 60) -> None:
+    """A device is online for so many times five seconds."""
+    for _ in range(rounds):
+        device.wait(5_000)

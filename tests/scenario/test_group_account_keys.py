@@ -14,15 +14,14 @@ from parlour.mls.public.proposals import Add, GroupContextExtensions
 from parlour.roster.changes import Added, Change, Removed
 from parlour.roster.entry import RosterEntry
 from parlour.roster.extension import EXTENSION_TYPE, RosterBinding
-from parlour.roster.links import JoinLink
 from parlour.roster.roles import Role
 from parlour.testing.device import MemoryDevice
 from parlour.testing.memory_server import MemoryServer
 from parlour.wire.envelope import ENVELOPE_FORMAT, Envelope, SuiteId
 from parlour.wire.groups import CommitBody, Handshake, encode_body
-from tests.scenario.parties import Party
+from tests.scenario.parties import Party, chat_of
 from tests.scenario.people import heard
-from tests.scenario.test_group_hostile import chat_of, forge
+from tests.scenario.test_group_hostile import forge
 
 DAY = 86_400_000
 
@@ -116,8 +115,7 @@ def test_nobody_enters_a_group_with_a_leaf_behind_another_key() -> None:
     party = Party("alice", "bob", "carol")
     alice, _, carol = party.devices
     shown = MemoryDevice(MemoryServer(), "carol", seed="other", account_id=carol.machine.account_id)
-    dave = MemoryDevice(party.server, "dave")
-    dave.connect()
+    dave = party.outsider("dave")
     account = party.server.accounts[carol.machine.account_id]
     real, devices = list(account.entries), carol.machine.contacts[carol.machine.account_id].head
     account.entries[:] = [
@@ -158,7 +156,7 @@ def test_who_verified_a_key_follows_when_others_ask_the_account_in_again() -> No
     other.settle()
     party.settle(8)
     party.check_together()
-    state = alice.machine._memory.groups.chats[party.group].known_roster().state
+    state = chat_of(alice, party).known_roster().state
     assert state.members[carol_id].key == other.account_key.public_key.to_bytes()
     assert not refusals(alice, bob, other)
     assert not any(heard(device, GroupRestarted) for device in party.devices)
@@ -171,7 +169,7 @@ def test_put_out_and_asked_in_again_at_once() -> None:
     party = Party("alice", "bob", "carol")
     alice, bob, _ = party.devices
     bob_id = bob.machine.account_id
-    before = alice.machine._memory.groups.chats[party.group].known_roster().number
+    before = chat_of(alice, party).known_roster().number
     alice.machine.group_remove(party.group, [bob_id], party.server.now)
     alice.machine.group_add(party.group, [bob_id], party.server.now)
     alice.settle()
@@ -180,7 +178,7 @@ def test_put_out_and_asked_in_again_at_once() -> None:
     bob.settle()
     party.settle(8)
     party.check_together()
-    state = alice.machine._memory.groups.chats[party.group].known_roster().state
+    state = chat_of(alice, party).known_roster().state
     assert state.members[bob_id].since > before
     assert party.view(alice).leaves == 3
 
@@ -188,12 +186,7 @@ def test_put_out_and_asked_in_again_at_once() -> None:
 def test_a_further_device_does_not_use_a_link_of_its_own_group() -> None:
     party = Party("alice", "bob")
     alice, bob = party.devices
-    genesis = party.view(alice).genesis.hash()
-    link = JoinLink.create("parlour.example", None, party.group, genesis, alice.random)
-    soon = party.server.now + DAY
-    alice.machine.group_open_link(link, party.server.now, role=Role.MEMBER, uses=5, expires_at=soon)
-    alice.settle()
-    party.settle()
+    link = party.link(alice)
     laptop = MemoryDevice(party.server, "laptop", seed="laptop", beside=bob)
     laptop.connect()
     laptop.machine.join_by_link(link, party.server.now)

@@ -7,27 +7,19 @@ import pytest
 from parlour.conversation.content import CommitBroken, DetailsWanted, EpochSeen, ReaddWanted
 from parlour.conversation.events import DeviceChange, GroupDevice, GroupForked, GroupJoined
 from parlour.conversation.groups import messages
-from parlour.conversation.groups.chat import Chat
 from parlour.conversation.groups.comparing import ANSWER_EVERY, FORKED_EVERY, MAX_REMEMBERED
 from parlour.conversation.groups.readding import HOUR, MAX_READDED, Readding
 from parlour.conversation.groups.readding import MAX_REMEMBERED as MAX_DEVICES
 from parlour.conversation.groups.records import Acceptance, GroupState
 from parlour.conversation.sync import GroupSync
 from parlour.roster.genesis import Kind
-from parlour.roster.links import JoinLink
-from parlour.roster.roles import Role
 from parlour.testing.device import MemoryDevice
 from parlour.testing.memory_server import MemoryServer
 from parlour.wire.envelope import SuiteId
-from tests.scenario.parties import Party
+from tests.scenario.parties import Party, chat_of, come_back_alone
 from tests.scenario.people import heard
 from tests.scenario.test_group_hostile import forge
 from tests.scenario.test_group_readding import package_of, wish_of
-from tests.scenario.test_group_repair import lose_state
-
-
-def chat_of(device: MemoryDevice, party: Party) -> Chat:
-    return device.machine._memory.groups.chats[party.group]
 
 
 def control(party: Party, by: MemoryDevice, to: MemoryDevice, said: object) -> None:
@@ -188,13 +180,7 @@ def test_questions_are_answered_once_in_a_while() -> None:
 def test_everybody_hears_of_a_device_that_came_back_by_itself() -> None:
     party = Party("alice", "bob", "carol")
     alice, bob, carol = party.devices
-    lose_state(carol, party.group)
-    alice.disconnect()
-    bob.disconnect()
-    carol.restart()
-    carol.connect()
-    for _ in range(60):
-        carol.wait(5_000)
+    come_back_alone(party, carol)
     alice.connect()
     bob.connect()
     party.settle(10)
@@ -208,14 +194,8 @@ def test_everybody_hears_of_a_device_that_came_back_by_itself() -> None:
 def test_who_comes_by_a_link_is_told_of_as_that() -> None:
     party = Party("alice", "bob")
     alice, bob = party.devices
-    dave = MemoryDevice(party.server, "dave")
-    dave.connect()
-    link = JoinLink.create(
-        "test.example", None, party.group, party.view(alice).genesis.hash(), alice.random
-    )
-    soon = party.server.now + HOUR
-    alice.machine.group_open_link(link, party.server.now, role=Role.MEMBER, uses=1, expires_at=soon)
-    alice.settle()
+    dave = party.outsider("dave")
+    link = party.link(alice)
     dave.machine.join_by_link(link, party.server.now)
     dave.settle()
     party.devices.append(dave)

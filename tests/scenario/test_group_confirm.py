@@ -6,17 +6,12 @@ import pytest
 
 from parlour.conversation.content import EpochSeen, Text
 from parlour.conversation.events import GroupForked, GroupRepaired, GroupUnconfirmed
-from parlour.conversation.groups.chat import ASKS, Chat
+from parlour.conversation.groups.chat import ASKS
 from parlour.conversation.groups.confirming import ASK_EVERY, ASK_FIRST, ASK_LATER
 from parlour.conversation.groups.records import EpochTag
 from parlour.testing.device import MemoryDevice
-from tests.scenario.parties import Party
+from tests.scenario.parties import Party, chat_of, lose_alone
 from tests.scenario.people import heard
-from tests.scenario.test_group_repair import lose_state
-
-
-def chat_of(device: MemoryDevice, party: Party) -> Chat:
-    return device.machine._memory.groups.chats[party.group]
 
 
 def hear(listener: MemoryDevice, speaker: MemoryDevice, seen: EpochSeen) -> None:
@@ -39,11 +34,7 @@ def back_alone(*names: str) -> tuple[Party, MemoryDevice]:
     """The last one comes back by its own commit, while nobody else is there."""
     party = Party(*names)
     device = party.devices[-1]
-    lose_state(device, party.group)
-    for other in party.devices[:-1]:
-        other.disconnect()
-    device.restart()
-    device.connect()
+    lose_alone(party, device)
     while not party.view(device).unconfirmed:
         device.wait(5_000)
     device.events.clear()

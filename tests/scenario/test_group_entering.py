@@ -17,10 +17,15 @@ from parlour.roster.genesis import Genesis
 from parlour.testing.device import MemoryDevice
 from parlour.wire import groups as wire
 from parlour.wire.kinds import Kind
-from tests.scenario.parties import Party
+from tests.scenario.parties import (
+    Party,
+    chat_of,
+    come_back_alone,
+    let_time_pass,
+    lose_alone,
+    lose_state,
+)
 from tests.scenario.people import heard
-from tests.scenario.test_group_hostile import chat_of
-from tests.scenario.test_group_repair import lose_state
 
 Change = Callable[[Party, wire.GroupState], wire.GroupState]
 
@@ -99,8 +104,7 @@ LIES: list[Change] = [
 def test_nobody_comes_in_by_a_welcome_and_a_lie(lie: Change) -> None:
     party = Party("alice", "bob")
     alice, bob = party.devices
-    dave = MemoryDevice(party.server, "dave")
-    dave.connect()
+    dave = party.outsider("dave")
     server = Lying(party, dave, lie)
     alice.machine.group_add(party.group, [alice.meet("dave")], party.server.now)
     alice.settle()
@@ -121,19 +125,14 @@ def test_nobody_comes_in_by_a_welcome_and_a_lie(lie: Change) -> None:
 @pytest.mark.parametrize("lie", [*LIES, an_older_group_info, no_group_info])
 def test_nobody_comes_back_by_their_own_commit_and_a_lie(lie: Change) -> None:
     party = Party("alice", "bob", "carol")
-    alice, bob, carol = party.devices
+    alice, _, carol = party.devices
     alice.machine.group_rename(party.group, "New", party.server.now)
     alice.settle()
     party.settle(2)
-    lose_state(carol, party.group)
-    alice.disconnect()
-    bob.disconnect()
     server = Lying(party, carol, lie)
-    carol.restart()
-    carol.connect()
+    lose_alone(party, carol)
     entries = len(party.server.streams[party.group].entries)
-    for _ in range(60):
-        carol.wait(5_000)
+    let_time_pass(carol)
     assert server.lies > 0
     assert len(party.server.streams[party.group].entries) == entries
     assert heard(carol, GroupRepaired) == []
@@ -147,21 +146,15 @@ def test_nobody_comes_back_by_their_own_commit_and_a_lie(lie: Change) -> None:
 @pytest.mark.parametrize("of_roster", [False, True])
 def test_a_server_that_shows_less_than_is_known_is_named(of_roster: bool) -> None:
     party = Party("alice", "bob", "carol")
-    alice, bob, carol = party.devices
+    alice, _, carol = party.devices
     if of_roster:
         alice.machine.group_rename(party.group, "New", party.server.now)
     else:
         alice.machine.group_refresh(party.group, party.server.now)
     alice.settle()
     party.settle(2)
-    lose_state(carol, party.group)
-    alice.disconnect()
-    bob.disconnect()
     Lying(party, carol, an_older_epoch)
-    carol.restart()
-    carol.connect()
-    for _ in range(60):
-        carol.wait(5_000)
+    come_back_alone(party, carol)
     told = {event.reason for event in heard(carol, ServerMisbehaved)}
     assert told == {Code.ROSTER_ROLLBACK if of_roster else Code.GROUP_ROLLBACK}
     assert carol.machine.counters["group.rollback"] >= 1
@@ -182,7 +175,6 @@ def test_who_was_put_out_meanwhile_does_not_come_back_by_itself() -> None:
     carol.restart()
     carol.connect()
     entries = len(party.server.streams[party.group].entries)
-    for _ in range(60):
-        carol.wait(5_000)
+    let_time_pass(carol)
     assert carol.machine.counters["rejoin.refused"] >= 1
     assert len(party.server.streams[party.group].entries) == entries

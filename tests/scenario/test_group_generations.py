@@ -12,9 +12,9 @@ from parlour.conversation.groups.restarting import ROLLBACK
 from parlour.roster.restart import MAX_GENERATION, MAX_LEAP
 from parlour.testing.device import MemoryDevice
 from parlour.wire.streams import Entry
-from tests.scenario.parties import Party
+from tests.scenario.parties import Party, chat_of
 from tests.scenario.people import heard
-from tests.scenario.test_group_restarts import begin_again, chat_of
+from tests.scenario.test_group_restarts import begin_again
 
 
 def begin(party: Party, device: MemoryDevice) -> None:
@@ -127,8 +127,7 @@ def test_the_last_generation_is_the_last_one() -> None:
 def test_somebody_comes_into_a_later_generation() -> None:
     party = Party("alice", "bob")
     alice, bob = party.devices
-    dave = MemoryDevice(party.server, "dave")
-    dave.connect()
+    dave = party.outsider("dave")
     begin(party, alice)
     alice.machine.group_add(party.group, [alice.meet("dave")], party.server.now)
     alice.settle()

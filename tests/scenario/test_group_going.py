@@ -12,10 +12,8 @@ from parlour.conversation.requests import Request
 from parlour.errors import Code, ParlourError, error
 from parlour.testing.device import MemoryDevice
 from parlour.wire.kinds import Kind
-from tests.scenario.parties import Party
+from tests.scenario.parties import Party, chat_of, let_time_pass, lose_alone
 from tests.scenario.people import heard
-from tests.scenario.test_group_hostile import chat_of
-from tests.scenario.test_group_repair import lose_state
 
 
 class NoSuchGroup:
@@ -36,19 +34,10 @@ class NoSuchGroup:
 def lost_alone() -> tuple[Party, MemoryDevice, MemoryDevice, NoSuchGroup]:
     """Carol has lost her keys, and nobody who could help is there."""
     party = Party("alice", "bob", "carol")
-    alice, bob, carol = party.devices
-    lose_state(carol, party.group)
-    alice.disconnect()
-    bob.disconnect()
+    alice, _, carol = party.devices
     server = NoSuchGroup(party, carol)
-    carol.restart()
-    carol.connect()
+    lose_alone(party, carol)
     return party, alice, carol, server
-
-
-def let_time_pass(device: MemoryDevice, rounds: int = 60) -> None:
-    for _ in range(rounds):
-        device.wait(5_000)
 
 
 def test_who_is_lost_goes_where_the_server_has_no_such_group_and_comes_back() -> None:

@@ -17,7 +17,6 @@ from parlour.conversation.events import (
     HistoryMismatch,
     MessageUnreadable,
 )
-from parlour.conversation.groups.chat import Chat
 from parlour.conversation.groups.records import GroupState
 from parlour.errors import Code
 from parlour.mls.private.committing import CommitOptions
@@ -30,7 +29,6 @@ from parlour.roster.changes import Added, Change, RoleSet
 from parlour.roster.extension import EXTENSION_TYPE, RosterBinding
 from parlour.roster.genesis import Genesis
 from parlour.roster.genesis import Kind as GroupKind
-from parlour.roster.links import JoinLink
 from parlour.roster.roles import Role
 from parlour.testing.device import MemoryDevice
 from parlour.wire import groups as wire
@@ -38,12 +36,8 @@ from parlour.wire.envelope import ENVELOPE_FORMAT, Envelope, SuiteId
 from parlour.wire.kinds import Kind
 from parlour.wire.push import PushStream
 from parlour.wire.streams import Append, Entry, StreamInfo
-from tests.scenario.parties import Party
+from tests.scenario.parties import Party, chat_of
 from tests.scenario.people import heard
-
-
-def chat_of(device: MemoryDevice, party: Party) -> Chat:
-    return device.machine._memory.groups.chats[party.group]
 
 
 def forge(
@@ -218,8 +212,7 @@ def test_entries_of_nonsense(suite: int, body: bytes) -> None:
 def test_a_part_that_opens_nothing() -> None:
     party = Party("alice", "bob")
     alice, _bob = party.devices
-    dave = MemoryDevice(party.server, "dave")
-    dave.connect()
+    dave = party.outsider("dave")
     deliver = party.server.deliver
 
     def spoil(entry: Entry, device_id: bytes) -> list[Entry]:
@@ -340,15 +333,8 @@ def test_our_own_commit_comes_back_with_another_roster(entries: list[bytes]) -> 
 def test_a_server_that_shows_two_newcomers() -> None:
     party = Party("alice", "bob", "carol")
     alice, bob, carol = party.devices
-    genesis_hash = party.view(alice).genesis.hash()
-    link = JoinLink.create("test.example", None, party.group, genesis_hash, alice.random)
-    alice.machine.group_open_link(
-        link, party.server.now, role=Role.MEMBER, uses=5, expires_at=party.server.now + 86_400_000
-    )
-    alice.settle()
-    party.settle(2)
-    dave = MemoryDevice(party.server, "dave")
-    dave.connect()
+    link = party.link(alice, uses=5)
+    dave = party.outsider("dave")
     roster = chat_of(bob, party).known_roster()
     change = link.sign_join(roster.state.roster_id, dave.machine.account_id, dave.machine.device_id)
     other = roster.next_entry(

@@ -10,13 +10,10 @@ from parlour.conversation.events import CommitRefused, GroupJoined, GroupRepaire
 from parlour.conversation.groups.authorising import CLOCKS
 from parlour.errors import Code
 from parlour.roster.links import JoinLink
-from parlour.roster.roles import Role
 from parlour.testing.device import MemoryDevice
 from parlour.testing.memory_server import _Stored
-from tests.scenario.parties import Party
+from tests.scenario.parties import HOUR, Party
 from tests.scenario.people import heard
-
-HOUR = 3_600_000
 
 
 def linked() -> tuple[Party, JoinLink]:
@@ -27,22 +24,12 @@ def linked() -> tuple[Party, JoinLink]:
         device.machine.group_refresh(party.group, party.server.now)
         device.settle()
         party.settle(2)
-    alice = party.devices[0]
-    link = JoinLink.create(
-        "test.example", None, party.group, party.view(alice).genesis.hash(), alice.random
-    )
-    alice.machine.group_open_link(
-        link, party.server.now, role=Role.MEMBER, uses=5, expires_at=party.server.now + HOUR
-    )
-    alice.settle()
-    party.settle(2)
-    return party, link
+    return party, party.link(party.devices[0], uses=5)
 
 
 def come(party: Party, link: JoinLink, monkeypatch: pytest.MonkeyPatch, signed_at: int) -> None:
     """Somebody comes by a link and signs for another time; the server lets that pass."""
-    dave = MemoryDevice(party.server, "dave")
-    dave.connect()
+    dave = party.outsider("dave")
     joining = dave.machine._groups._joining
     commit_by_link = joining.commit_by_link
     monkeypatch.setattr(
@@ -103,8 +90,7 @@ def test_nobody_comes_by_a_link_that_has_ended(
 
 def test_who_comes_by_a_link_is_told_that_nobody_has_confirmed_it_yet() -> None:
     party, link = linked()
-    dave = MemoryDevice(party.server, "dave")
-    dave.connect()
+    dave = party.outsider("dave")
     dave.machine.join_by_link(link, party.server.now)
     for _ in range(3):
         dave.settle()

@@ -16,7 +16,7 @@ from parlour.testing.device import MemoryDevice
 from parlour.testing.memory_server import MemoryServer
 from parlour.wire.envelope import ENVELOPE_FORMAT, Envelope, SuiteId
 from parlour.wire.streams import Append, Entry
-from tests.scenario.parties import Party
+from tests.scenario.parties import Party, chat_of
 from tests.scenario.people import heard
 from tests.scenario.test_direct import settle, strangers, view
 
@@ -49,7 +49,7 @@ def resend(device: MemoryDevice, to: MemoryDevice, text: str) -> None:
 def test_a_device_under_another_account() -> None:
     party = Party("alice", "bob", "mallory")
     alice, bob, mallory = party.devices
-    chat = mallory.machine._memory.groups.chats[party.group]
+    chat = chat_of(mallory, party)
     put_unreadable(party.server, chat, alice.machine.account_id, mallory)
     party.settle(2)
     resend(mallory, bob, "alice owes mallory 1000")
@@ -62,7 +62,7 @@ def test_a_device_under_another_account() -> None:
 def test_what_was_held_is_not_said_by_a_device_of_another_account() -> None:
     party = Party("alice", "bob", "mallory")
     alice, bob, mallory = party.devices
-    chat = mallory.machine._memory.groups.chats[party.group]
+    chat = chat_of(mallory, party)
     entry = put_unreadable(party.server, chat, mallory.machine.account_id, mallory)
     party.settle(2)
     (held,) = bob.machine._memory.held.values()

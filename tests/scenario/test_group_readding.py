@@ -25,9 +25,9 @@ from parlour.testing.device import MemoryDevice
 from parlour.wire import groups as wire
 from parlour.wire.envelope import ENVELOPE_FORMAT, Envelope, SuiteId
 from parlour.wire.streams import Part
-from tests.scenario.parties import Party
+from tests.scenario.parties import Party, chat_of
 from tests.scenario.people import heard
-from tests.scenario.test_group_hostile import chat_of, check_goes_on
+from tests.scenario.test_group_hostile import check_goes_on
 
 
 def published(party: Party, whom: MemoryDevice) -> bytes:

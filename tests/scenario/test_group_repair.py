@@ -20,17 +20,8 @@ from parlour.testing.device import MemoryDevice
 from parlour.wire import groups as wire
 from parlour.wire.kinds import Kind
 from parlour.wire.streams import Entry
-from tests.scenario.parties import Party
+from tests.scenario.parties import Party, chat_of, come_back_alone, lose_state
 from tests.scenario.people import heard
-
-
-def lose_state(device: MemoryDevice, group: bytes) -> None:
-    """The MLS state of a group is gone from a device's disk, and its memory."""
-    from parlour.conversation.changes import Namespace
-
-    kept = device.store.records[Namespace.GROUP_STATE]
-    for key in [key for key in kept if key.startswith(group)]:
-        del kept[key]
 
 
 def test_a_commit_that_the_server_leaves_out_is_read_again() -> None:
@@ -81,13 +72,7 @@ def test_a_device_without_its_state_is_added_again_by_a_member() -> None:
 def test_when_nobody_answers_it_comes_in_by_its_own_commit_and_is_confirmed() -> None:
     party = Party("alice", "bob", "carol")
     alice, bob, carol = party.devices
-    lose_state(carol, party.group)
-    alice.disconnect()
-    bob.disconnect()
-    carol.restart()
-    carol.connect()
-    for _ in range(60):
-        carol.wait(5_000)
+    come_back_alone(party, carol)
     assert "rejoin" in [event.step for event in heard(carol, GroupRepairing)]
     assert party.view(carol).state is GroupState.ACTIVE
     assert party.view(carol).unconfirmed
@@ -104,7 +89,7 @@ def test_a_commit_broken_for_one_member_gets_that_member_added_again() -> None:
     party = Party("alice", "bob", "carol")
     alice, bob, carol = party.devices
     broken: list[int] = []
-    chat = carol.machine._memory.groups.chats[party.group]
+    chat = chat_of(carol, party)
     receive = type(chat.live()).receive
 
     def refuse(message: object, now: int, run: object = map) -> object:
@@ -143,7 +128,7 @@ def test_a_winner_that_nobody_can_follow_restarts_the_group_without_its_maker() 
     party = Party("alice", "bob", "carol", "mallory")
     alice, bob, carol, mallory = party.devices
     for device in (alice, bob, carol):
-        chat = device.machine._memory.groups.chats[party.group]
+        chat = chat_of(device, party)
         chat._records.group = _Broken(chat.live())  # type: ignore[union-attr]
     mallory.machine.group_refresh(party.group, party.server.now)
     mallory.settle()
@@ -180,7 +165,7 @@ class _Broken(_Refusing):
 def test_two_halves_that_a_server_keeps_apart_are_named() -> None:
     party = Party("alice", "bob")
     alice, bob = party.devices
-    chat = alice.machine._memory.groups.chats[party.group]
+    chat = chat_of(alice, party)
     last = chat.record.tags[-1]
     chat.record.tags[-1] = type(last)(last.generation, last.epoch, bytes(16))
     alice.say("bob", "hello, by another path")
@@ -208,8 +193,7 @@ def test_a_message_under_another_id_or_twice_is_refused() -> None:
 def test_a_wrong_tree_is_not_joined() -> None:
     party = Party("alice", "bob")
     alice, _ = party.devices
-    dave = MemoryDevice(party.server, "dave")
-    dave.connect()
+    dave = party.outsider("dave")
     right: list[wire.GroupState] = []
 
     def answer(device_id: bytes, kind: Kind, body: object, answer: object) -> object:
@@ -233,8 +217,7 @@ def test_a_wrong_tree_is_not_joined() -> None:
 def test_a_server_that_was_restored_from_a_backup_gets_the_group_back() -> None:
     party = Party("alice", "bob", "carol")
     alice, bob, carol = party.devices
-    dave = MemoryDevice(party.server, "dave")
-    dave.connect()
+    dave = party.outsider("dave")
     party.say(alice, "before the backup")
     party.settle()
     saved = deepcopy((party.server.streams, party.server.groups.groups, party.server.windows))
@@ -261,8 +244,7 @@ def test_a_server_that_was_restored_from_a_backup_gets_the_group_back() -> None:
 def test_a_server_that_keeps_a_device_list_back_stops_nobody_for_ever() -> None:
     party = Party("alice", "bob")
     alice, bob = party.devices
-    dave = MemoryDevice(party.server, "dave")
-    dave.connect()
+    dave = party.outsider("dave")
     hidden = dave.machine.account_id
 
     def answer(device_id: bytes, kind: Kind, body: object, answer: object) -> object:
@@ -290,8 +272,7 @@ def test_a_server_that_keeps_a_device_list_back_stops_nobody_for_ever() -> None:
 def test_what_a_device_list_is_kept_back_for_is_given_up_in_the_end() -> None:
     party = Party("alice", "bob")
     alice, bob = party.devices
-    dave = MemoryDevice(party.server, "dave")
-    dave.connect()
+    dave = party.outsider("dave")
     hidden = dave.machine.account_id
 
     def answer(device_id: bytes, kind: Kind, body: object, answer: object) -> object:

@@ -16,7 +16,7 @@ from parlour.testing.device import MemoryDevice
 from parlour.testing.memory_server import _Stored
 from parlour.wire.envelope import SuiteId
 from parlour.wire.streams import Entry, StreamInfo
-from tests.scenario.parties import Party
+from tests.scenario.parties import Party, chat_of
 from tests.scenario.people import heard
 
 
@@ -122,7 +122,7 @@ def test_our_own_beginning_is_ours_under_whatever_id() -> None:
     party = Party("alice", "bob")
     alice, bob = party.devices
     rename_commits(party, alice)
-    chat, now = alice.machine._memory.groups.chats[party.group], party.server.now
+    chat, now = chat_of(alice, party), party.server.now
     trouble = Trouble(0, chat.epoch, "no reason", now, Step.ASK, now)
     alice.machine._groups._ladder._restarting.begin(chat, trouble, now)
     alice.settle()
@@ -137,7 +137,7 @@ def test_our_own_coming_is_ours_under_whatever_id() -> None:
     party = Party("alice", "bob")
     alice, bob = party.devices
     rename_commits(party, bob)
-    chat, now = bob.machine._memory.groups.chats[party.group], party.server.now
+    chat, now = chat_of(bob, party), party.server.now
     chat.group = None
     bob.machine._groups._ladder.bereft(chat, now)
     alice.disconnect()
@@ -157,7 +157,7 @@ def test_who_left_and_is_named_its_group_again_reads_on() -> None:
     party.settle()
     assert party.view(bob).state is GroupState.LEFT
     stream = party.server.streams[party.group]
-    genesis = bob.machine._memory.groups.chats[party.group].record.genesis
+    genesis = chat_of(bob, party).record.genesis
     info = StreamInfo(party.group, "group", [], genesis, len(stream.entries))
     bob.machine._groups.streams.learn(info)
     bob.settle()

@@ -6,7 +6,7 @@ import pytest
 
 from parlour.conversation.content import ResendRequest, Text
 from parlour.conversation.events import MessageUnreadable
-from parlour.conversation.groups.chat import MAX_FORMER, MAX_LATE, Chat
+from parlour.conversation.groups.chat import MAX_FORMER, MAX_LATE
 from parlour.conversation.groups.records import Former, GroupState, Late
 from parlour.conversation.reasons import Reason
 from parlour.conversation.requests import ServerRequest
@@ -14,12 +14,8 @@ from parlour.roster.roles import Role
 from parlour.testing.device import MemoryDevice
 from parlour.testing.memory_server import _Stored
 from parlour.wire.streams import Append, Entry
-from tests.scenario.parties import Party
+from tests.scenario.parties import Party, chat_of
 from tests.scenario.people import heard
-
-
-def chat_of(device: MemoryDevice, party: Party) -> Chat:
-    return device.machine._memory.groups.chats[party.group]
 
 
 def ask(party: Party, by: MemoryDevice, of: MemoryDevice, message_id: bytes) -> bool:
@@ -60,8 +56,7 @@ def test_what_was_encrypted_before_somebody_came_and_numbered_after_it() -> None
     """The newcomer was not meant by it, though the server puts it behind their coming."""
     party = Party("alice", "bob", "carol")
     alice, bob, carol = party.devices
-    dave = MemoryDevice(party.server, "dave")
-    dave.connect()
+    dave = party.outsider("dave")
     alice.machine.group_set_role(party.group, bob.machine.account_id, Role.ADMIN, party.server.now)
     change(party, alice)
     message_id = alice.machine.send_to(party.group, Text("about dave"), party.server.now)
@@ -127,8 +122,7 @@ def test_who_went_gets_what_was_said_before_and_nothing_else() -> None:
 def test_who_came_after_it_was_said_and_went_again_gets_nothing() -> None:
     party = Party("alice", "bob")
     alice, _ = party.devices
-    dave = MemoryDevice(party.server, "dave")
-    dave.connect()
+    dave = party.outsider("dave")
     before = party.say(alice, "before dave")
     party.devices.append(dave)
     add(party, alice, dave)
@@ -159,8 +153,7 @@ def test_behind_another_account_key_there_may_be_somebody_else(
 def test_who_has_left_still_answers_those_who_were_there() -> None:
     party = Party("alice", "bob", "carol")
     alice, bob, carol = party.devices
-    dave = MemoryDevice(party.server, "dave")
-    dave.connect()
+    dave = party.outsider("dave")
     message_id = party.say(bob, "and good bye")
     bob.machine.group_leave(party.group, party.server.now)
     change(party, bob)

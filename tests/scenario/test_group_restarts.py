@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from parlour.conversation.events import GroupRestarted
-from parlour.conversation.groups.chat import Chat
 from parlour.conversation.groups.records import Step, Trouble
 from parlour.conversation.groups.restarting import (
     ABANDONED_AFTER,
@@ -15,12 +14,8 @@ from parlour.conversation.groups.restarting import (
 )
 from parlour.roster.roles import Role
 from parlour.testing.device import MemoryDevice
-from tests.scenario.parties import Party
+from tests.scenario.parties import Party, chat_of
 from tests.scenario.people import heard
-
-
-def chat_of(device: MemoryDevice, party: Party) -> Chat:
-    return device.machine._memory.groups.chats[party.group]
 
 
 def begin_again(device: MemoryDevice, party: Party) -> None:

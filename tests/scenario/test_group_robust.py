@@ -25,9 +25,9 @@ from parlour.testing.device import MemoryDevice
 from parlour.wire import groups as wire
 from parlour.wire.envelope import ENVELOPE_FORMAT, Envelope, SuiteId
 from parlour.wire.kinds import Kind
-from tests.scenario.parties import Party
+from tests.scenario.parties import Party, chat_of
 from tests.scenario.people import heard
-from tests.scenario.test_group_hostile import chat_of, check_goes_on
+from tests.scenario.test_group_hostile import check_goes_on
 
 
 def test_a_removal_that_had_to_wait_is_the_last_thing_that_happens() -> None:
@@ -54,8 +54,7 @@ def test_a_removal_that_had_to_wait_is_the_last_thing_that_happens() -> None:
 def test_an_add_that_somebody_proposed_is_covered_by_nobody() -> None:
     party = Party("alice", "bob", "mallory")
     alice, bob, mallory = party.devices
-    eve = MemoryDevice(party.server, "eve")
-    eve.connect()
+    eve = party.outsider("eve")
     upload = next(
         each for each in party.server.key_packages[eve.machine.device_id] if each.suite == 1
     )

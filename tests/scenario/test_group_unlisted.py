@@ -12,7 +12,7 @@ from parlour.errors import Code, error
 from parlour.testing.device import MemoryDevice
 from parlour.wire.directory import ReadDeviceList
 from parlour.wire.kinds import Kind
-from tests.scenario.parties import Party
+from tests.scenario.parties import Party, chat_of
 from tests.scenario.people import heard
 
 
@@ -169,4 +169,4 @@ def test_between_two_people_it_waits() -> None:
 
 
 def chat(device: MemoryDevice, party: Party):  # type: ignore[no-untyped-def]
-    return device.machine._memory.groups.chats[party.group]
+    return chat_of(device, party)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from parlour.conversation.content import Text
-from parlour.conversation.groups.chat import MAX_READ, Chat
+from parlour.conversation.groups.chat import MAX_READ
 from parlour.conversation.groups.records import GroupState
 from parlour.conversation.groups.renewing import FIRST_AFTER, FIRST_WINDOW, PER_LEAF, Renewing
 from parlour.conversation.policies import MAX_XWING_LEAVES
@@ -14,8 +14,7 @@ from parlour.conversation.records import Setting
 from parlour.errors import Code, ParlourError
 from parlour.mls.public.types import LeafIndex
 from parlour.roster.genesis import Kind
-from parlour.testing.device import MemoryDevice
-from tests.scenario.parties import Party
+from tests.scenario.parties import Party, chat_of
 from tests.scenario.test_direct import settle, strangers, view
 
 DAY = 24 * 3_600_000
@@ -26,11 +25,6 @@ def live(party: Party, days: int, *, hours: int = 24) -> None:
     for _ in range(days * 24 // hours):
         party.server.now += hours * 3_600_000
         party.settle(2, step=1_000)
-
-
-def chat_of(party: Party, device: MemoryDevice) -> Chat:
-    """The group in a device's memory."""
-    return device.machine._memory.groups.chats[party.group]
 
 
 @pytest.mark.parametrize("days", [43, 46])
@@ -93,15 +87,15 @@ def test_keys_are_renewed_in_time_each_device_at_its_own() -> None:
     party = Party("alice", "bob", "carol")
     live(party, 1, hours=1)
     # Who has come has renewed them since; who founded it need not.
-    after = [chat_of(party, device).record.refreshed_at for device in party.devices]
+    after = [chat_of(device, party).record.refreshed_at for device in party.devices]
     assert sum(at > party.server.now - DAY for at in after[1:]) == 2
-    assert not any(chat_of(party, device).record.renew_at for device in party.devices)
+    assert not any(chat_of(device, party).record.renew_at for device in party.devices)
     live(party, 7, hours=4)
-    renewed = [chat_of(party, device).record.refreshed_at for device in party.devices]
+    renewed = [chat_of(device, party).record.refreshed_at for device in party.devices]
     assert len(set(renewed)) > 1
     assert all(new > old for new, old in zip(renewed, after, strict=True))
     live(party, 8, hours=4)
-    again = [chat_of(party, device).record.refreshed_at for device in party.devices]
+    again = [chat_of(device, party).record.refreshed_at for device in party.devices]
     gaps = [new - old for new, old in zip(again, renewed, strict=True)]
     assert all(gap > 3 * DAY for gap in gaps)
     party.check_together()
@@ -112,12 +106,12 @@ def test_keys_are_renewed_after_so_many_messages() -> None:
     alice, bob = party.devices
     epoch = party.view(alice).epoch
     most = policy_of("default", Kind.GROUP).update_messages
-    chat_of(party, alice).record.sent_since = most - 1
+    chat_of(alice, party).record.sent_since = most - 1
     party.say(alice, "the last of many")
     alice.settle()
     party.settle(1)
     assert party.view(alice).epoch == epoch + 1
-    assert chat_of(party, alice).record.sent_since == 0
+    assert chat_of(alice, party).record.sent_since == 0
     party.say(alice, "the first")
     party.settle()
     assert bob.texts() == ["the last of many", "the first"]
@@ -127,7 +121,7 @@ def test_keys_are_renewed_after_so_many_messages() -> None:
 def test_many_who_come_at_once_renew_their_keys_one_after_another() -> None:
     party = Party(*(f"p{n}" for n in range(12)))
     joined = party.devices[1:]
-    moments = sorted(chat_of(party, device).record.renew_at for device in joined)
+    moments = sorted(chat_of(device, party).record.renew_at for device in joined)
     assert all(moments)
     assert len(set(moments)) == len(moments)
     assert moments[-1] - moments[0] > FIRST_WINDOW // 2
@@ -144,7 +138,7 @@ def test_many_who_come_at_once_renew_their_keys_one_after_another() -> None:
 def test_the_window_grows_with_the_group() -> None:
     party = Party("alice", "bob")
     bob = party.devices[1]
-    chat, now = chat_of(party, bob), party.server.now
+    chat, now = chat_of(bob, party), party.server.now
     renewing = Renewing(bob.machine._memory)
     alone = chat.owners[LeafIndex(0)]
     chat._owners = {LeafIndex(n): alone for n in range(3_000)}
@@ -166,22 +160,21 @@ def test_who_was_away_with_all_others_does_not_act_at_once_with_them() -> None:
     party.server.now += 8 * DAY
     for device in party.devices:
         device.connect()
-    later = [chat_of(party, device).renews_after for device in party.devices]
+    later = [chat_of(device, party).renews_after for device in party.devices]
     assert len(set(later)) == 3
     assert all(party.server.now <= at < party.server.now + 3 * PER_LEAF for at in later)
     party.settle(40)
     party.check_together()
     begun = party.server.now - DAY
-    assert all(chat_of(party, device).record.refreshed_at > begun for device in party.devices)
+    assert all(chat_of(device, party).record.refreshed_at > begun for device in party.devices)
 
 
 def test_no_more_people_and_devices_than_a_group_may_have(monkeypatch: pytest.MonkeyPatch) -> None:
     party = Party("alice", "bob", kind=Kind.FAMILY)
     alice, _ = party.devices
-    carol = MemoryDevice(party.server, "carol")
-    carol.connect()
+    party.outsider("carol")
     account = alice.meet("carol")
-    chat = chat_of(party, alice)
+    chat = chat_of(alice, party)
     alice.machine.set_setting("preset", "famichat", party.server.now)
     full = dict.fromkeys([*chat.accounts, *(bytes([n]) * 16 for n in range(98))])
     with monkeypatch.context() as patch:
@@ -225,7 +218,7 @@ def test_a_message_is_read_once_whatever_key_it_comes_under() -> None:
 
 def test_what_is_remembered_of_messages_is_bounded() -> None:
     party = Party("alice", "bob")
-    chat = chat_of(party, party.devices[0])
+    chat = chat_of(party.devices[0], party)
     for n in range(MAX_READ + 1):
         chat.note_read(bytes(16), n.to_bytes(16))
     assert chat.was_read(bytes(16), MAX_READ.to_bytes(16))

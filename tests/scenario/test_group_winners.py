@@ -6,7 +6,6 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from parlour.conversation.events import GroupRepairing, MessagesSkipped, MessageUnreadable
-from parlour.conversation.groups.chat import Chat
 from parlour.conversation.groups.ladder import REREAD_EVERY
 from parlour.conversation.groups.records import GroupState, Step, Trouble
 from parlour.conversation.groups.restarting import RESTART, ROLLBACK
@@ -16,13 +15,9 @@ from parlour.wire.envelope import SuiteId
 from parlour.wire.groups import Handled
 from parlour.wire.kinds import Kind
 from parlour.wire.streams import Entry, Read
-from tests.scenario.parties import Party
+from tests.scenario.parties import Party, chat_of
 from tests.scenario.people import heard
 from tests.scenario.test_group_restarts import begin_again
-
-
-def chat_of(device: MemoryDevice, party: Party) -> Chat:
-    return device.machine._memory.groups.chats[party.group]
 
 
 class Winning:

@@ -15,14 +15,13 @@ from parlour.errors import Code, ParlourError
 from parlour.mls.public.proposals import Remove
 from parlour.roster.changes import encode_change, leave_statement
 from parlour.roster.genesis import Kind
-from parlour.roster.links import JoinLink
 from parlour.roster.roles import Role
 from parlour.testing.device import MemoryDevice
 from parlour.wire import groups as wire
 from parlour.wire.envelope import ENVELOPE_FORMAT, Envelope, SuiteId
-from tests.scenario.parties import Party
+from tests.scenario.parties import Party, chat_of
 from tests.scenario.people import heard
-from tests.scenario.test_group_hostile import chat_of, check_goes_on, put, refusals
+from tests.scenario.test_group_hostile import check_goes_on, put, refusals
 
 STRANGER = b"stranger" * 2
 
@@ -63,8 +62,7 @@ def test_what_can_not_be_wanted_is_said_at_once() -> None:
 def test_whom_somebody_has_blocked_they_do_not_bring_in() -> None:
     party = Party("alice", "bob")
     alice, _ = party.devices
-    dave = MemoryDevice(party.server, "dave")
-    dave.connect()
+    party.outsider("dave")
     account, now = alice.meet("dave"), party.server.now
     alice.machine.block(account, now)
     alice._write()
@@ -78,8 +76,7 @@ def test_whom_somebody_has_blocked_they_do_not_bring_in() -> None:
 def test_nobody_is_brought_in_behind_an_account_key_that_changed() -> None:
     party = Party("alice", "bob")
     alice, _ = party.devices
-    dave = MemoryDevice(party.server, "dave")
-    dave.connect()
+    dave = party.outsider("dave")
     alice.say("dave", "hello")
     dave.pull()
     account, now = dave.machine.account_id, party.server.now
@@ -97,7 +94,7 @@ def test_nobody_is_brought_in_behind_an_account_key_that_changed() -> None:
 def test_a_group_has_as_many_people_as_its_kind_may(monkeypatch: pytest.MonkeyPatch) -> None:
     party = Party("alice", "bob")
     alice, _ = party.devices
-    MemoryDevice(party.server, "dave").connect()
+    party.outsider("dave")
     dave, now, machine = alice.meet("dave"), party.server.now, alice.machine
     wishes = machine._groups.wishes
     policy = wishes._renewing.policy(chat_of(alice, party))
@@ -199,7 +196,7 @@ def test_who_may_nothing_any_more_is_told_of_each_wish_once() -> None:
 def test_who_may_not_be_added_is_not_let_in_and_the_others_are() -> None:
     party, bob = party_with_an_admin()
     _, carol, dave = party.ids
-    MemoryDevice(party.server, "erin").connect()
+    party.outsider("erin")
     group, now, machine = party.group, party.server.now, bob.machine
     act_offline(
         party,
@@ -217,8 +214,7 @@ def test_who_may_not_be_added_is_not_let_in_and_the_others_are() -> None:
 def test_who_comes_in_though_somebody_else_may_not_be_put_out() -> None:
     party, bob = party_with_an_admin()
     *_, dave = party.ids
-    erin = MemoryDevice(party.server, "erin")
-    erin.connect()
+    erin = party.outsider("erin")
     group, now, machine = party.group, party.server.now, bob.machine
     act_offline(
         party,
@@ -245,10 +241,7 @@ def test_what_is_so_already_is_not_done_again() -> None:
     party, bob = party_with_an_admin()
     _, carol, dave = party.ids
     group, now, machine = party.group, party.server.now, bob.machine
-    link = JoinLink.create("test.example", None, group, party.view(bob).genesis.hash(), bob.random)
-    bob.machine.group_open_link(link, now, role=Role.MEMBER, uses=1, expires_at=now + 3_600_000)
-    bob.settle()
-    party.settle(2)
+    party.link(bob)
     (opened,) = party.view(bob).links
     epoch = party.view(bob).epoch
 
@@ -314,8 +307,7 @@ def test_a_statement_that_is_not_right_stands_in_nobodys_way() -> None:
 def test_how_far_a_change_has_come() -> None:
     party = Party("alice", "bob")
     alice, bob = party.devices
-    dave = MemoryDevice(party.server, "dave")
-    dave.connect()
+    dave = party.outsider("dave")
     party.server.key_packages.pop(dave.machine.device_id)
     account, now = alice.meet("dave"), party.server.now
 

@@ -16,7 +16,6 @@ from parlour.conversation.events import (
 from parlour.conversation.groups.records import Acceptance, GroupState
 from parlour.errors import Code, ParlourError, TransportError
 from parlour.roster.genesis import Kind
-from parlour.roster.links import JoinLink
 from parlour.roster.roles import Role
 from parlour.testing.device import Killed, MemoryDevice
 from parlour.wire.groups import GroupState as GroupPublicState
@@ -236,8 +235,7 @@ def test_what_waits_is_said_in_the_epoch_that_is_then() -> None:
 def test_a_stranger_adds_me_and_i_decide() -> None:
     server_party = Party("alice", "bob")
     alice, bob = server_party.devices
-    dave = MemoryDevice(server_party.server, "dave")
-    dave.connect()
+    dave = server_party.outsider("dave")
     server_party.devices.append(dave)
     alice.machine.group_add(server_party.group, [alice.meet("dave")], server_party.server.now)
     alice.settle()
@@ -258,15 +256,8 @@ def test_a_stranger_adds_me_and_i_decide() -> None:
 def test_a_link() -> None:
     party = Party("alice", "bob")
     alice, _ = party.devices
-    dave = MemoryDevice(party.server, "dave")
-    dave.connect()
-    link = JoinLink.create(
-        "test.example", None, party.group, party.view(alice).genesis.hash(), alice.random
-    )
-    soon = party.server.now + 3_600_000
-    alice.machine.group_open_link(link, party.server.now, role=Role.MEMBER, uses=1, expires_at=soon)
-    alice.settle()
-    party.settle()
+    dave = party.outsider("dave")
+    link = party.link(alice)
     assert [each.uses for each in party.view(alice).links] == [1]
     assert dave.machine.join_by_link(link, party.server.now) == party.group
     dave.settle()
@@ -278,8 +269,7 @@ def test_a_link() -> None:
     party.say(dave, "by the link")
     party.settle()
     assert alice.texts() == ["by the link"]
-    erin = MemoryDevice(party.server, "erin")
-    erin.connect()
+    erin = party.outsider("erin")
     erin.machine.join_by_link(link, party.server.now)
     erin.settle()
     assert [event.want for event in heard(erin, GroupRefused)] == ["join"]
@@ -347,8 +337,7 @@ def test_requests_and_answers_that_are_lost(what: str, nth: int) -> None:
 def test_declined_before_it_was_joined() -> None:
     party = Party("alice", "bob")
     alice, _ = party.devices
-    dave = MemoryDevice(party.server, "dave")
-    dave.connect()
+    dave = party.outsider("dave")
     alice.machine.group_add(party.group, [alice.meet("dave")], party.server.now)
     alice.settle()
     party.server.answer = _no_public_state

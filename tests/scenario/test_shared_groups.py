@@ -5,15 +5,11 @@ from __future__ import annotations
 from parlour.conversation.groups.chat import Chat
 from parlour.conversation.groups.sharing import SharedGroups
 from parlour.testing.device import MemoryDevice
-from tests.scenario.parties import Party
+from tests.scenario.parties import Party, chat_of
 
 
 def chats(party: Party) -> list[Chat]:
-    return [chat_of(party, device) for device in party.devices]
-
-
-def chat_of(party: Party, device: MemoryDevice) -> Chat:
-    return device.machine._memory.groups.chats[party.group]
+    return [chat_of(device, party) for device in party.devices]
 
 
 def test_they_hold_one_tree_and_one_roster_and_are_members_like_any_others() -> None:
