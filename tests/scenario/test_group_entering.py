@@ -17,6 +17,7 @@ from parlour.roster.genesis import Genesis
 from parlour.testing.device import MemoryDevice
 from parlour.wire import groups as wire
 from parlour.wire.kinds import Kind
+from parlour.wire.streams import CaughtUp, Entry
 from tests.scenario.parties import (
     Party,
     chat_of,
@@ -158,6 +159,66 @@ def test_a_server_that_shows_less_than_is_known_is_named(of_roster: bool) -> Non
     told = {event.reason for event in heard(carol, ServerMisbehaved)}
     assert told == {Code.ROSTER_ROLLBACK if of_roster else Code.GROUP_ROLLBACK}
     assert carol.machine.counters["group.rollback"] >= 1
+
+
+def let_in_dave(first: Callable[[int], int]) -> tuple[Party, MemoryDevice]:
+    """Dave's first page lacks his Welcome and what is said next; `first` changes its beginning."""
+    party = Party("alice", "bob", "carol")
+    dave = MemoryDevice(party.server, "dave")
+    dave.connect()
+    party.devices.append(dave)
+    alice, dave_id = party.devices[0], party.devices[0].meet("dave")
+    hidden: set[int] = set()
+
+    def deliver(entry: Entry, device_id: bytes) -> list[Entry]:
+        hides = entry.stream == party.group and entry.seq in hidden
+        return [] if hides and device_id == dave.machine.device_id else [entry]
+
+    def answer(device_id: bytes, kind: Kind, body: Struct, answer: Struct) -> Struct:
+        del kind, body
+        if isinstance(answer, CaughtUp) and device_id == dave.machine.device_id:
+            infos = [replace(info, first=first(info.first)) for info in answer.streams]
+            return replace(answer, streams=infos)
+        return answer
+
+    party.server.deliver, party.server.answer = deliver, answer
+    dave.disconnect()
+    entries = party.server.streams[party.group].entries
+    before = len(entries)
+    alice.machine.group_add(party.group, [dave_id], party.server.now)
+    alice.settle()
+    party.settle(2)
+    party.say(alice, "welcome, dave")
+    hidden.update(range(before + 1, len(entries) + 1))
+    alice.machine.group_rename(party.group, "Four friends", party.server.now)
+    alice.settle()
+    dave.connect()
+    party.settle(2)
+    assert dave.texts() == []
+    hidden.clear()
+    return party, dave
+
+
+def test_what_was_hidden_right_after_the_welcome_is_asked_for() -> None:
+    party, dave = let_in_dave(lambda first: first)
+    party.reconnect(dave)
+    party.settle()
+    dave.machine.accept_group(party.group, party.server.now)
+    dave.settle()
+    assert dave.texts() == ["welcome, dave"]
+
+
+@pytest.mark.parametrize("first", [1, 1 << 40])
+def test_a_wrong_beginning_loses_nothing_that_is_shown(first: int) -> None:
+    party, dave = let_in_dave(lambda _: first)
+    party.reconnect(dave)
+    party.settle(30, 60_000)
+    dave.machine.accept_group(party.group, party.server.now)
+    party.say(party.devices[0], "are you there?")
+    party.settle()
+    assert dave.texts()[-1:] == ["are you there?"]
+    gaps = dave.machine._memory.conversations[party.group].gaps
+    assert len(gaps) <= 1
 
 
 def test_who_was_put_out_meanwhile_does_not_come_back_by_itself() -> None:

@@ -96,14 +96,16 @@ class Receiving:
             self._memory.put_conversation(conversation)
 
     def _begin_in_group(self, entry: Entry, conversation: Conversation, group: Chat) -> None:
-        """What was there before us was read by others, and trimmed; a Welcome is our beginning.
+        """What was there before us is not ours: we begin with the number that the server named.
 
-        In a conversation of two, nothing says where ours is: the server may hide what comes first.
-        So that is a gap like others.
+        What is left out from there on is a gap like others. If it named one too low, it is asked
+        for what it does not have; if one too high, it hides what it could hide anyway. Where it
+        named none, what comes first is our beginning.
         """
-        first = conversation.late and not conversation.received
-        if first or self.outside_of_group(group.id):
-            conversation.received = max(conversation.received, entry.seq - 1)
+        is_new = conversation.late and not conversation.received
+        if is_new or self.outside_of_group(group.id):
+            first = min(conversation.first or entry.seq, entry.seq)
+            conversation.received = max(conversation.received, first - 1)
 
     def _moves(self, place: Place, entry: Entry, peer: bytes, now: int, *, paged: bool) -> bool:
         """Whether an entry's turn has come; then it is noted as handled."""

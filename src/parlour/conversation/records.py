@@ -105,7 +105,8 @@ class Conversation(Struct):
 
     `since` says for each device of either account from which of our counters on it gets what we
     say. `late`: what we heard of it before is forgotten, or it is a group to which we came when
-    others had spoken already, so that a device's first number here is whatever it is. `requested`
+    others had spoken already, so that a device's first number here is whatever it is. `first` is
+    the number that the server named as a group's first one for us, 0 if it did not. `requested`
     messages of a stranger are kept until somebody decides, `unkept` were too many.
     """
 
@@ -121,6 +122,7 @@ class Conversation(Struct):
     seen_before: int = 0
     read: int = 0
     late: bool = False
+    first: int = 0
     requested: int = 0
     unkept: int = 0
     former: bytes = b""

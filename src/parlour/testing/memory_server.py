@@ -462,6 +462,7 @@ class MemoryServer:
             if not mine:
                 continue
             if after.get(stream_id, -1) not in range(len(stream.entries) + 1):
-                infos.append(replace(stream.info, last=len(stream.entries)))
+                first, _ = self.windows.get((stream_id, account_id), (1, None))
+                infos.append(replace(stream.info, last=len(stream.entries), first=first))
             entries += self.entries_for(device_id, stream_id, after.get(stream_id, 0))
         return streams.CaughtUp(infos, entries[:limit], len(entries) > limit)

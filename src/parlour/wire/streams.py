@@ -56,13 +56,18 @@ class CreateConversation(Body, array_like=True, frozen=True):
 
 
 class StreamInfo(Body, array_like=True, frozen=True):
-    """A stream that this device may read. `last` is the newest entry's number."""
+    """A stream that this device may read. `last` is the newest entry's number.
+
+    `first` is the number of the first one that is kept of those since the account came, or of the
+    next one if there is none: a device that is new to the stream can tell what it was not shown.
+    """
 
     stream: StreamId
     kind: StreamKind
     members: Annotated[list[AccountId], Meta(max_length=MAX_MEMBERS)]
     genesis: Annotated[bytes, Meta(max_length=MAX_GENESIS)]
     last: Sequence
+    first: Sequence = 1
 
 
 class StreamInfos(Body, array_like=True, frozen=True):

@@ -340,6 +340,10 @@ class Following:
         chat.record.state = GroupState.LEFT
         chat.record.pending = chat.record.trouble = None
         chat.record.letting_go = True
+        # If we are let in again, we begin elsewhere.
+        conversation = self._memory.conversations[chat.conversation]
+        conversation.first = 0
+        self._memory.put_conversation(conversation)
         self._groups.put(chat)
         self.let_go(chat)
         self._memory.tell(chat, GroupLeft(chat.id, chat.record.name, by))

@@ -29,7 +29,14 @@ class Streams:
         self._following = following
 
     def learn(self, info: StreamInfo) -> None:
-        """A stream of a group that we may read."""
+        """A stream of a group that we may read, and from where on."""
+        self._take_up(info)
+        conversation = self._memory.conversation_of_stream(info.stream)
+        if conversation is not None:
+            conversation.first = info.first
+            self._memory.put_conversation(conversation)
+
+    def _take_up(self, info: StreamInfo) -> None:
         chat = self._groups.chats.get(info.stream)
         if chat is not None:
             if chat.record.genesis != info.genesis:

@@ -140,7 +140,8 @@ class GroupService:
                 group.kind,  # type: ignore[arg-type]  # one of the kinds, from the store
                 list(place.members),
                 group.roster.genesis.encode(),
-                place.seq,
+                last=place.seq,
+                first=place.seq,
             )
             self._hub.push(place.added, Kind.PUSH_STREAM, PushStream(info))
         entry = Entry(

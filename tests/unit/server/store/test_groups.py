@@ -157,6 +157,27 @@ async def test_there_is_one_direct_stream_whatever_it_is(store: Store) -> None:
     assert (await store.groups.create(own, creator=ada.account, device_id=ada.device))[1]
 
 
+async def test_a_stream_is_named_with_the_first_entry_for_that_account(store: Store) -> None:
+    ada, bea = await someone(store), await someone(store)
+    stream = await found(store, ada)
+
+    async def first(who: Someone) -> int:
+        page = await store.streams.catch_up(who.device, CatchUp(positions=[]), now=NOW)
+        (named,) = (info.first for info in page.streams if info.stream == stream)
+        assert named == (await store.streams.info(who.device, stream)).first
+        return named
+
+    # Before anything is said, it is the next one.
+    assert await first(ada) == 1
+    for epoch in range(2):
+        await store.groups.change(ada.device, handshaken(stream, epoch), after(epoch + 1), now=NOW)
+    accounts = frozenset([ada.account, bea.account])
+    await store.groups.change(
+        ada.device, handshaken(stream, 2, bea), after(3, accounts=accounts), now=NOW
+    )
+    assert (await first(ada), await first(bea)) == (1, 3)
+
+
 async def test_of_many_changes_at_once_one_wins(store: Store) -> None:
     ada = await someone(store)
     stream = await found(store, ada)

@@ -93,7 +93,7 @@ def catch_up(
     for stream in readable.values():
         position = positions.get(stream)
         if position is None or position > last_of(connection, stream.pk):
-            info = describe(connection, stream.pk)
+            info = describe(connection, stream.pk, stream.first)
             if not budget.take(_info_size(info)):
                 return CaughtUp(infos, found, more=True)
             infos.append(info)

@@ -194,8 +194,8 @@ def last_of(connection: sqlite3.Connection, stream: int) -> int:
     return int(row[0])
 
 
-def describe(connection: sqlite3.Connection, stream: int) -> StreamInfo:
-    """Describe a stream, by its key in the database."""
+def describe(connection: sqlite3.Connection, stream: int, first: int = 0) -> StreamInfo:
+    """Describe a stream, by its key in the database, to whom may read it from `first` on."""
     row = connection.execute(
         "SELECT stream_id, kind, genesis, last_seq FROM streams WHERE pk = ?", (stream,)
     ).fetchone()
@@ -206,4 +206,10 @@ def describe(connection: sqlite3.Connection, stream: int) -> StreamInfo:
         "WHERE stream = ? ORDER BY members.pk",
         (stream,),
     )
-    return StreamInfo(row[0], row[1], [member[0] for member in members], row[2], row[3])
+    stream_id, kind, genesis, last = row
+    (kept,) = connection.execute(
+        "SELECT min(seq) FROM entries WHERE stream = ? AND body IS NOT NULL AND seq >= ?",
+        (stream, first),
+    ).fetchone()
+    accounts = [account_id for (account_id,) in members]
+    return StreamInfo(stream_id, kind, accounts, genesis, last, kept or last + 1)

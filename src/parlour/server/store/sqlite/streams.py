@@ -57,7 +57,7 @@ class SqliteStreams:
         return await self._database.read(
             lambda connection: StreamInfos(
                 [
-                    describe(connection, stream.pk)
+                    describe(connection, stream.pk, stream.first)
                     for stream in member_streams(connection, active_device(connection, device_id))
                 ]
             )
@@ -65,12 +65,7 @@ class SqliteStreams:
 
     async def info(self, device_id: bytes, stream: bytes) -> StreamInfo:
         """See `interface.Streams.info`."""
-        return await self._database.read(
-            lambda connection: describe(
-                connection,
-                member_stream(connection, active_device(connection, device_id), stream).pk,
-            )
-        )
+        return await self._database.read(lambda connection: _info(connection, device_id, stream))
 
     async def append(
         self,
@@ -110,6 +105,11 @@ class SqliteStreams:
     async def sweep(self, *, now: int) -> int:
         """See `interface.Streams.sweep`."""
         return await self._database.write(lambda connection: retention.sweep(connection, now))
+
+
+def _info(connection: sqlite3.Connection, device_id: bytes, stream_id: bytes) -> StreamInfo:
+    stream = member_stream(connection, active_device(connection, device_id), stream_id)
+    return describe(connection, stream.pk, stream.first)
 
 
 class _Pair(NamedTuple):
