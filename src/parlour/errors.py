@@ -592,7 +592,7 @@ CODES: Final[dict[Code, Explanation]] = {
     Code.LIMIT_SIZE: Explanation(LimitError, "It is larger than allowed.", "Make it smaller."),
     Code.LIMIT_COUNT: Explanation(LimitError, "There are more than allowed.", "Remove some first."),
     Code.LIMIT_SLOW: Explanation(
-        LimitError, "The connection takes too little in.", "It catches up by itself."
+        TransportError, "The connection takes too little in.", "It catches up by itself."
     ),
     Code.SERVER_DRAINING: Explanation(
         TransportError, "The server is restarting.", "It is tried again by itself."

@@ -21,6 +21,7 @@ from parlour.conversation.groups.records import GroupState
 from parlour.errors import Code, error
 from parlour.mls.public.framing.messages import KeyPackageMessage, decode_message
 from parlour.mls.public.proposals import Add
+from parlour.roster.genesis import Kind as GroupKind
 from parlour.testing.device import MemoryDevice
 from parlour.wire import groups as wire
 from parlour.wire.envelope import ENVELOPE_FORMAT, Envelope, SuiteId
@@ -28,6 +29,25 @@ from parlour.wire.kinds import Kind
 from tests.scenario.parties import Party, chat_of
 from tests.scenario.people import heard
 from tests.scenario.test_group_hostile import check_goes_on
+
+
+def test_a_connection_that_was_too_slow_is_no_answer() -> None:
+    """What was under way when the server closed it may have been done: it is asked again."""
+    party = Party("alice", "bob")
+    alice, bob = party.devices
+    founded = len(party.server.streams)
+
+    def closed(step: str) -> None:
+        if step == "after request" and len(party.server.streams) > founded:
+            alice.fault = lambda step: None
+            raise error(Code.LIMIT_SLOW)
+
+    alice.fault = closed
+    group = alice.machine.create_group(GroupKind.GROUP, "Friends", party.ids, party.server.now)
+    alice.settle()
+    party.settle(20)
+    assert heard(alice, GroupRefused) == []
+    assert bob.machine.groups[group].state is alice.machine.groups[group].state is GroupState.ACTIVE
 
 
 def test_a_removal_that_had_to_wait_is_the_last_thing_that_happens() -> None:
