@@ -15,6 +15,7 @@ from parlour.mls import (
     PublicGroup,
     StagedCommit,
 )
+from parlour.mls.private.epoch import Epoch
 from parlour.mls.private.joining import WelcomeJoin
 from parlour.mls.private.psk import PskStore
 from parlour.mls.public.extensions import NO_EXTENSIONS, Extensions
@@ -97,6 +98,11 @@ def group_of(*names: str, suite: CipherSuite = DEFAULT_SUITE) -> list[Person]:
             person.join(pending.welcome, bundle)
     check_agreement(people)
     return people
+
+
+def after(pending: PendingCommit) -> Epoch:
+    """The epoch that a commit of ours would begin."""
+    return pending.next.look()[0]
 
 
 def check_agreement(people: list[Person]) -> None:
