@@ -1,177 +1,85 @@
-"""A program that kills clients or servers between any two steps; run by `test_kill_processes`.
+"""A program that kills clients or servers between any two steps (`killing`).
 
-For n = 1, 2, 3, ... it begins with the same town, runs a process that kills itself at its n-th
-step, then lets another one go on from the same folder, and prints one line of JSON with what is
-there. A client's step is the begin or the end of a write to disk, of a request to the server, or
-of taking pushes; a server's is the begin or the end of a commit. It ends with the n that the
-process survives.
+`test_kill_processes` runs it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import faulthandler
 import functools
-import io
 import json
 import os
-import shutil
-import signal
 import sys
-import traceback
 from collections.abc import Callable, Coroutine
-from pathlib import Path
-from typing import Any, TextIO
-from unittest.mock import patch
+from dataclasses import replace
+from typing import Any
 
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
-import parlour.client.connection as connections
-from parlour.client import backoff, login, vault_file
+from parlour.client import backoff, login
 from parlour.client.change_password import change_password
 from parlour.client.client import Client
 from parlour.client.joining import join_by_passphrase
 from parlour.client.passwords import opens
 from parlour.client.recovery import drill, place_at
 from parlour.client.recovery import recover as recover_home
-from parlour.client.store import LocalStore
 from parlour.conversation.events import MessageReceived, MessageSent
 from parlour.errors import Code, ParlourError
 from parlour.identity.recovery import RecoveryKey
 from parlour.login import stretch
-from parlour.primitives import aead
-from parlour.server import Server
-from parlour.server.store.sqlite.writer import Writer
 from tests.entries import note_entries
+from tests.integration.killing import (
+    KILLED,
+    Run,
+    at_each_step,
+    expect,
+    finish,
+    in_child,
+    killer,
+    nonces,
+    record,
+    serve,
+    served,
+    stop,
+)
 from tests.town import CHEAP, PASSWORD, Town, cheap_homes, texts
 
 SAID = ["one", "two", "three"]
 NEW_PASSWORD = "a new password"
 PAPER = RecoveryKey(bytes(range(16)))
 PASSPHRASE = "abacus abdomen abdominal abide abiding ability"
-MAX_STEPS = 400
-# Seconds; a child needs less than one, on a busy machine a few.
-HANGS = 60
 
 
-def main() -> None:
-    story, folder, port = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
-    first, stride = int(sys.argv[4]), int(sys.argv[5])
-    for number in range(first, MAX_STEPS, stride):
-        place = folder / f"run-{number}"
-        shutil.copytree(folder / "town", place)
-        for name in ("returned", "shown", "nonces", "entries"):
-            (place / name).touch()
-        town = Town(place, port, lone_vaults="yes" if story == "join" else "no")
-        killed = RUNS[story](town, number)
-        report(place, number, killed=killed)
-        shutil.rmtree(place)
-        if not killed:
-            return
-    sys.exit("it never came to its end")
+def kill_client(town: Town, number: int) -> tuple[bool, dict[str, Any]]:
+    """Run a client that dies at that step, and another one after it."""
+    story = sys.argv[1]
+    if story == "join":
+        town = replace(town, lone_vaults="yes")
+    with served(town):
+        status = finish(in_child(STORIES[story](town, number)))
+        expect(status if status != KILLED else 0, 0, "the client", number)
+        expect(finish(in_child(AFTER.get(story, look)(town))), 0, "the second client", number)
+    return status == KILLED, {}
 
 
-def kill_client(town: Town, number: int) -> bool:
-    """Run a client that dies at that step, and another one after it; whether it died."""
-    server = start_server(town)
-    status = finish(in_child(STORIES[sys.argv[1]](town, number)))
-    if status not in (0, -signal.SIGKILL):
-        os.kill(server, signal.SIGKILL)
-        sys.exit(f"step {number}: the client ended with {status}")
-    second = finish(in_child(AFTER.get(sys.argv[1], look)(town)))
-    os.kill(server, signal.SIGKILL)
-    finish(server)
-    if second != 0:
-        sys.exit(f"step {number}: the second client failed")
-    return status != 0
-
-
-def kill_server(town: Town, number: int) -> bool:
-    """Run a server that dies at that step of its store while people talk; whether it died."""
+def kill_server(town: Town, number: int) -> tuple[bool, dict[str, Any]]:
+    """Run a server that dies at that step of its store while people talk."""
     server = in_child(serve(town, number))
     people = in_child(talk(town))
     ended, status = os.wait()
     killed = ended == server
     if not killed:
-        os.kill(server, signal.SIGKILL)
-        finish(server)
+        stop(server)
     server = in_child(serve(town))
-    if killed:
-        ended, status = os.waitpid(people, 0)
-    looked = finish(in_child(look(town))) if status == 0 else 1
-    os.kill(server, signal.SIGKILL)
-    finish(server)
-    if looked != 0:
-        sys.exit(f"step {number}: people ended with {status}, or the look after them failed")
-    return killed
-
-
-def report(place: Path, number: int, *, killed: bool) -> None:
-    pairs = (place / "nonces").read_text().split()
-    found = json.loads((place / "found").read_text())
-    found |= {
-        "step": number,
-        "killed": killed,
-        "returned": (place / "returned").read_text().splitlines(),
-        "shown": (place / "shown").read_text().splitlines(),
-        "entries": (place / "entries").read_text().splitlines(),
-        "encrypted": len(pairs),
-        "different": len(set(pairs)),
-    }
-    print(json.dumps(found), flush=True)
-
-
-# --- Processes -----------------------------------------------------------------------------
-
-
-def in_child(story: Coroutine[Any, Any, None]) -> int:
-    """Fork, and run the story there. No thread runs here."""
-    child = os.fork()
-    if child == 0:
-        status = 1
-        # One that hangs says where, and ends.
-        faulthandler.dump_traceback_later(HANGS, exit=True)
-        try:
-            asyncio.run(story)
-            status = 0
-        except BaseException:
-            # Nobody else would hear of it.
-            traceback.print_exc()
-        finally:
-            os._exit(status)
-    story.close()
-    return child
-
-
-def start_server(town: Town) -> int:
-    """Fork a server; return when it listens."""
-    listens, tell = os.pipe()
-    server = in_child(serve(town, tell=tell))
-    os.close(tell)
-    os.read(listens, 1)
-    os.close(listens)
-    return server
-
-
-def finish(child: int) -> int:
-    """The end of a child: its status, or minus the signal that killed it."""
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    try:
+        if killed:
+            ended, status = os.waitpid(people, 0)
+        expect(status, 0, "the people", number)
+        expect(finish(in_child(look(town))), 0, "the look after them", number)
+    finally:
+        stop(server)
+    return killed, {}
 
 
 # --- Stories -------------------------------------------------------------------------------
-
-
-async def serve(town: Town, number: int = 0, tell: int | None = None) -> None:
-    if number:
-        steps = stepper(number)
-        Writer._commit_together = around_call(  # type: ignore[method-assign]
-            steps, Writer._commit_together
-        )
-    async with Server(town.config, log_stream=io.StringIO()):
-        if tell is not None:
-            os.write(tell, b"!")
-        await asyncio.Event().wait()
 
 
 async def send(town: Town, number: int) -> None:
@@ -422,96 +330,7 @@ AFTER: dict[str, Callable[[Town], Coroutine[Any, Any, None]]] = {
     "recover": recover_again,
     "join": join_again,
 }
-RUNS = {
-    "send": kill_client,
-    "receive": kill_client,
-    "register": kill_client,
-    "password": kill_client,
-    "theft": kill_client,
-    "recover": kill_client,
-    "join": kill_client,
-    "server": kill_server,
-}
-
-
-# --- Instruments ---------------------------------------------------------------------------
-
-
-def killer(number: int) -> None:
-    """Kill this process at its n-th step."""
-    step = stepper(number)
-    LocalStore._apply = around_call(step, LocalStore._apply)  # type: ignore[method-assign]
-    LocalStore.mark_delivered = around(  # type: ignore[method-assign]
-        step, LocalStore.mark_delivered
-    )
-    vault_file.wrap = around_call(step, vault_file.wrap)
-    for name in ("request", "next_pushes"):
-        original = getattr(connections.Connection, name)
-        setattr(connections.Connection, name, around(step, original))
-
-
-def stepper(number: int) -> Callable[[], None]:
-    steps = 0
-
-    def step() -> None:
-        nonlocal steps
-        steps += 1
-        if steps == number:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    return step
-
-
-def around(step: Callable[[], None], original: Any) -> Any:
-    async def call(*args: Any, **kwargs: Any) -> Any:
-        step()
-        result = await original(*args, **kwargs)
-        step()
-        return result
-
-    return call
-
-
-def around_call(step: Callable[[], None], original: Any) -> Any:
-    def call(*args: Any, **kwargs: Any) -> Any:
-        step()
-        result = original(*args, **kwargs)
-        step()
-        return result
-
-    return call
-
-
-@contextlib.contextmanager
-def record(town: Town, name: str) -> Any:
-    """Lines that outlive this process."""
-    with (town.folder / name).open("a", buffering=1) as file:
-        yield lambda text: file.write(text + "\n")
-
-
-@contextlib.contextmanager
-def nonces(town: Town) -> Any:
-    """Note each key and nonce that is encrypted under, before it is."""
-    with (
-        (town.folder / "nonces").open("a", buffering=1) as file,
-        patch.object(aead, "AESGCM", lambda key: _Cipher(key, file)),
-    ):
-        yield
-
-
-class _Cipher:
-    def __init__(self, key: bytes, file: TextIO) -> None:
-        self._key = key
-        self._cipher = AESGCM(key)
-        self._file = file
-
-    def encrypt(self, nonce: bytes, data: bytes, associated_data: bytes | None) -> bytes:
-        self._file.write((self._key + nonce).hex() + "\n")
-        return self._cipher.encrypt(nonce, data, associated_data)
-
-    def decrypt(self, nonce: bytes, data: bytes, associated_data: bytes | None) -> bytes:
-        return self._cipher.decrypt(nonce, data, associated_data)
-
+RUNS: dict[str, Run] = {**dict.fromkeys(STORIES, kill_client), "server": kill_server}
 
 if __name__ == "__main__":
-    main()
+    at_each_step(RUNS)

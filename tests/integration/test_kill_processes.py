@@ -1,57 +1,18 @@
 """Processes that are killed: between any two steps of a client, and a server while it stores."""
 
-import asyncio
-import json
-import os
-import shutil
-import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from parlour.client.recovery import place_at, recover
 from parlour.identity.passphrase import Passphrase
 from tests.entries import signed_once
-from tests.integration.kill_steps import PAPER, PASSPHRASE
+from tests.integration.kill_runs import STRIDE, posix, run_steps
+from tests.integration.kill_steps import PAPER, PASSPHRASE, SAID
 from tests.town import PASSWORD, Town, cheap_homes, quick_passwords
 
 SCRIPT = Path(__file__).with_name("kill_steps.py")
-CHECKOUT = Path(__file__).resolve().parents[2]
-SAID = ["one", "two", "three"]
-# All steps, when somebody has the time; else every third one.
-STRIDE = int(os.environ.get("PARLOUR_KILL_STRIDE", "3"))
-posix = pytest.mark.skipif(os.name != "posix", reason="needs fork and SIGKILL")
-
-
-async def run_steps(
-    story: str,
-    town: Town,
-    folder: Path,
-    first: int = 1,
-    *,
-    script: Path = SCRIPT,
-    stride: int = STRIDE,
-) -> list[dict[str, Any]]:
-    """Let a script kill itself at each step of a story, from `first` on; what it tells of each."""
-    shutil.copytree(town.folder, folder / "town")
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-P",
-        str(script),
-        story,
-        str(folder),
-        str(town.port),
-        str(first),
-        str(stride),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(CHECKOUT), *sys.path])},
-    )
-    output, errors = await process.communicate()
-    assert process.returncode == 0, output.decode()[-2000:] + errors.decode()[-6000:]
-    return [json.loads(line) for line in output.decode().splitlines()]
 
 
 def once_in_order(found: list[str], whole: list[str]) -> bool:
@@ -64,7 +25,7 @@ def once_in_order(found: list[str], whole: list[str]) -> bool:
 async def test_a_client_killed_between_any_two_steps_of_sending_loses_nothing(
     town: Town, tmp_path: Path
 ) -> None:
-    runs = await run_steps("send", town, tmp_path / "runs", 1)
+    runs = await run_steps(SCRIPT, "send", town, tmp_path / "runs", 1)
     assert len(runs) * STRIDE > 30
     assert not runs[-1]["killed"]
     for run in runs:
@@ -86,7 +47,7 @@ async def test_a_client_killed_between_any_two_steps_of_sending_loses_nothing(
 async def test_a_client_killed_between_any_two_steps_of_receiving_loses_nothing(
     town: Town, tmp_path: Path
 ) -> None:
-    runs = await run_steps("receive", town, tmp_path / "runs", 1)
+    runs = await run_steps(SCRIPT, "receive", town, tmp_path / "runs", 1)
     assert len(runs) * STRIDE > 20
     assert not runs[-1]["killed"]
     for run in runs:
@@ -106,7 +67,7 @@ async def test_a_client_killed_between_any_two_steps_of_receiving_loses_nothing(
 async def test_a_registration_killed_between_any_two_steps_is_finished_by_the_next_try(
     town: Town, tmp_path: Path
 ) -> None:
-    runs = await run_steps("register", town, tmp_path / "runs", 1)
+    runs = await run_steps(SCRIPT, "register", town, tmp_path / "runs", 1)
     assert len(runs) * STRIDE > 8
     assert not runs[-1]["killed"]
     for run in runs:
@@ -118,7 +79,7 @@ async def test_a_registration_killed_between_any_two_steps_is_finished_by_the_ne
 async def test_a_server_killed_while_it_stores_loses_nothing_that_it_acknowledged(
     town: Town, tmp_path: Path
 ) -> None:
-    runs = await run_steps("server", town, tmp_path / "runs", 2)
+    runs = await run_steps(SCRIPT, "server", town, tmp_path / "runs", 2)
     assert len(runs) * STRIDE > 10
     said = {name: [f"{name} {number}" for number in range(4)] for name in ("alice", "bob")}
     for run in runs:
@@ -144,7 +105,7 @@ async def test_a_change_of_password_killed_between_any_two_steps_is_finished_by_
     town: Town, tmp_path: Path
 ) -> None:
     await found_dora(town)
-    runs = await run_steps("password", town, tmp_path / "runs", 1)
+    runs = await run_steps(SCRIPT, "password", town, tmp_path / "runs", 1)
     assert len(runs) * STRIDE > 20
     assert not runs[-1]["killed"]
     for run in runs:
@@ -159,7 +120,7 @@ async def test_a_recovery_killed_between_any_two_steps_is_finished_by_the_same_c
     town: Town, tmp_path: Path
 ) -> None:
     await found_dora(town)
-    runs = await run_steps("recover", town, tmp_path / "runs", 2)
+    runs = await run_steps(SCRIPT, "recover", town, tmp_path / "runs", 2)
     assert len(runs) * STRIDE > 12
     assert not runs[-1]["killed"]
     for run in runs:
@@ -180,7 +141,7 @@ async def test_a_theft_killed_between_any_two_steps_is_finished_by_the_same_call
         with quick_passwords(), cheap_homes():
             place = place_at(f"127.0.0.1:{town.port}")
             await recover(town.home("stolen"), place, "dora", PAPER, PASSWORD)
-    runs = await run_steps("theft", town, tmp_path / "runs", 1)
+    runs = await run_steps(SCRIPT, "theft", town, tmp_path / "runs", 1)
     assert len(runs) * STRIDE > 20
     assert not runs[-1]["killed"]
     for run in runs:
@@ -196,7 +157,7 @@ async def test_a_join_by_passphrase_killed_between_any_two_steps_is_finished_by_
     town: Town, tmp_path: Path
 ) -> None:
     await found_dora(town, Passphrase(tuple(PASSPHRASE.split())))
-    runs = await run_steps("join", town, tmp_path / "runs", 2)
+    runs = await run_steps(SCRIPT, "join", town, tmp_path / "runs", 2)
     assert len(runs) * STRIDE > 12
     assert not runs[-1]["killed"]
     for run in runs:

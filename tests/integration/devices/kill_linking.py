@@ -1,8 +1,7 @@
-"""A program that kills devices between any two steps of linking and removal; run by `test_kill`.
+"""A program that kills devices between any two steps of linking and removal.
 
-For n = 1, 2, 3, ... it begins with the same town, runs a device that kills itself at its n-th step,
-then does what a person would do next, and prints one line of JSON with what is there in the end. It
-ends with the n that the device survives. What a step is, `tests.integration.kill_steps` says.
+It then does what a person would do next, and tells what is there in the end. `test_kill` runs it,
+and `tests.integration.killing` says what a step is.
 """
 
 from __future__ import annotations
@@ -11,12 +10,9 @@ import asyncio
 import contextlib
 import json
 import os
-import shutil
-import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeAlias
 
 from parlour.client.address import Address
@@ -26,40 +22,19 @@ from parlour.client.login import Target
 from parlour.client.tls import Shown
 from parlour.errors import Code, ParlourError
 from tests.entries import note_entries
-from tests.integration.kill_steps import MAX_STEPS, finish, in_child, killer
+from tests.integration.killing import (
+    KILLED,
+    at_each_step,
+    expect,
+    finish,
+    in_child,
+    killer,
+    served,
+)
 from tests.town import PASSWORD, Town, cheap_homes, next_texts, quick_passwords
 
 REFUSED = 3
-KILLED = -signal.SIGKILL
 Tell: TypeAlias = Callable[[str], Awaitable[None]]
-
-
-def main() -> None:
-    story, folder, port = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
-    first, stride = int(sys.argv[4]), int(sys.argv[5])
-    for number in range(first, MAX_STEPS, stride):
-        place = folder / f"run-{number}"
-        shutil.copytree(folder / "town", place)
-        town = Town(place, port)
-        server, _ = telling(partial(serve, town))
-        try:
-            killed, tries = STORIES[story](town, number)
-            expect(finish(in_child(look(town, removed=story == "removal"))), 0, "the look", number)
-        finally:
-            os.kill(server, signal.SIGKILL)
-            finish(server)
-        found = json.loads((place / "found").read_text())
-        found["entries"] = (place / "entries").read_text().splitlines()
-        print(json.dumps({"step": number, "killed": killed, "tries": tries, **found}), flush=True)
-        shutil.rmtree(place)
-        if not killed:
-            return
-    sys.exit("it never came to its end")
-
-
-def expect(status: int, wanted: int, what: str, number: int) -> None:
-    if status != wanted:
-        sys.exit(f"step {number}: {what} ended with {status}")
 
 
 # --- Stories: what the parent does ---------------------------------------------------------
@@ -106,6 +81,15 @@ def kill_removal(town: Town, number: int) -> tuple[bool, int]:
     return first == KILLED, 1 if first == 0 else 2
 
 
+def with_look(story: Callable[[Town, int], tuple[bool, int]], town: Town, number: int) -> Any:
+    """Run a story, and look at what is there after it."""
+    with served(town):
+        killed, tries = story(town, number)
+        removed = story is kill_removal
+        expect(finish(in_child(look(town, removed=removed))), 0, "the look", number)
+    return killed, {"tries": tries}
+
+
 STORIES: dict[str, Callable[[Town, int], tuple[bool, int]]] = {
     "new": kill_new,
     "old": kill_old,
@@ -134,12 +118,6 @@ def telling(story: Callable[[Tell], Coroutine[Any, Any, None]]) -> tuple[int, st
 
 async def yes(_comparison: Comparison) -> bool:
     return True
-
-
-async def serve(town: Town, ready: Tell) -> None:
-    async with town.serving():
-        await ready("ready")
-        await asyncio.Event().wait()
 
 
 async def show(town: Town, tell: Tell) -> None:
@@ -245,4 +223,4 @@ async def refused(laptop: Client) -> dict[str, Any]:
 
 if __name__ == "__main__":
     with quick_passwords():
-        main()
+        at_each_step({name: partial(with_look, story) for name, story in STORIES.items()})

@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 
 from tests.entries import signed_once
-from tests.integration.test_kill_processes import STRIDE, posix
-from tests.integration.test_kill_processes import run_steps as run_script
+from tests.integration.kill_runs import STRIDE, posix
+from tests.integration.kill_runs import run_steps as run_script
 from tests.town import Town
 
 SCRIPT = Path(__file__).with_name("kill_linking.py")
 
 
 async def run_steps(story: str, town: Town, folder: Path, first: int = 1) -> list[dict[str, Any]]:
-    runs = await run_script(story, town, folder, first, script=SCRIPT)
+    runs = await run_script(SCRIPT, story, town, folder, first)
     assert not runs[-1]["killed"]
     for run in runs:
         # What left before the kill may be in a server's hands, whatever it showed of it.

@@ -1,72 +1,45 @@
-"""A program that kills a device of a group between any two steps; run by `test_kill_groups`.
+"""A program that kills a device of a group between any two steps (`tests.integration.killing`).
 
-For n = 1, 2, 3, ... it begins with the same town, runs a device that kills itself at its n-th step,
-then lets everybody go on from what is there, and prints one line of JSON with where they stand. It
-ends with the n that the device survives. What a step is, `tests.integration.kill_steps` says.
+Everybody goes on from what is there then; it tells where they stand. `test_kill_groups` runs it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
-import shutil
-import signal
 import sys
 from collections.abc import Callable, Coroutine
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from parlour.client.client import Client, Said
-from tests.integration.kill_steps import (
-    MAX_STEPS,
+from tests.integration.killing import (
+    KILLED,
+    at_each_step,
+    expect,
     finish,
     in_child,
     killer,
     nonces,
-    start_server,
+    served,
 )
 from tests.town import Town
 
-KILLED = -signal.SIGKILL
 NAMES = ("alice", "bob", "carol")
 # Seconds for everybody to find together.
 TOGETHER = 55
 
 
-def main() -> None:
-    story, folder, port = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
-    first, stride = int(sys.argv[4]), int(sys.argv[5])
-    for number in range(first, MAX_STEPS, stride):
-        place = folder / f"run-{number}"
-        shutil.copytree(folder / "town", place)
-        (place / "nonces").touch()
-        town = Town(place, port)
-        server = start_server(town)
-        try:
-            if story in BEFORE:
-                expect(finish(in_child(BEFORE[story](town))), 0, "what is before", number)
-            status = finish(in_child(STORIES[story](town, number)))
-            expect(status if status != KILLED else 0, 0, "the device", number)
-            expect(finish(in_child(look(town, story))), 0, "the look", number)
-        finally:
-            os.kill(server, signal.SIGKILL)
-            finish(server)
-        pairs = (place / "nonces").read_text().split()
-        found = json.loads((place / "found").read_text())
-        found |= {"step": number, "killed": status == KILLED}
-        found |= {"encrypted": len(pairs), "different": len(set(pairs))}
-        print(json.dumps(found), flush=True)
-        shutil.rmtree(place)
-        if status != KILLED:
-            return
-    sys.exit("it never came to its end")
-
-
-def expect(status: int, wanted: int, what: str, number: int) -> None:
-    if status != wanted:
-        sys.exit(f"step {number}: {what} ended with {status}")
+def kill_device(town: Town, number: int) -> tuple[bool, dict[str, Any]]:
+    """Run a device that dies at that step, then let everybody go on."""
+    story = sys.argv[1]
+    with served(town):
+        if story in BEFORE:
+            expect(finish(in_child(BEFORE[story](town))), 0, "what is before", number)
+        status = finish(in_child(STORIES[story](town, number)))
+        expect(status if status != KILLED else 0, 0, "the device", number)
+        expect(finish(in_child(look(town, story))), 0, "the look", number)
+    return status == KILLED, {}
 
 
 # --- Stories -------------------------------------------------------------------------------
@@ -178,4 +151,4 @@ STORIES: dict[str, Callable[[Town, int], Coroutine[Any, Any, None]]] = {
 BEFORE: dict[str, Callable[[Town], Coroutine[Any, Any, None]]] = {"merge": add_carol}
 
 if __name__ == "__main__":
-    main()
+    at_each_step(dict.fromkeys(STORIES, kill_device))

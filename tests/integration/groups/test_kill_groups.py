@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.test_kill_processes import posix, run_steps
+from tests.integration.kill_runs import posix, run_steps
 from tests.town import Town
 
 SCRIPT = Path(__file__).with_name("kill_groups.py")
@@ -30,7 +30,7 @@ async def runs_of(story: str, town: Town, folder: Path, first: int) -> list[dict
         await bob.caught_up()
     (town.folder / "group").write_text(group.id.hex())
     (town.folder / "link").write_text(link.to_text())
-    runs = await run_steps(story, town, folder, first, script=SCRIPT, stride=STRIDE)
+    runs = await run_steps(SCRIPT, story, town, folder, first, STRIDE)
     assert not runs[-1]["killed"]
     for run in runs:
         assert len({tuple(epoch) for epoch in run["epochs"]}) == 1, run
