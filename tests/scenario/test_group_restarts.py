@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import pytest
+from msgspec import Struct
 
 from parlour.conversation.events import GroupRestarted
-from parlour.conversation.groups.records import Step, Trouble
+from parlour.conversation.groups.records import GroupState, Pending, Sent, Step, Trouble
 from parlour.conversation.groups.restarting import (
     ABANDONED_AFTER,
     ABANDONED_AT_LAST,
+    RESTART_ALONE,
     RESTART_NEXT,
     WAITING,
 )
+from parlour.errors import Code, error
 from parlour.roster.roles import Role
 from parlour.testing.device import MemoryDevice
-from tests.scenario.parties import Party, chat_of
+from parlour.wire.kinds import Kind
+from tests.scenario.parties import Party, chat_of, let_time_pass
 from tests.scenario.people import heard
 
 
@@ -85,3 +89,40 @@ def test_nobody_interferes_while_members_are_added(monkeypatch: pytest.MonkeyPat
     assert restarting.due_at(chat, trouble) == 1_000 + ABANDONED_AT_LAST + RESTART_NEXT
     chat.record.begun_by = b""
     assert restarting.due_at(chat, trouble) is None
+
+
+def test_a_beginning_takes_the_place_of_no_other_try_to_come_back() -> None:
+    """The server may have let us in by it, and then nobody would know that commit for ours."""
+    party = party_with_two_admins()
+    alice, *_ = party.devices
+    chat, restarting = chat_of(alice, party), alice.machine._groups._ladder._restarting
+    trouble = Trouble(9, chat.epoch, "mls.invalid", 1_000, Step.REJOIN, 1_000, broken=True)
+    assert restarting.due_at(chat, trouble) == 1_000 + RESTART_ALONE
+    chat.record.pending = Pending(Sent.JOIN, bytes(16), b"a commit", 0, chat.epoch)
+    assert restarting.due_at(chat, trouble) is None
+
+
+def test_a_beginning_that_is_refused_keeps_nobody_from_coming_back() -> None:
+    party = party_with_two_admins()
+    alice, *_ = party.devices
+    request, tries = party.server.request, 0
+
+    def refuse(device_id: bytes, kind: Kind, body: Struct) -> Struct:
+        nonlocal tries
+        if kind is Kind.RESTART_GROUP:
+            tries += 1
+            raise error(Code.GROUP_INVALID)
+        return request(device_id, kind, body)
+
+    party.server.request = refuse  # type: ignore[method-assign]
+    for device in party.devices[1:]:
+        device.disconnect()
+    chat = chat_of(alice, party)
+    entry = party.server.streams[party.group].entries[-1].entry
+    alice.machine._groups._ladder.broken(
+        chat, entry, error(Code.MLS_INVALID), b"", party.server.now
+    )
+    chat.record.reports = dict.fromkeys(party.ids, party.server.now)
+    let_time_pass(alice, 30)
+    assert party.view(alice).state is GroupState.ACTIVE
+    assert tries

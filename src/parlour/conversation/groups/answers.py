@@ -115,11 +115,7 @@ class Answers:
         if pending.what is Sent.JOIN:
             self._joining.lost(chat)
         elif pending.what is Sent.RESTART:
-            chat.record.pending = None
-            chat.restarting = None
-            chat.losses += 1
-            chat.timers[RESTART] = now + retry_after(chat.losses, self._memory.random)
-            self._groups.put(chat)
+            self._not_begun(chat, now)
         else:
             self._committing.lost(chat, now)
 
@@ -178,8 +174,7 @@ class Answers:
             self._following.leave(chat, self._memory.account_id)
         elif pending.what is Sent.RESTART:
             # Where the server is by now, somebody else may have gone on from.
-            chat.record.pending = chat.restarting = None
-            self._groups.put(chat)
+            self._not_begun(chat, now)
             chat.compares = True
             self._joining.ask(chat.id)
         elif pending.what is Sent.JOIN:
@@ -195,6 +190,13 @@ class Answers:
         else:
             self._groups.behind = True
             self._committing.refused(chat, problem, now)
+
+    def _not_begun(self, chat: Chat, now: int) -> None:
+        """The server did not take our beginning: try again later, and meanwhile other ways back."""
+        chat.record.pending = chat.restarting = None
+        chat.losses += 1
+        chat.timers[RESTART] = now + retry_after(chat.losses, self._memory.random)
+        self._groups.put(chat)
 
     def _lost_direct(self, chat: Chat, now: int) -> None:
         """The server has lost a conversation of two: the next message founds it anew."""

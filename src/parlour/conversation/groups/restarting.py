@@ -74,7 +74,8 @@ class Restarting:
         broken = chat.has_state and (trouble.broken or trouble.reason == ROLLBACK)
         begun_by = chat.record.begun_by
         abandoned = bool(begun_by) and trouble.reason == WAITING
-        if not (broken or abandoned) or chat.roster is None or _is_under_way(chat):
+        # Nor while another try to come back is with the server, which may have let us in.
+        if not (broken or abandoned) or chat.roster is None or chat.record.pending is not None:
             return None
         state = chat.known_roster().state
         own = self._memory.account_id
@@ -202,12 +203,6 @@ class Restarting:
             chat.id, entry.sender_account, without, needless=needless and not ours
         )
         self._memory.tell(chat, restarted)
-
-
-def _is_under_way(chat: Chat) -> bool:
-    """Whether our own beginning is with the server, or on its way there."""
-    pending = chat.record.pending
-    return pending is not None and pending.what is Sent.RESTART
 
 
 def _is_ours(chat: Chat, body: RestartBody) -> bool:
