@@ -169,6 +169,21 @@ def test_a_no_on_one_device_takes_the_others_along() -> None:
     assert party.view(laptop).state is GroupState.LEFT
 
 
+def test_a_device_that_is_linked_after_the_last_one_went_goes_too() -> None:
+    """The server still names the group to it, and nobody is there who would let it in."""
+    party, alice, _ = alone()
+    alice.machine.group_leave(party.group, party.server.now)
+    alice.settle()
+    laptop = MemoryDevice(party.server, "alice", seed="laptop", beside=alice, linked=True)
+    laptop.connect()
+    party.devices.append(laptop)
+    party.reconnect(alice)
+    party.settle(1)
+    assert party.view(laptop).state is GroupState.JOINING
+    party.settle(6, 60_000)
+    assert party.view(laptop).state is GroupState.LEFT
+
+
 # --- Waiting ---------------------------------------------------------------------------------
 
 

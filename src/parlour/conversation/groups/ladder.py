@@ -9,7 +9,7 @@ Each rung has its time; how often a device may come back by itself is bounded.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Final
 
 from msgspec import structs
@@ -85,6 +85,8 @@ class Ladder:
         self._restarting = restarting
         messages.on_broken = self.reported
         messages.on_ahead = self.hinted
+        # Another device of ours wants to be let in where we have gone; set by the groups.
+        self.on_astray: Callable[[Chat, int], None] = lambda *_: None
         # Streams to read again, from which number on.
         self._reread: dict[bytes, int] = {}
         self._readding = Readding()
@@ -374,6 +376,8 @@ class Ladder:
             wish = ReaddWish.decode(wanted.wish)
             chat = self._groups.chats.get(wish.stream)
             own = (wish.account, wish.device) == (account_id, device_id)
+            if chat is not None and own and account_id == self._memory.account_id:
+                self.on_astray(chat, now)
             if chat is None or not chat.is_active or not own:
                 return
             member = account_id in chat.known_roster().state.members

@@ -210,7 +210,7 @@ class Wishes:
         chat = self._groups.chats.get(sync.group)
         if not sync.accepted:
             if chat is not None and sync.at >= chat.record.decided_at:
-                self._left_elsewhere(chat)
+                self._left_elsewhere(chat, sync.at)
             return
         if chat is None or not chat.record.joined_seq:
             # It was quicker than the group.
@@ -223,14 +223,24 @@ class Wishes:
         if chat.record.acceptance is Acceptance.INVITED:
             self._accepted(chat)
 
-    def _left_elsewhere(self, chat: Chat) -> None:
+    def _left_elsewhere(self, chat: Chat, at: int) -> None:
         """Another device of ours was alone in a group, and left it.
 
         Where others are, they enter it. Who is not in yet is brought in if there is anybody.
         """
         is_in = not chat.is_left
         if is_in and (chat.is_alone or not chat.record.joined_seq):
+            chat.record.acceptance = Acceptance.DECLINED
+            chat.record.decided_at = at
             self._following.leave(chat, self._memory.account_id)
+
+    def tell_gone(self, chat: Chat, now: int) -> None:
+        """Tell our other devices of a no, if we have gone by it: one waits to be let in, in vain.
+
+        It was linked after that perhaps, and if we were the last ones, nobody has entered it.
+        """
+        if chat.is_left and chat.record.acceptance is Acceptance.DECLINED:
+            self._syncing.tell(_decision(chat), now)
 
     def came(self, chat: Chat, now: int) -> None:
         """We are in for the first time: our other devices hear of a yes, members of a no."""
