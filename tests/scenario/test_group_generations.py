@@ -7,8 +7,9 @@ from copy import deepcopy
 import pytest
 
 from parlour.conversation.events import CommitRefused, GroupRepairing, GroupRestarted
-from parlour.conversation.groups.records import Step, Trouble
+from parlour.conversation.groups.records import GroupState, Step, Trouble
 from parlour.conversation.groups.restarting import ROLLBACK
+from parlour.roster.genesis import Kind
 from parlour.roster.restart import MAX_GENERATION, MAX_LEAP
 from parlour.testing.device import MemoryDevice
 from parlour.wire.streams import Entry
@@ -139,3 +140,35 @@ def test_somebody_comes_into_a_later_generation() -> None:
     party.say(dave, "hello")
     party.settle()
     assert bob.texts() == ["hello"]
+
+
+# --- Welcomes by what was used up since ---------------------------------------------------------
+
+
+def test_who_left_comes_back_by_a_key_package_that_a_restored_server_gave_out_again() -> None:
+    party = Party("alice", "bob")
+    alice, bob = party.devices
+    further = party.add_device("bob2", bob)
+    party.settle(8)
+    party.check_together()
+    account, device_id = bob.machine.account_id, bob.machine.device_id
+    # What is given out for it when it comes back has been used up in another group by then.
+    given = list(party.server.key_packages[device_id])
+    other = alice.machine.create_group(Kind.GROUP, "Others", [account], party.server.now, suite=1)
+    alice.settle()
+    party.settle(4)
+    assert bob.machine.groups[other].state is GroupState.ACTIVE
+    alice.machine.group_remove(party.group, [account], party.server.now)
+    alice.settle()
+    party.settle(2)
+    assert party.view(bob).state is GroupState.LEFT
+    party.server.key_packages[device_id] = given
+    alice.machine.group_add(party.group, [account], party.server.now)
+    alice.settle()
+    further.pull()
+    further.settle()
+    further.machine.accept_group(party.group, party.server.now)
+    party.say(further, "we are back")
+    party.settle(60, 10_000)
+    party.check_together()
+    assert bob.texts() == ["we are back"]

@@ -69,7 +69,7 @@ class Arriving:
             # Until a person has decided about the changed key.
             return False
         anew = entry.seq > chat.record.followed_seq
-        if chat.is_left and anew and self._joining.is_welcome(entry):
+        if chat.is_left and anew and self._joining.is_welcome(chat, entry):
             self._streams.come_back(chat)
         trouble = chat.record.trouble
         joined = chat.record.joined_seq

@@ -144,15 +144,25 @@ class Joining:
 
     # --- By a Welcome --------------------------------------------------------------------
 
-    def is_welcome(self, entry: Entry) -> bool:
-        """Whether an entry welcomes this device by a key package that is still here."""
+    def is_welcome(self, chat: Chat, entry: Entry) -> bool:
+        """Whether an entry welcomes this device into a group that it has left.
+
+        By a key package that is still here; or into an epoch above all that it knew. By that one it
+        can't come in, and asks members: a server that was restored gives out what is used up.
+        """
         if entry.part is None or entry.envelope.suite != SuiteId.MLS_COMMIT:
             return False
         try:
             secrets = decode(entry.part, EncryptedGroupSecrets.read)
+            if self._key_packages.find(secrets.new_member) is not None:
+                return True
+            body = decode_body(entry.envelope.body, CommitBody)
+            commit = self._groups.decode(body.commit)
         except ParlourError:
             return False
-        return self._key_packages.find(secrets.new_member) is not None
+        if not isinstance(commit, PublicMessage):
+            return False
+        return (body.generation, commit.content.epoch + 1) > chat.record.highest
 
     def offer(self, chat: Chat, entry: Entry, body: CommitBody, now: int) -> bool:
         """Join by the commit of an entry, if it is for us; False if something is to come first.

@@ -189,12 +189,15 @@ class Wishes:
             self._syncing.tell(_decision(chat), now)
 
     def _accepted(self, chat: Chat) -> None:
-        group = chat.id
         chat.record.acceptance = Acceptance.ACCEPTED
         self._groups.put(chat)
-        conversation = self._memory.conversations[group]
+        self._release(chat)
+
+    def _release(self, chat: Chat) -> None:
+        """Show what came before there was a yes."""
+        conversation = self._memory.conversations[chat.conversation]
         if conversation.requested:
-            self._memory.changes.append(ReleaseMessages(group))
+            self._memory.changes.append(ReleaseMessages(chat.conversation))
         conversation.requested = conversation.unkept = 0
         self._memory.put_conversation(conversation)
 
@@ -212,8 +215,9 @@ class Wishes:
             if chat is not None and sync.at >= chat.record.decided_at:
                 self._left_elsewhere(chat, sync.at)
             return
-        if chat is None or not chat.record.joined_seq:
-            # It was quicker than the group.
+        again = chat is not None and chat.is_left and sync.at > chat.record.decided_at
+        if chat is None or again or not chat.record.joined_seq:
+            # It was quicker than the group, or than our coming back to it.
             if len(self._memory.syncs) < MAX_PENDING:
                 self._memory.put_sync(sync.group, contents.encode(sync))
             return
@@ -249,8 +253,11 @@ class Wishes:
         wants = [intent.want for intent in self._groups.intents_of(chat.id)]
         if chat.record.acceptance is Acceptance.DECLINED and Want.LEAVE not in wants:
             self.leave(chat.id, now)
-        else:
-            self.tell_decision(chat, now)
+            return
+        if chat.record.acceptance is Acceptance.ACCEPTED and not chat.is_direct:
+            # What we came back for may have come before us.
+            self._release(chat)
+        self.tell_decision(chat, now)
 
     def tell_decision(self, chat: Chat, now: int) -> None:
         """Tell our other devices, one of which has come perhaps, of a yes."""
