@@ -9,7 +9,9 @@ from parlour.conversation.events import GroupForked, GroupRepaired, GroupUnconfi
 from parlour.conversation.groups.chat import ASKS
 from parlour.conversation.groups.confirming import ASK_EVERY, ASK_FIRST, ASK_LATER
 from parlour.conversation.groups.records import EpochTag
+from parlour.conversation.requests import ServerRequest
 from parlour.testing.device import MemoryDevice
+from parlour.wire.kinds import Kind
 from tests.scenario.parties import Party, chat_of, lose_alone
 from tests.scenario.people import heard
 
@@ -39,6 +41,18 @@ def back_alone(*names: str) -> tuple[Party, MemoryDevice]:
         device.wait(5_000)
     device.events.clear()
     return party, device
+
+
+def test_members_are_asked_in_the_step_in_which_it_is_due() -> None:
+    """A program that has nothing else to do would not ask before the next time."""
+    party, carol = back_alone("alice", "bob", "carol")
+    chat = chat_of(carol, party)
+    party.server.now = chat.confirm_at
+    carol.machine.handle_timeout(party.server.now)
+    requests = carol.machine.outgoing(party.server.now)
+    assert chat.confirm_asked == 1
+    kinds = [each.kind for each in requests if isinstance(each, ServerRequest)]
+    assert kinds.count(Kind.APPEND) == 2
 
 
 def test_what_is_said_waits_for_a_member() -> None:

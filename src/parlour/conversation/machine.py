@@ -521,6 +521,10 @@ class Machine:
     def outgoing(self, now: int) -> list[Request]:
         """Requests that are due and not under way. Write `changes()` before they leave."""
         self._resync(now)
+        if self._online:
+            # First, as what they say to single devices leaves with what is said between two.
+            self._groups.act(now, behind=self._receiving.behind)
+            self._receiving.behind |= self._memory.groups.take_behind()
         needs: list[Request] = [
             *self._repairing.requests(),
             *self._receiving.histories.requests(),
@@ -528,9 +532,7 @@ class Machine:
         ]
         if self._online:
             needs += self._sending.requests(now, self._pending.is_paused)
-            behind = self._receiving.behind
-            needs += self._groups.requests(now, self._pending.is_paused, behind=behind)
-            self._receiving.behind |= self._memory.groups.take_behind()
+            needs += self._groups.requests(now, self._pending.is_paused)
             needs += self._directory.requests()
             needs += self._profiles.requests()
             needs += self._gaps.requests()

@@ -290,27 +290,30 @@ class Groups:
 
     # --- Needs ---------------------------------------------------------------------------
 
-    def requests(
-        self, now: int, is_paused: Callable[[Key, int], bool], *, behind: bool
-    ) -> list[ServerRequest]:
+    def act(self, now: int, *, behind: bool) -> None:
+        """Do what is due in each group. What comes of it leaves with the next requests.
+
+        With those of `Sending`, too: members are asked over pairwise sessions.
+        """
+        for chat in self._groups.chats.values():
+            self._drop_lost(chat)
+        self.by_links.go_on(now)
+        for chat in list(self._groups.chats.values()):
+            self._following.let_go(chat)
+            chat.acted_at = now
+            if now >= chat.rests_until and not self._direct.is_hushed(chat):
+                self._do_what_is_due(chat, now, behind=behind)
+
+    def requests(self, now: int, is_paused: Callable[[Key, int], bool]) -> list[ServerRequest]:
         """Everything that has to be asked for the groups."""
         needs: list[ServerRequest] = []
         for chat in self._groups.chats.values():
-            self._drop_lost(chat)
-        # What is made by this leaves with the requests below.
-        self.by_links.go_on(now)
-        for chat in list(self._groups.chats.values()):
-            hushed = self._direct.is_hushed(chat)
-            self._following.let_go(chat)
-            chat.acted_at = now
-            if not hushed and now >= chat.rests_until:
-                self._do_what_is_due(chat, now, behind=behind)
             pending = chat.record.pending
             if pending is not None and not chat.is_taken:
                 kind, body = _REQUESTS[pending.what]
                 request = decode_request(pending.request, body)
                 needs.append(ServerRequest((GROUP, chat.id), kind, request))
-            if not hushed:
+            if not self._direct.is_hushed(chat):
                 needs += self._messages.requests(chat, now, is_paused)
         return [*needs, *self._joining.requests(), *self._ladder.requests()]
 
