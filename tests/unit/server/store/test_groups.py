@@ -279,6 +279,11 @@ async def test_who_was_removed_catches_up_where_it_asks_or_was_welcomed(store: S
     await store.streams.acknowledge(bea.device, [Position(stream, 2)], now=NOW)
     unnamed = await store.streams.catch_up(bea.device, CatchUp([]), now=NOW)
     assert [info.stream for info in unnamed.streams] == [bea.inbox]
+    # Nor has it read what was said when it was there for the second time.
+    await grow(store, stream, 3, ada, bea)
+    await grow(store, stream, 4, ada)
+    unseen = await store.streams.catch_up(bea.device, CatchUp([]), now=NOW)
+    assert [each.seq for each in unseen.entries if each.stream == stream] == [4, 5]
 
 
 async def test_an_account_that_is_full_is_not_let_in(

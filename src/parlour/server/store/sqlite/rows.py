@@ -113,12 +113,13 @@ def _readable(row: tuple[int, int, int | None, int]) -> Readable:
 def unseen_streams(connection: sqlite3.Connection, device: DeviceRow) -> list[Readable]:
     """Streams to which the device was welcomed, and its account removed before it has read any.
 
-    What was said until then is for it.
+    What was said until then is for it. What it has read in an earlier time there does not count.
     """
     rows = connection.execute(
         "SELECT former_members.stream, first_seq, last_seq FROM former_members "
         "WHERE account = :account AND NOT EXISTS (SELECT 1 FROM cursors "
-        "WHERE cursors.device = :device AND cursors.stream = former_members.stream) "
+        "WHERE cursors.device = :device AND cursors.stream = former_members.stream "
+        "AND cursors.seq >= former_members.first_seq) "
         "AND EXISTS (SELECT 1 FROM parts JOIN entries ON entries.pk = parts.entry "
         "WHERE parts.device = :device AND entries.stream = former_members.stream "
         "AND seq BETWEEN first_seq AND last_seq) ORDER BY former_members.stream",
