@@ -10,6 +10,7 @@ from parlour.conversation.groups.chat import MAX_FORMER, MAX_LATE
 from parlour.conversation.groups.records import Former, GroupState, Late
 from parlour.conversation.reasons import Reason
 from parlour.conversation.requests import ServerRequest
+from parlour.mls.private.limits import PAST_EPOCH_AGE
 from parlour.roster.roles import Role
 from parlour.testing.device import MemoryDevice
 from parlour.testing.memory_server import _Stored
@@ -233,3 +234,51 @@ def test_what_a_device_says_after_it_was_taken_out_is_not_read() -> None:
     for device in (alice, bob):
         assert device.texts() == []
         assert [event.reason for event in heard(device, MessageUnreadable)] == [Reason.NOT_MEMBER]
+
+
+def test_what_the_server_took_from_who_left_before_they_knew_is_given_again() -> None:
+    """Its answer was lost; nothing that was not out yet is said after that."""
+    party = Party("alice", "bob", "carol")
+    _, bob, carol = party.devices
+    message_id = bob.machine.send_to(party.group, Text("on my way out"), party.server.now)
+    (append,) = bob.machine.outgoing(party.server.now)
+    assert isinstance(append, ServerRequest)
+    party.server.request(bob.machine.device_id, append.kind, append.body)
+    bob.disconnect()
+    bob.machine.send_to(party.group, Text("and one more"), party.server.now)
+    bob.machine.group_leave(party.group, party.server.now)
+    party.reconnect(bob)
+    party.settle(3)
+    assert party.view(bob).state is GroupState.LEFT
+    assert carol.texts() == ["on my way out"]
+    assert ask(party, carol, bob, message_id)
+
+
+def test_who_wants_to_go_says_nothing_more() -> None:
+    """What was encrypted, and did not leave: nobody knows whether the server has it."""
+    party = Party("alice", "bob", "carol")
+    _, bob, carol = party.devices
+    bob.machine.send_to(party.group, Text("never mind"), party.server.now)
+    assert bob.machine.outgoing(party.server.now)
+    bob.disconnect()
+    bob.machine.group_leave(party.group, party.server.now)
+    party.reconnect(bob)
+    party.settle(3)
+    assert party.view(bob).state is GroupState.LEFT
+    assert carol.texts() == []
+    assert not bob.machine._memory.outbox
+
+
+def test_what_comes_when_the_keys_of_its_epoch_are_gone_was_not_changed_on_the_way() -> None:
+    party = Party("alice", "bob")
+    alice, bob = party.devices
+    bob.machine.send_to(party.group, Text("delayed"), party.server.now)
+    (append,) = bob.machine.outgoing(party.server.now)
+    assert isinstance(append, ServerRequest)
+    bob.disconnect()
+    alice.machine.group_rename(party.group, "Two friends", party.server.now)
+    alice.settle()
+    party.server.now += 2 * PAST_EPOCH_AGE * 1_000
+    party.server.request(bob.machine.device_id, append.kind, append.body)
+    alice.pull()
+    assert [event.reason for event in heard(alice, MessageUnreadable)] == [Reason.EPOCH_OVER]

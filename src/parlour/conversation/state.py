@@ -313,10 +313,19 @@ class Memory:
         """Drop what waits to be sent to an account, and what came from it and can't be read."""
         for outgoing in list(self.outbox.values()):
             if outgoing.conversation == account_id:
-                self.delete_outgoing(outgoing.message_id)
-                if not (outgoing.inbox or outgoing.silent):
-                    self.changes.append(DeleteMessage(unsent_message(outgoing, self).key))
+                self._drop(outgoing)
         self.drop_held(account_id)
+
+    def drop_unsealed(self, group: bytes) -> None:
+        """Drop what waits to be said in a group, but for what the server may have by now."""
+        for outgoing in list(self.outbox.values()):
+            if outgoing.conversation == group and not (outgoing.sealed or outgoing.resealed):
+                self._drop(outgoing)
+
+    def _drop(self, outgoing: Outgoing) -> None:
+        self.delete_outgoing(outgoing.message_id)
+        if not (outgoing.inbox or outgoing.silent):
+            self.changes.append(DeleteMessage(unsent_message(outgoing, self).key))
 
     def drop_held(self, account_id: bytes) -> None:
         """Drop what came from an account and can't be read."""

@@ -176,7 +176,10 @@ class Messages:
         queue = self._memory.queues.get(chat.conversation, {}).get(b"", {})
         if not queue:
             return []
-        waiting = list(islice(queue.values(), WINDOW))
+        # Who wants to go says nothing more.
+        goes = chat.record.acceptance is Acceptance.DECLINED
+        said = (outgoing for outgoing in queue.values() if outgoing.silent or not goes)
+        waiting = list(islice(said, WINDOW))
         new = [outgoing for outgoing in waiting if not outgoing.sealed]
         # In a group that nobody has confirmed, what people say waits for a while. What programs
         # say does not: the question for the group's name tells nothing.
@@ -394,8 +397,7 @@ class Messages:
             return Reason.MALFORMED
         if message.epoch > chat.epoch:
             return Reason.EPOCH_LOST
-        past = {each.context.epoch for each in chat.live().member.past}
-        if message.epoch < chat.epoch and message.epoch not in past:
+        if message.epoch < chat.epoch and problem.code is Code.MLS_EPOCH:
             return Reason.EPOCH_OVER
         return REASONS.get(problem.code, Reason.TAMPERED)
 

@@ -157,7 +157,8 @@ class Wishes:
             return
         if chat.genesis.kind in (GroupKind.DIRECT, GroupKind.SELF):
             raise error(Code.USAGE_INVALID, "a conversation of two can't be left")
-        self._memory.drop_waiting(group)
+        # What the server may have is known once it comes back, or when we are out.
+        self._memory.drop_unsealed(group)
         record.acceptance = Acceptance.DECLINED
         record.decided_at = following(now, record.decided_at)
         self._groups.put(chat)
