@@ -65,6 +65,27 @@ def test_who_was_ahead_is_followed_by_who_was_not() -> None:
     assert alice.texts()[-1] == carol.texts()[-1] == "we go on"
 
 
+def test_a_server_that_has_lost_what_was_followed_and_does_not_say_so() -> None:
+    """It says that every commit comes too late, and shows none that came before it."""
+    party = Party("alice", "bob", "carol")
+    alice, bob, carol = party.devices
+    saved = deepcopy((party.server.streams, party.server.groups.groups, party.server.windows))
+    alice.machine.group_rename(party.group, "Better friends", party.server.now)
+    alice.settle()
+    party.settle(2)
+    party.server.streams, party.server.groups.groups, party.server.windows = saved
+    alice.machine.group_refresh(party.group, party.server.now)
+    party.settle(10)
+    assert party.view(alice).state is GroupState.ACTIVE
+    party.settle(50, 60_000)
+    party.check_together()
+    assert {party.view(device).generation for device in party.devices} == {1}
+    assert {party.view(device).name for device in party.devices} == {"Better friends"}
+    party.say(carol, "we go on")
+    party.settle()
+    assert alice.texts()[-1] == bob.texts()[-1] == "we go on"
+
+
 def test_a_beginning_that_rests_on_what_was_missed() -> None:
     """The roster went on in a generation that was hidden: it is looked for, nobody is accused."""
     party = Party("alice", "bob", "carol")

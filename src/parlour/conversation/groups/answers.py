@@ -23,7 +23,7 @@ from parlour.conversation.groups.messages import Messages
 from parlour.conversation.groups.records import Sent
 from parlour.conversation.groups.restarting import RESTART
 from parlour.conversation.groups.streams import Streams
-from parlour.conversation.groups.turns import retry_after
+from parlour.conversation.groups.turns import RACES, retry_after
 from parlour.conversation.state import Memory
 from parlour.errors import Code, ParlourError, TransportError, error
 from parlour.wire.groups import GroupState as PublicState
@@ -31,6 +31,9 @@ from parlour.wire.groups import Handled
 from parlour.wire.streams import Entry, Page, Read, StreamInfo
 
 GROUP: Final = "group"
+# After so many lost races in a row, some ten minutes, a server that shows the group behind us has
+# lost what we know, whether it says that it was restored or not.
+BEHIND: Final = 2 * RACES
 _GONE: Final = (Code.STREAM_UNKNOWN, Code.GROUP_UNKNOWN)
 
 
@@ -118,6 +121,9 @@ class Answers:
             self._not_begun(chat, now)
         else:
             self._committing.lost(chat, now)
+            there = (answer.generation, answer.epoch)
+            if chat.losses >= BEHIND and there < (chat.record.generation, chat.epoch):
+                self._compare(chat)
 
     def _take_winners(self, chat: Chat, answer: Handled, now: int) -> None:
         """Go on by the commits that won, which came in place of a yes to ours.
@@ -175,8 +181,7 @@ class Answers:
         elif pending.what is Sent.RESTART:
             # Where the server is by now, somebody else may have gone on from.
             self._not_begun(chat, now)
-            chat.compares = True
-            self._joining.ask(chat.id)
+            self._compare(chat)
         elif pending.what is Sent.JOIN:
             self._joining.lost(chat)
             chat.losses += 1
@@ -190,6 +195,11 @@ class Answers:
         else:
             self._groups.behind = True
             self._committing.refused(chat, problem, now)
+
+    def _compare(self, chat: Chat) -> None:
+        """See where the server's group is."""
+        chat.compares = True
+        self._joining.ask(chat.id)
 
     def _not_begun(self, chat: Chat, now: int) -> None:
         """The server did not take our beginning: try again later, and meanwhile other ways back."""
