@@ -111,6 +111,30 @@ def test_a_winner_is_taken_in_the_end_though_the_server_keeps_back_what_is_befor
     party.check_together()
 
 
+def test_a_commit_under_a_number_that_was_made_up_hides_none_after_it() -> None:
+    party, alice, bob, server = story()
+    made_up = server.next
+
+    def misnumber(entry: Entry, device_id: bytes) -> list[Entry]:
+        is_it = entry.stream == party.group and entry.seq == made_up
+        lies = is_it and device_id == bob.machine.device_id
+        return [replace(entry, seq=made_up + 10_000) if lies else entry]
+
+    party.server.deliver = misnumber
+    refresh(party, alice)
+    alice.pull()
+    refresh(party, alice)
+    alice.pull()
+    bob.pull()
+    assert chat_of(bob, party).epoch == chat_of(alice, party).epoch - 1
+    party.server.deliver = server.deliver
+    party.reconnect(bob)
+    for _ in range(3):
+        refresh(party, bob)
+        party.settle(2)
+    party.check_together()
+
+
 def test_a_winner_under_a_number_that_was_taken_for_something_else_is_read_again() -> None:
     party, alice, bob, server = story()
     server.damaged = {server.next}

@@ -161,6 +161,11 @@ class Receiving:
         if conversation.last_seq > last:
             conversation.last_seq, conversation.last_hash = 0, b""
         self._memory.put_conversation(conversation)
+        group = self._memory.groups.of(conversation.peer)
+        if group is not None and group.record.followed_seq > last:
+            # Nobody knows which number it had: what is read again is known by its epoch.
+            group.record.followed_seq = 0
+            self._memory.groups.put(group)
 
     # --- Conversations -------------------------------------------------------------------
 
