@@ -5,6 +5,7 @@ from __future__ import annotations
 from copy import deepcopy
 
 import pytest
+from msgspec.structs import replace
 
 from parlour.conversation.events import CommitRefused, GroupRepairing, GroupRestarted
 from parlour.conversation.groups.records import GroupState, Step, Trouble
@@ -193,3 +194,25 @@ def test_who_left_comes_back_by_a_key_package_that_a_restored_server_gave_out_ag
     party.settle(60, 10_000)
     party.check_together()
     assert bob.texts() == ["we are back"]
+
+
+def test_who_left_comes_back_though_the_server_keeps_their_part_of_the_welcome() -> None:
+    party = Party("alice", "bob")
+    alice, bob = party.devices
+    alice.machine.group_remove(party.group, party.ids, party.server.now)
+    alice.settle()
+    party.settle(2)
+    assert party.view(bob).state is GroupState.LEFT
+
+    def strip(entry: Entry, device_id: bytes) -> list[Entry]:
+        return [replace(entry, part=None) if entry.stream == party.group else entry]
+
+    party.server.deliver = strip
+    alice.machine.group_add(party.group, party.ids, party.server.now)
+    alice.settle()
+    party.reconnect(bob)
+    party.server.deliver = lambda entry, device_id: [entry]
+    party.settle(60, 10_000)
+    bob.machine.accept_group(party.group, party.server.now)
+    bob.settle()
+    party.check_together()

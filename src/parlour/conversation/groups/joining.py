@@ -148,14 +148,18 @@ class Joining:
         """Whether an entry welcomes this device into a group that it has left.
 
         By a key package that is still here; or into an epoch above all that it knew. By that one it
-        can't come in, and asks members: a server that was restored gives out what is used up.
+        can't come in, and asks members: a server that was restored gives out what is used up. If it
+        keeps back what is for this device, the entry still says that the account is let in.
         """
-        if entry.part is None or entry.envelope.suite != SuiteId.MLS_COMMIT:
+        if entry.envelope.suite != SuiteId.MLS_COMMIT:
             return False
         try:
-            secrets = decode(entry.part, EncryptedGroupSecrets.read)
-            if self._key_packages.find(secrets.new_member) is not None:
-                return True
+            if entry.part is not None:
+                secrets = decode(entry.part, EncryptedGroupSecrets.read)
+                if self._key_packages.find(secrets.new_member) is not None:
+                    return True
+            elif not brings_in(entry, self._memory.account_id):
+                return False
             body = decode_body(entry.envelope.body, CommitBody)
             commit = self._groups.decode(body.commit)
         except ParlourError:
