@@ -20,7 +20,14 @@ from parlour.testing.device import MemoryDevice
 from parlour.wire import groups as wire
 from parlour.wire.kinds import Kind
 from parlour.wire.streams import Entry
-from tests.scenario.parties import Party, chat_of, come_back_alone, lose_state
+from tests.scenario.parties import (
+    Party,
+    chat_of,
+    come_back_alone,
+    let_time_pass,
+    lose_alone,
+    lose_state,
+)
 from tests.scenario.people import heard
 
 
@@ -316,3 +323,19 @@ def test_a_changed_account_key_brings_no_device_in_until_the_account_is_asked_ba
     assert party.view(alice).leaves == 3
     other.machine.accept_group(party.group, party.server.now)
     party.check_together()
+
+
+def test_who_does_not_hear_of_their_coming_back_tries_once_more() -> None:
+    """The server takes the commit, and shows it to everybody but the one who made it."""
+    party = Party("alice", "bob", "carol")
+    carol = party.devices[2]
+    hidden = len(party.server.streams[party.group].entries) + 1
+    party.server.deliver = lambda entry, device_id: (
+        [] if (entry.stream, entry.seq) == (party.group, hidden) else [entry]
+    )
+    lose_alone(party, carol)
+    let_time_pass(carol)
+    assert len(party.server.streams[party.group].entries) == hidden
+    assert party.view(carol).state is GroupState.REPAIRING
+    let_time_pass(carol, 240)
+    assert party.view(carol).state is GroupState.ACTIVE

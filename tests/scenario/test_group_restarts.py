@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from msgspec import Struct
+from msgspec.structs import replace
 
 from parlour.conversation.events import GroupRestarted
 from parlour.conversation.groups.records import GroupState, Pending, Sent, Step, Trouble
@@ -100,6 +101,9 @@ def test_a_beginning_takes_the_place_of_no_other_try_to_come_back() -> None:
     assert restarting.due_at(chat, trouble) == 1_000 + RESTART_ALONE
     chat.record.pending = Pending(Sent.JOIN, bytes(16), b"a commit", 0, chat.epoch)
     assert restarting.due_at(chat, trouble) is None
+    # The server may have taken it, and keep the entry back.
+    waiting = replace(trouble, step=Step.WAIT)
+    assert restarting.due_at(chat, waiting) == 1_000 + RESTART_ALONE
 
 
 def test_a_beginning_that_is_refused_keeps_nobody_from_coming_back() -> None:

@@ -285,6 +285,9 @@ class Ladder:
                 if len(recent) < MAX_REJOINS:
                     step = Step.REJOIN
                     chat.record.rejoined = [*recent, now]
+                    if self._joining.is_under_way(chat):
+                        # The last one was not heard of again.
+                        self._joining.lost(chat)
             case Step.WAIT:
                 step = Step.ASK
             case Step.REJOIN:

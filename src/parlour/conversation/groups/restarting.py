@@ -16,7 +16,7 @@ from parlour.conversation.groups.founding import extensions_of
 from parlour.conversation.groups.lists import Lists
 from parlour.conversation.groups.memory import GroupMemory
 from parlour.conversation.groups.messages import Messages
-from parlour.conversation.groups.records import GroupState, Pending, Sent, Trouble
+from parlour.conversation.groups.records import GroupState, Pending, Sent, Step, Trouble
 from parlour.conversation.key_packages import KeyPackages
 from parlour.conversation.state import Memory
 from parlour.errors import Code, error
@@ -74,8 +74,7 @@ class Restarting:
         broken = chat.has_state and (trouble.broken or trouble.reason == ROLLBACK)
         begun_by = chat.record.begun_by
         abandoned = bool(begun_by) and trouble.reason == WAITING
-        # Nor while another try to come back is with the server, which may have let us in.
-        if not (broken or abandoned) or chat.roster is None or chat.record.pending is not None:
+        if not (broken or abandoned) or chat.roster is None or _is_under_way(chat, trouble):
             return None
         state = chat.known_roster().state
         own = self._memory.account_id
@@ -203,6 +202,18 @@ class Restarting:
             chat.id, entry.sender_account, without, needless=needless and not ours
         )
         self._memory.tell(chat, restarted)
+
+
+def _is_under_way(chat: Chat, trouble: Trouble) -> bool:
+    """Whether our own beginning is with the server, or another try to come back.
+
+    The server may have let us in by that one. It may also keep the entry back, so that is not
+    waited for beyond its rung.
+    """
+    pending = chat.record.pending
+    if pending is None:
+        return False
+    return pending.what is Sent.RESTART or trouble.step is Step.REJOIN
 
 
 def _is_ours(chat: Chat, body: RestartBody) -> bool:
