@@ -12,6 +12,8 @@ from parlour.errors import Code
 from parlour.roster.links import JoinLink
 from parlour.testing.device import MemoryDevice
 from parlour.testing.memory_server import _Stored
+from parlour.wire.groups import CommitBody, decode_body, encode_body
+from parlour.wire.streams import Entry
 from tests.scenario.parties import HOUR, Party
 from tests.scenario.people import heard
 
@@ -137,4 +139,28 @@ def test_a_link_that_has_ended_is_closed_by_a_commit_that_is_made_anyway() -> No
     party.settle(2)
     for device in (alice, bob, carol):
         assert party.view(device).links == ()
+    party.check_together()
+
+
+def test_who_comes_by_a_link_comes_once_more_if_the_commit_is_shown_damaged() -> None:
+    """The server has taken it: members see the newcomer, who could not wait for it for ever."""
+    party, link = linked()
+    dave = party.outsider("dave")
+    damaged: list[int] = []
+
+    def deliver(entry: Entry, device_id: bytes) -> list[Entry]:
+        own = entry.stream == party.group and entry.sender_device == device_id
+        if not own or device_id != dave.machine.device_id or damaged not in ([], [entry.seq]):
+            return [entry]
+        damaged[:] = [entry.seq]
+        body = decode_body(entry.envelope.body, CommitBody)
+        other = encode_body(replace(body, commit=body.commit[:-1] + bytes([body.commit[-1] ^ 1])))
+        return [replace(entry, envelope=replace(entry.envelope, body=other))]
+
+    party.server.deliver = deliver
+    dave.machine.join_by_link(link, party.server.now)
+    party.devices.append(dave)
+    party.settle(20, 10_000)
+    assert damaged
+    assert dave.machine.counters["commit.changed"] == 1
     party.check_together()

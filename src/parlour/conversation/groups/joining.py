@@ -429,7 +429,11 @@ class Joining:
             self._memory.device_id,
         )
         # Whatever the server says of its sender and its id, nobody else has made it.
-        if not named and not equal(body.commit, under_way.commit):
+        if not equal(body.commit, under_way.commit):
+            if named:
+                # What stands in its place will not come again: come in once more.
+                self._memory.count("commit.changed")
+                self.lost(chat)
             return False
         group = under_way.confirm(body.commit)
         chat.record.generation = pending.generation
