@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.groups_world import SERVER, BenchDevice
+from parlour.client import connection
 from parlour.client.account import Account, Tickets
 from parlour.client.connection import LIVE_PATH, Connection
 from parlour.client.engine import Engine
@@ -38,6 +39,7 @@ from parlour.conversation.groups.sharing import SharedGroups
 from parlour.conversation.machine import Machine
 from parlour.conversation.requests import Request, ServerRequest
 from parlour.roster.genesis import Kind
+from parlour.server import process
 from parlour.server.config import Config
 from parlour.server.process import Server
 from parlour.wire.groups import Handled
@@ -47,6 +49,8 @@ Role = multiprocessing.get_context("fork")
 # Sockets that are opened at a time: each handshake of TLS takes both sides some milliseconds.
 OPENING: Final = 32
 TICK: Final = 0.05
+# Seconds for the answer to a heartbeat.
+PATIENCE: Final = 1_200
 
 
 # --- One member --------------------------------------------------------------------------
@@ -375,7 +379,17 @@ def _share_contacts() -> None:
     Contact.decode = functools.lru_cache(maxsize=None)(decode)  # type: ignore[method-assign]
 
 
+def _be_patient() -> None:
+    """Do not take a process that is busy with a thousand members for a line that is dead.
+
+    Each of them would connect again, and all of them would begin anew, for ever.
+    """
+    connection.HEARTBEAT_TIMEOUT = PATIENCE  # type: ignore[misc]
+    process._PING_SECONDS = PATIENCE  # type: ignore[misc]
+
+
 def _host(pipe: Pipe, devices: list[BenchDevice], port: int, pin: bytes, shares: bool) -> None:
+    _be_patient()
     if shares:
         _share_contacts()
     run(Host([Member(each, port, pin) for each in devices], shares=shares).serve(pipe))
@@ -400,6 +414,8 @@ class Profiler:
 
 def _serve(pipe: Pipe, folder: Path) -> None:
     config = Config(data=folder, host="127.0.0.1", port=0, name=SERVER, limits=1000.0)
+
+    _be_patient()
 
     async def serve() -> None:
         async with Server(config, log_stream=sys.stderr) as server:

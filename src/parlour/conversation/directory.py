@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import filterfalse, islice
 from typing import Final
 
 from msgspec import Struct
@@ -48,12 +49,15 @@ from parlour.wire.groups import (
     ReadListHeads,
 )
 from parlour.wire.kinds import Kind
+from parlour.wire.limits import MAX_PUSHED_LISTS
 
 DEVICE_LIST: Final = "device-list"
 DEVICE_LISTS: Final = "device-lists"
 LIST_HEADS: Final = "list-heads"
 # More than so many lists are asked for together: that is a group, not a few people.
 MAX_SINGLE: Final = 8
+# Lists that wait for the commit behind them: those of a few commits.
+MAX_OFFERED: Final = 4 * MAX_PUSHED_LISTS
 # A list this long has changed daily for 27 years; it keeps a server from making us read for ever.
 MAX_ENTRIES: Final = 10_000
 
@@ -105,6 +109,8 @@ class Directory:
         self._moved: set[bytes] = set()
         # Accounts that nobody looked for: they came with a group.
         self._aside: set[bytes] = set()
+        # Whole lists that the server pushed with commits, until somebody wants one of them.
+        self._offered: dict[bytes, DeviceListPage] = {}
         # What was shown elsewhere, by account.
         self._expected: dict[bytes, Expected] = {}
 
@@ -119,6 +125,7 @@ class Directory:
         self._current.clear()
         self._alone.clear()
         self._moved.clear()
+        self._offered.clear()
         self.want(self._memory.account_id)
         for contact in self._memory.contacts.values():
             if contact.stopped:
@@ -186,6 +193,7 @@ class Directory:
         self._current.discard(account_id)
         self._wanted.discard(account_id)
         self._aside.discard(account_id)
+        self._offered.pop(account_id, None)
 
     def is_read(self, account_id: bytes) -> bool:
         """Whether the whole list was read on this connection, and nothing says that it grew."""
@@ -200,9 +208,33 @@ class Directory:
 
     def grown(self, account_id: bytes, number: int) -> None:
         """The server says that the list of an account has grown to `number`."""
+        self._offered.pop(account_id, None)
         contact = self._memory.contacts.get(account_id)
         if contact is not None and number > contact.head.number:
             self.want(account_id)
+
+    def offer(self, pages: Iterable[DeviceListPage]) -> None:
+        """Keep whole lists that nobody has asked for yet; of many, the last ones."""
+        for page in pages:
+            self._offered.pop(page.account_id, None)
+            self._offered[page.account_id] = page
+        while len(self._offered) > MAX_OFFERED:
+            del self._offered[next(iter(self._offered))]
+
+    def take_offered(self) -> list[DeviceListPage]:
+        """The offered lists that are wanted: to be taken like answers, and then `only_offered`."""
+        wanted = sorted(self._offered.keys() & self._wanted)
+        for account_id in wanted:
+            self._first(account_id)
+        return [self._offered.pop(account_id) for account_id in wanted]
+
+    def only_offered(self, account_id: bytes) -> None:
+        """A list that was offered is good for judging what came with it, and for nothing else.
+
+        It may have grown while it was on its way, and nobody told us yet, because we had nothing
+        to do with that account. Whoever encrypts to it compares it with the server's first.
+        """
+        self._current.discard(account_id)
 
     def requests(self) -> list[ServerRequest]:
         """One request for each list that is wanted; of many, one batch at a time."""
@@ -210,13 +242,13 @@ class Directory:
         if len(together) <= MAX_SINGLE:
             return [self._request(account_id) for account_id in sorted(self._wanted)]
         requests = [self._request(account_id) for account_id in sorted(self._wanted & self._alone)]
-        known = [account_id for account_id in together if self._is_settled(account_id)]
+        known = list(islice(filter(self._is_settled, together), MAX_BATCH))
         if known:
-            heads = ReadListHeads(account_ids=known[:MAX_BATCH])
+            heads = ReadListHeads(account_ids=known)
             requests.append(ServerRequest((LIST_HEADS, b""), Kind.READ_LIST_HEADS, heads))
-        unread = [account_id for account_id in together if not self._is_settled(account_id)]
+        unread = list(islice(filterfalse(self._is_settled, together), MAX_BATCH))
         if unread:
-            lists = [KnownList(each, self._first(each)) for each in unread[:MAX_BATCH]]
+            lists = [KnownList(each, self._first(each)) for each in unread]
             batch = ReadDeviceLists(lists=lists)
             requests.append(ServerRequest((DEVICE_LISTS, b""), Kind.READ_DEVICE_LISTS, batch))
         return requests

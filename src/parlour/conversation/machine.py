@@ -81,6 +81,7 @@ from parlour.wire.prekeys import Bundles, FetchBundles, PrekeyCounts
 from parlour.wire.profiles import SealedProfile
 from parlour.wire.push import (
     PushDeviceList,
+    PushDeviceLists,
     PushDrain,
     PushEntry,
     PushKeyPackagesLow,
@@ -495,6 +496,9 @@ class Machine:
         match push:
             case PushEntry(entry=entry):
                 self._receiving.receive(entry, now, paged=False)
+                self._take_offered_lists(now)
+            case PushDeviceLists(pages=pages):
+                self._directory.offer(pages)
             case PushStream(stream=info):
                 self._learn_stream(info, now)
             case PushResync():
@@ -621,6 +625,16 @@ class Machine:
         if self._directory.is_read(account_id):
             self._list_is_read(account_id, now)
         self._groups.arriving.retry(now)
+
+    def _take_offered_lists(self, now: int) -> None:
+        """Take lists that came before they were wanted as if they were answers."""
+        for page in self._directory.take_offered():
+            account_id = page.account_id
+            try:
+                self._take_device_list(account_id, page, now)
+            except ParlourError as problem:
+                self._list_failed(account_id, problem, now)
+            self._directory.only_offered(account_id)
 
     def _many_lists_are_read(
         self, current: Sequence[bytes], wrong: Mapping[bytes, ParlourError], now: int

@@ -20,6 +20,10 @@ MAX_KEY_ID: Final = 32
 MAX_DEVICE_LIST_ENTRY: Final = 32 << 10
 # A page of the largest entries is half a frame.
 MAX_DEVICE_LIST_PAGE: Final = 64
+# Lists of those whom one commit brings into a group. Of more than these, and of longer ones, each
+# member asks for what it does not know yet, in one batch.
+MAX_PUSHED_LISTS: Final = 8
+MAX_PUSHED_LISTS_BYTES: Final = 32 << 10
 # Above this many devices, pairwise encryption to each is not sensible.
 MAX_DEVICES: Final = 50
 # An ML-KEM-1024 key has 1,568 bytes; the rest is room for its signature and header.

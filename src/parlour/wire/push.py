@@ -7,9 +7,10 @@ from typing import Annotated
 from msgspec import Meta
 
 from parlour.wire.body import Body
-from parlour.wire.directory import ListNumber
+from parlour.wire.directory import DeviceListPage, ListNumber
 from parlour.wire.groups import KeyPackageCounts
 from parlour.wire.ids import AccountId
+from parlour.wire.limits import MAX_PUSHED_LISTS
 from parlour.wire.prekeys import PrekeyCounts
 from parlour.wire.streams import Entry, StreamInfo
 
@@ -35,6 +36,15 @@ class PushDeviceList(Body, array_like=True, frozen=True):
 
     account_id: AccountId
     number: ListNumber
+
+
+class PushDeviceLists(Body, array_like=True, frozen=True):
+    """The whole device lists of accounts that the commit behind this push brings into a group.
+
+    Every member would ask for them. Only where they are few and short.
+    """
+
+    pages: Annotated[list[DeviceListPage], Meta(max_length=MAX_PUSHED_LISTS)]
 
 
 class PushPrekeysLow(Body, array_like=True, frozen=True):

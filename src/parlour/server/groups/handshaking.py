@@ -20,12 +20,14 @@ from parlour.server.groups.cache import GroupCache
 from parlour.server.groups.commits import Commitment, Judged, judge_commit
 from parlour.server.groups.decoded import DecodedCommit, Sender, decode_public, devices_of
 from parlour.server.groups.links import comes_by_link
+from parlour.server.groups.newcomers import lists_of_newcomers
 from parlour.server.groups.proposals import judge_proposal, proposal_devices
 from parlour.server.groups.refusals import refusal, require
 from parlour.server.groups.tracked import TrackedGroup
 from parlour.server.groups.turns import Turns
 from parlour.server.store import Store
 from parlour.server.store.group_records import GroupHead, Handshaken, HandshakePlace
+from parlour.wire.directory import DeviceListPage
 from parlour.wire.envelope import ENVELOPE_FORMAT, Envelope, SuiteId
 from parlour.wire.groups import (
     CommitBody,
@@ -44,11 +46,15 @@ MAX_PROPOSAL: Final = 16 << 10
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a handshake: its place, or None if it lost; and its entry as it was stored."""
+    """What became of a handshake: its place, or None if it lost; and its entry as it was stored.
+
+    `newcomers` are the device lists of whom it brings, where those are few.
+    """
 
     place: HandshakePlace | None
     entry: Handshaken
     group: TrackedGroup | None = None
+    newcomers: tuple[DeviceListPage, ...] = ()
 
 
 class Handshaking:
@@ -91,7 +97,10 @@ class Handshaking:
             authority = await self.authority(devices)
             commitment = Commitment(request, body, decoded, sender, self._clock())
             judgement = await self._turns.run(lambda: judge_commit(group, commitment, authority))
-            return await self._store_change(sender, entry, judgement)
+            # Before the commit is stored, as nothing is waited for between that and the pushes.
+            newcomers = await lists_of_newcomers(self._store.devices, decoded.entries)
+            outcome = await self._store_change(sender, entry, judgement)
+            return replace(outcome, newcomers=newcomers)
 
     async def propose(self, sender: Sender, request: Handshake) -> Outcome:
         """A proposal, which waits for the next commit."""
