@@ -627,14 +627,18 @@ class Machine:
         self._groups.arriving.retry(now)
 
     def _take_offered_lists(self, now: int) -> None:
-        """Take lists that came before they were wanted as if they were answers."""
+        """Take lists that came before they were wanted as if they were answers.
+
+        One that is wrong counts for nothing: the list is asked for, and then the server is held to
+        what it says.
+        """
         for page in self._directory.take_offered():
-            account_id = page.account_id
             try:
-                self._take_device_list(account_id, page, now)
-            except ParlourError as problem:
-                self._list_failed(account_id, problem, now)
-            self._directory.only_offered(account_id)
+                self._take_device_list(page.account_id, page, now)
+            except ParlourError:
+                self._directory.want_aside([page.account_id])
+            else:
+                self._directory.only_offered(page.account_id)
 
     def _many_lists_are_read(
         self, current: Sequence[bytes], wrong: Mapping[bytes, ParlourError], now: int

@@ -441,13 +441,13 @@ class Following:
         """A commit that we can't follow: it may be our own by which we join, or welcome us."""
         if self._joining.confirm(chat, entry, body, now):
             return True
-        epoch, ahead = _epoch_of(body), body.generation > chat.record.generation
+        ahead = body.generation > chat.record.generation
         if chat.has_state and chat.record.state is GroupState.REPAIRING and not ahead:
-            if epoch < chat.epoch:
-                return True
             message = _public(body)
+            if message is None or message.content.epoch < chat.epoch:
+                return True
             lost_one = chat.record.trouble is not None and not chat.record.trouble.broken
-            if epoch == chat.epoch and message is not None and lost_one:
+            if message.content.epoch == chat.epoch and lost_one:
                 # What was missing: read again, or the next one after it.
                 return self._others(chat, entry, body, message, now)
         return self._joining.offer(chat, entry, body, now)
@@ -482,12 +482,6 @@ def _public(body: CommitBody) -> PublicMessage | None:
     except ParlourError:
         return None
     return message if isinstance(message, PublicMessage) else None
-
-
-def _epoch_of(body: CommitBody) -> int:
-    """The epoch that a commit ends; 0 for what is none."""
-    message = _public(body)
-    return 0 if message is None else message.content.epoch
 
 
 def _leaves_in(message: PublicMessage) -> Iterator[LeafNode]:

@@ -10,6 +10,7 @@ import pytest
 from parlour.errors import Code, ParlourError
 from parlour.roster import Kind, Removed, Role, leave_statement
 from parlour.roster.genesis import Retention as Keeping
+from parlour.server.groups import newcomers
 from parlour.server.store.group_records import KEEP_FORMER_MS, KEEP_WISH_MS
 from parlour.wire.frames import decode_body, decode_frame
 from parlour.wire.groups import Handshake, ProposalBody, ReadGroup
@@ -28,13 +29,15 @@ async def code_of(awaitable: object) -> Code:
 
 
 def pushed(heard: Heard) -> list[tuple[str, int]]:
-    """What was pushed: the kind, and the number of an entry or a stream's last one."""
+    """What was pushed: the kind, and a number: an entry's, a stream's last, how many lists."""
     found = []
     for data in heard.frames:
         frame = decode_frame(data)
         body = decode_body(frame.body, PUSHES[Operation(frame.kind)])
         if frame.kind == Operation.PUSH_ENTRY:
             found.append(("entry", body.entry.seq))  # type: ignore[attr-defined]
+        elif frame.kind == Operation.PUSH_DEVICE_LISTS:
+            found.append(("lists", len(body.pages)))  # type: ignore[attr-defined]
         else:
             found.append(("stream", body.stream.last))  # type: ignore[attr-defined]
     return found
@@ -129,10 +132,32 @@ async def test_pushes_go_to_those_who_are_in_it(services: Services) -> None:
     await room.say(bea)
     await room.add(ada, cid)
     await room.say(cid)
-    assert pushed(heard[ada]) == [("stream", 0), *(("entry", n) for n in (1, 2, 3, 4))]
-    assert pushed(heard[bea]) == [("stream", 1), *(("entry", n) for n in (1, 2, 3, 4))]
+    entries = [("entry", n) for n in (1, 2, 3, 4)]
+    lists = ("lists", 1)
+    assert pushed(heard[ada]) == [("stream", 0), lists, *entries[:2], lists, *entries[2:]]
+    assert pushed(heard[bea]) == [("stream", 1), *entries[:2], lists, *entries[2:]]
     assert pushed(heard[cid]) == [("stream", 3), ("entry", 3), ("entry", 4)]
     assert pushed(heard[eve]) == []
+
+
+async def test_lists_of_many_newcomers_are_not_pushed(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(newcomers, "MAX_PUSHED_LISTS", 1)
+    ada, bea, cid = await services.devices("ada", "bea", "cid")
+    heard = services.listen(ada)
+    await Room.of(services, ada, bea, cid)
+    assert pushed(heard) == [("stream", 0), ("entry", 1)]
+
+
+async def test_a_long_list_is_not_pushed(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(newcomers, "MAX_DEVICE_LIST_PAGE", 0)
+    ada, bea = await services.devices("ada", "bea")
+    heard = services.listen(ada)
+    await Room.of(services, ada, bea)
+    assert pushed(heard) == [("stream", 0), ("entry", 1)]
 
 
 async def test_each_newcomer_gets_its_own_part(services: Services) -> None:

@@ -1,0 +1,124 @@
+"""Device lists of newcomers that the server pushes with a commit: nobody has to ask for them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from parlour.conversation import directory as module
+from parlour.wire.directory import DeviceListPage
+from parlour.wire.kinds import Kind
+from parlour.wire.push import PushDeviceList, PushDeviceLists, PushEntry
+from tests.scenario.parties import Party
+
+_READ = (Kind.READ_DEVICE_LIST, Kind.READ_DEVICE_LISTS)
+
+
+class Story:
+    """Alice adds Carol; Bob hears of it by pushes alone."""
+
+    def __init__(self) -> None:
+        self.party = Party("alice", "bob")
+        self.alice, self.bob = self.party.devices
+        self.carol = self.party.outsider("carol")
+        self.asked: list[Kind] = []
+        self.party.server.answer = self._answer
+        account = self.alice.meet("carol")
+        self.alice.machine.group_add(self.party.group, [account], self.party.server.now)
+        self.alice.settle()
+
+    def _answer(self, device_id: bytes, kind: Kind, body: Any, answer: Any) -> Any:
+        if device_id == self.bob.machine.device_id and kind in _READ:
+            self.asked.append(kind)
+        return answer
+
+    @property
+    def page(self) -> DeviceListPage:
+        account = self.party.server.accounts[self.carol.machine.account_id]
+        return DeviceListPage(account.account_id, "carol", 0, list(account.entries), False)
+
+    def push(self, body: Any) -> None:
+        self.bob.machine.pushed(body, self.party.server.now)
+
+    def push_entries(self) -> None:
+        """What has come into the group, and what Bob asks for by that."""
+        for position in self.bob.machine.positions():
+            for entry in self.party.server.entries_for(
+                self.bob.machine.device_id, position.stream, position.seq
+            ):
+                self.push(PushEntry(entry))
+        self.bob.settle()
+
+    @property
+    def members(self) -> int:
+        return len(self.party.view(self.bob).members)
+
+
+@pytest.fixture
+def story() -> Story:
+    return Story()
+
+
+def test_a_commit_is_judged_by_the_lists_that_came_with_it(story: Story) -> None:
+    story.push(PushDeviceLists([story.page]))
+    assert story.carol.machine.account_id not in story.bob.machine.contacts
+    story.push_entries()
+    assert story.members == 3
+    assert not story.asked
+
+
+def test_without_them_they_are_asked_for(story: Story) -> None:
+    story.push_entries()
+    assert story.members == 3
+    assert story.asked
+
+
+def test_what_was_pushed_is_compared_before_anything_is_encrypted(story: Story) -> None:
+    """It may have been on its way while the list grew, and nobody told."""
+    story.push(PushDeviceLists([story.page]))
+    story.push_entries()
+    assert not story.asked
+    story.party.say(story.bob, "hello")
+    assert story.asked == [Kind.READ_DEVICE_LIST]
+
+
+def test_a_list_that_has_grown_since_is_asked_for(story: Story) -> None:
+    story.push(PushDeviceLists([story.page]))
+    story.push(PushDeviceList(story.carol.machine.account_id, 1))
+    story.push_entries()
+    assert story.members == 3
+    assert story.asked
+
+
+def test_after_a_new_connection_it_is_asked_for(story: Story) -> None:
+    story.push(PushDeviceLists([story.page]))
+    story.party.reconnect(story.bob)
+    assert story.members == 3
+    assert story.asked
+
+
+def test_a_wrong_list_counts_for_nothing_and_the_true_one_is_asked_for(story: Story) -> None:
+    wrong = DeviceListPage(story.page.account_id, "carol", 0, [], False)
+    story.push(PushDeviceLists([wrong]))
+    story.push_entries()
+    assert story.members == 3
+    assert story.asked
+
+
+def test_what_nobody_wants_is_not_kept_for_ever(story: Story) -> None:
+    directory = story.bob.machine._directory
+    for number in range(3 * module.MAX_OFFERED):
+        page = DeviceListPage(bytes([number]) * 16, "somebody", 0, story.page.entries, False)
+        story.push(PushDeviceLists([page]))
+    assert len(directory._offered) == module.MAX_OFFERED
+    assert len(story.bob.machine.contacts) == 2
+    story.push_entries()
+    assert story.members == 3
+
+
+def test_who_is_forgotten_is_forgotten(story: Story) -> None:
+    directory = story.bob.machine._directory
+    directory.offer([story.page])
+    directory.forget(story.page.account_id)
+    assert not directory._offered
