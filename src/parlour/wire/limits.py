@@ -23,6 +23,7 @@ MAX_DEVICE_LIST_PAGE: Final = 64
 # Lists of those whom one commit brings into a group. Of more than these, and of longer ones, each
 # member asks for what it does not know yet, in one batch.
 MAX_PUSHED_LISTS: Final = 8
+# A list of one device has 300 bytes; this goes to each of 1,500 members.
 MAX_PUSHED_LISTS_BYTES: Final = 32 << 10
 # Above this many devices, pairwise encryption to each is not sensible.
 MAX_DEVICES: Final = 50
