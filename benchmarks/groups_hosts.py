@@ -139,13 +139,14 @@ class WatchedConnection(Connection):
     async def next_pushes(self) -> list[Push]:
         """See `Connection.next_pushes`."""
         pushes = await super().next_pushes()
+        entries = [push.entry for push in pushes if isinstance(push, PushEntry)]
         if self.watch is not None:
-            for push in pushes:
-                if isinstance(push, PushEntry):
-                    self.watch.note("arrived")
-                    if push.entry.part is not None:
-                        self.watch.note("welcomed")
-        if self.gate is not None:
+            for entry in entries:
+                self.watch.note("arrived")
+                if entry.part is not None:
+                    self.watch.note("welcomed")
+        # What comes before a commit is not what is waited for.
+        if self.gate is not None and entries:
             await self.gate.wait()
         return pushes
 
