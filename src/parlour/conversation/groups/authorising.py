@@ -124,8 +124,14 @@ class Authorising:
             self._check_leaf(leaf, roster)
         self._check_leaf(_leaf_at(staged, staged.committer), roster)
         again = self._fulfilled(chat, changes, added, wishes, entry)
+        gone = chat.known_roster().state.differing(roster.state) if changes.removed else set()
         for index in changes.removed:
-            self._check_removal(chat, index, roster, committer, again, entry.stored_at // 1000)
+            owner = chat.owners.get(index)
+            if owner is None:
+                raise _refuse("a leaf that nobody knows")
+            excused = owner.account_id in gone or owner.device_id in again
+            if not excused:
+                self._check_removal(owner, roster, committer, entry.stored_at // 1000)
         self._check_gone(chat, roster, changes)
 
     def _committer(self, staged: StagedPublic, entry: Entry) -> LeafOwner:
@@ -209,23 +215,12 @@ class Authorising:
         return found
 
     def _check_removal(
-        self,
-        chat: Chat,
-        index: LeafIndex,
-        roster: Roster,
-        committer: LeafOwner,
-        again: set[bytes],
-        seconds: int,
+        self, owner: LeafOwner, roster: Roster, committer: LeafOwner, seconds: int
     ) -> None:
-        """A leaf goes with its account, with its device, when it is idle, or to come again."""
-        owner = chat.owners.get(index)
-        if owner is None:
-            raise _refuse("a leaf that nobody knows")
+        """Whose account stays, and who does not come again: idle, or off its account's list."""
         allowed = (
-            owner.account_id in chat.known_roster().state.differing(roster.state)
-            or owner.account_id == committer.account_id
+            owner.account_id == committer.account_id
             or owner.expires_at <= seconds
-            or owner.device_id in again
             or self._lists.has_left(owner, roster.state)
         )
         if not allowed:
