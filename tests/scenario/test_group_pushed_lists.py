@@ -9,7 +9,7 @@ import pytest
 from parlour.conversation import directory as module
 from parlour.wire.directory import DeviceListPage
 from parlour.wire.kinds import Kind
-from parlour.wire.push import PushDeviceList, PushDeviceLists, PushEntry
+from parlour.wire.push import PushDeviceList, PushEntry
 from tests.scenario.parties import Party
 
 _READ = (Kind.READ_DEVICE_LIST, Kind.READ_DEVICE_LISTS)
@@ -41,14 +41,18 @@ class Story:
     def push(self, body: Any) -> None:
         self.bob.machine.pushed(body, self.party.server.now)
 
-    def push_entries(self) -> None:
-        """What has come into the group, and what Bob asks for by that."""
+    def push_entries(self, *lists: DeviceListPage) -> None:
+        """What has come into the group with these lists, and what Bob asks for by that."""
         for position in self.bob.machine.positions():
             for entry in self.party.server.entries_for(
                 self.bob.machine.device_id, position.stream, position.seq
             ):
-                self.push(PushEntry(entry))
+                self.push(PushEntry(entry, list(lists)))
         self.bob.settle()
+
+    def offer(self, page: DeviceListPage) -> None:
+        """It came with an entry that still waits for its turn."""
+        self.bob.machine._directory.offer([page])
 
     @property
     def members(self) -> int:
@@ -61,9 +65,8 @@ def story() -> Story:
 
 
 def test_a_commit_is_judged_by_the_lists_that_came_with_it(story: Story) -> None:
-    story.push(PushDeviceLists([story.page]))
     assert story.carol.machine.account_id not in story.bob.machine.contacts
-    story.push_entries()
+    story.push_entries(story.page)
     assert story.members == 3
     assert not story.asked
 
@@ -76,15 +79,14 @@ def test_without_them_they_are_asked_for(story: Story) -> None:
 
 def test_what_was_pushed_is_compared_before_anything_is_encrypted(story: Story) -> None:
     """It may have been on its way while the list grew, and nobody told."""
-    story.push(PushDeviceLists([story.page]))
-    story.push_entries()
+    story.push_entries(story.page)
     assert not story.asked
     story.party.say(story.bob, "hello")
     assert story.asked == [Kind.READ_DEVICE_LIST]
 
 
 def test_a_list_that_has_grown_since_is_asked_for(story: Story) -> None:
-    story.push(PushDeviceLists([story.page]))
+    story.offer(story.page)
     story.push(PushDeviceList(story.carol.machine.account_id, 1))
     story.push_entries()
     assert story.members == 3
@@ -92,7 +94,7 @@ def test_a_list_that_has_grown_since_is_asked_for(story: Story) -> None:
 
 
 def test_after_a_new_connection_it_is_asked_for(story: Story) -> None:
-    story.push(PushDeviceLists([story.page]))
+    story.offer(story.page)
     story.party.reconnect(story.bob)
     assert story.members == 3
     assert story.asked
@@ -100,8 +102,7 @@ def test_after_a_new_connection_it_is_asked_for(story: Story) -> None:
 
 def test_a_wrong_list_counts_for_nothing_and_the_true_one_is_asked_for(story: Story) -> None:
     wrong = DeviceListPage(story.page.account_id, "carol", 0, [], False)
-    story.push(PushDeviceLists([wrong]))
-    story.push_entries()
+    story.push_entries(wrong)
     assert story.members == 3
     assert story.asked
 
@@ -110,7 +111,7 @@ def test_what_nobody_wants_is_not_kept_for_ever(story: Story) -> None:
     directory = story.bob.machine._directory
     for number in range(3 * module.MAX_OFFERED):
         page = DeviceListPage(bytes([number]) * 16, "somebody", 0, story.page.entries, False)
-        story.push(PushDeviceLists([page]))
+        story.offer(page)
     assert len(directory._offered) == module.MAX_OFFERED
     assert len(story.bob.machine.contacts) == 2
     story.push_entries()
@@ -119,6 +120,6 @@ def test_what_nobody_wants_is_not_kept_for_ever(story: Story) -> None:
 
 def test_who_is_forgotten_is_forgotten(story: Story) -> None:
     directory = story.bob.machine._directory
-    directory.offer([story.page])
+    story.offer(story.page)
     directory.forget(story.page.account_id)
     assert not directory._offered

@@ -18,7 +18,6 @@ from parlour.errors import ParlourError
 from parlour.wire.limits import MAX_FRAME
 from parlour.wire.push import (
     PushDeviceList,
-    PushDeviceLists,
     PushDrain,
     PushEntry,
     PushPrekeysLow,
@@ -26,15 +25,7 @@ from parlour.wire.push import (
     PushStream,
 )
 
-Push: TypeAlias = (
-    PushEntry
-    | PushStream
-    | PushResync
-    | PushDeviceList
-    | PushDeviceLists
-    | PushPrekeysLow
-    | PushDrain
-)
+Push: TypeAlias = PushEntry | PushStream | PushResync | PushDeviceList | PushPrekeysLow | PushDrain
 
 # A busy minute of a large group.
 MAX_PUSHES: Final = 1024

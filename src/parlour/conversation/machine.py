@@ -81,7 +81,6 @@ from parlour.wire.prekeys import Bundles, FetchBundles, PrekeyCounts
 from parlour.wire.profiles import SealedProfile
 from parlour.wire.push import (
     PushDeviceList,
-    PushDeviceLists,
     PushDrain,
     PushEntry,
     PushKeyPackagesLow,
@@ -494,11 +493,10 @@ class Machine:
     def pushed(self, push: Struct, now: int) -> None:
         """Take a push. One that breaks the rules raises; nothing is lost by it."""
         match push:
-            case PushEntry(entry=entry):
+            case PushEntry(entry=entry, lists=lists):
+                self._directory.offer(lists)
                 self._receiving.receive(entry, now, paged=False)
                 self._take_offered_lists(now)
-            case PushDeviceLists(pages=pages):
-                self._directory.offer(pages)
             case PushStream(stream=info):
                 self._learn_stream(info, now)
             case PushResync():

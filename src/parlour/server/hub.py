@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -19,6 +19,7 @@ from msgspec import Struct
 from parlour.errors import Code, LimitError
 from parlour.server.caller import Subscriber
 from parlour.server.sessions import Grant
+from parlour.wire.directory import DeviceListPage
 from parlour.wire.frames import encode_frame
 from parlour.wire.kinds import Kind
 from parlour.wire.push import PushDrain, PushEntry
@@ -107,8 +108,10 @@ class Hub:
         parts: dict[bytes, bytes],
         accounts: Iterable[bytes],
         inbox_device: bytes | None,
+        *,
+        lists: Sequence[DeviceListPage] = (),
     ) -> None:
-        """Push an entry, to each device with its own part only.
+        """Push an entry, to each device with its own part only, or else with these device lists.
 
         The frame without a part is encoded once for all who have none.
         """
@@ -117,7 +120,7 @@ class Hub:
             for subscriber in self._of_accounts(accounts)
             if inbox_device is None or subscriber.grant.device_id == inbox_device
         ]
-        self._spread(_push_entries(subscribers, entry, parts))
+        self._spread(_push_entries(subscribers, entry, parts, lists))
 
     def _spread(self, work: Iterator[None]) -> None:
         """Begin at once, unless something before it is still on its way."""
@@ -165,7 +168,10 @@ def _push_all(subscribers: list[Subscriber], frame: bytes) -> Iterator[None]:
 
 
 def _push_entries(
-    subscribers: list[Subscriber], entry: Entry, parts: dict[bytes, bytes]
+    subscribers: list[Subscriber],
+    entry: Entry,
+    parts: dict[bytes, bytes],
+    lists: Sequence[DeviceListPage],
 ) -> Iterator[None]:
     plain: bytes | None = None
     for subscriber in subscribers:
@@ -173,12 +179,12 @@ def _push_entries(
         if part is not None:
             subscriber.push(_entry_frame(entry, part))
         else:
-            plain = plain or _entry_frame(entry, None)
+            plain = plain or _entry_frame(entry, None, lists)
             subscriber.push(plain)
         yield
 
 
-def _entry_frame(entry: Entry, part: bytes | None) -> bytes:
+def _entry_frame(entry: Entry, part: bytes | None, lists: Sequence[DeviceListPage] = ()) -> bytes:
     own = Entry(
         entry.stream,
         entry.seq,
@@ -190,4 +196,4 @@ def _entry_frame(entry: Entry, part: bytes | None) -> bytes:
         entry.envelope,
         part,
     )
-    return encode_frame(Kind.PUSH_ENTRY, 0, PushEntry(own))
+    return encode_frame(Kind.PUSH_ENTRY, 0, PushEntry(own, list(lists)))

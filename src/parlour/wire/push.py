@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from msgspec import Meta
+from msgspec import Meta, field
 
 from parlour.wire.body import Body
 from parlour.wire.directory import DeviceListPage, ListNumber
@@ -16,9 +16,16 @@ from parlour.wire.streams import Entry, StreamInfo
 
 
 class PushEntry(Body, array_like=True, frozen=True):
-    """A new entry. Numbers in a stream follow each other: a gap means that one was lost."""
+    """A new entry. Numbers in a stream follow each other: a gap means that one was lost.
+
+    With a commit that brings accounts into a group come their whole device lists, where they are
+    few and short: every member would ask for them.
+    """
 
     entry: Entry
+    lists: Annotated[list[DeviceListPage], Meta(max_length=MAX_PUSHED_LISTS)] = field(
+        default_factory=list
+    )
 
 
 class PushStream(Body, array_like=True, frozen=True):
@@ -36,15 +43,6 @@ class PushDeviceList(Body, array_like=True, frozen=True):
 
     account_id: AccountId
     number: ListNumber
-
-
-class PushDeviceLists(Body, array_like=True, frozen=True):
-    """The whole device lists of accounts that the commit behind this push brings into a group.
-
-    Every member would ask for them. Only where they are few and short.
-    """
-
-    pages: Annotated[list[DeviceListPage], Meta(max_length=MAX_PUSHED_LISTS)]
 
 
 class PushPrekeysLow(Body, array_like=True, frozen=True):

@@ -31,7 +31,7 @@ from parlour.wire.groups import (
 )
 from parlour.wire.ids import ID_SIZE
 from parlour.wire.kinds import Kind
-from parlour.wire.push import PushDeviceLists, PushStream
+from parlour.wire.push import PushStream
 from parlour.wire.streams import Entry, StreamInfo
 
 # In the place of a client id, where nothing is to be found by it.
@@ -155,13 +155,9 @@ class GroupService:
             handshake.envelope,
             None,
         )
-        if outcome.newcomers:
-            # Each of the others would ask for them, to judge the commit by.
-            others = set(place.members).difference(place.added)
-            lists = PushDeviceLists(list(outcome.newcomers))
-            self._hub.push(others, Kind.PUSH_DEVICE_LISTS, lists)
         parts = {part.device_id: part.data for part in handshake.parts}
-        self._hub.push_entry(entry, parts, [*place.members, *place.removed], None)
+        accounts = [*place.members, *place.removed]
+        self._hub.push_entry(entry, parts, accounts, None, lists=outcome.newcomers)
 
 
 def _sender(grant: Grant) -> Sender:

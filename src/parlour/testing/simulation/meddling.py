@@ -193,9 +193,9 @@ class Meddler:
         if frame.kind == Kind.PUSH_ENTRY:
             if any(name in OF_PUSHES and m.strikes(device_id) for name, m in self.active.items()):
                 return []
-            entry = decode_body(frame.body, PushEntry).entry
-            entries = self._entries(device_id, [entry])
-            return [encode_frame(Kind.PUSH_ENTRY, 0, PushEntry(each)) for each in entries]
+            push = decode_body(frame.body, PushEntry)
+            pushes = [PushEntry(e, push.lists) for e in self._entries(device_id, [push.entry])]
+            return [encode_frame(Kind.PUSH_ENTRY, 0, each) for each in pushes]
         if frame.kind != Kind.OK:
             return [data]
         kind = Kind(pair.asked.get(frame.request_id, 0))

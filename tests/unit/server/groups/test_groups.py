@@ -16,6 +16,7 @@ from parlour.wire.frames import decode_body, decode_frame
 from parlour.wire.groups import Handshake, ProposalBody, ReadGroup
 from parlour.wire.kinds import PUSHES
 from parlour.wire.kinds import Kind as Operation
+from parlour.wire.push import PushEntry
 from parlour.wire.streams import Acknowledge, CatchUp, Position, Read
 from tests.served_groups import Device, Heard, Room, Services, reference_of
 
@@ -28,16 +29,16 @@ async def code_of(awaitable: object) -> Code:
     return raised.value.code
 
 
-def pushed(heard: Heard) -> list[tuple[str, int]]:
-    """What was pushed: the kind, and a number: an entry's, a stream's last, how many lists."""
-    found = []
+def pushed(heard: Heard) -> list[tuple[str, int | bytes]]:
+    """What was pushed: the kind, and a number: an entry's or a stream's last one."""
+    found: list[tuple[str, int | bytes]] = []
     for data in heard.frames:
         frame = decode_frame(data)
         body = decode_body(frame.body, PUSHES[Operation(frame.kind)])
         if frame.kind == Operation.PUSH_ENTRY:
-            found.append(("entry", body.entry.seq))  # type: ignore[attr-defined]
-        elif frame.kind == Operation.PUSH_DEVICE_LISTS:
-            found.append(("lists", len(body.pages)))  # type: ignore[attr-defined]
+            assert isinstance(body, PushEntry)
+            found += [("list of", page.account_id) for page in body.lists]
+            found.append(("entry", body.entry.seq))
         else:
             found.append(("stream", body.stream.last))  # type: ignore[attr-defined]
     return found
@@ -133,9 +134,9 @@ async def test_pushes_go_to_those_who_are_in_it(services: Services) -> None:
     await room.add(ada, cid)
     await room.say(cid)
     entries = [("entry", n) for n in (1, 2, 3, 4)]
-    lists = ("lists", 1)
-    assert pushed(heard[ada]) == [("stream", 0), lists, *entries[:2], lists, *entries[2:]]
-    assert pushed(heard[bea]) == [("stream", 1), *entries[:2], lists, *entries[2:]]
+    of_bea, of_cid = (("list of", each.account) for each in (bea, cid))
+    assert pushed(heard[ada]) == [("stream", 0), of_bea, *entries[:2], of_cid, *entries[2:]]
+    assert pushed(heard[bea]) == [("stream", 1), *entries[:2], of_cid, *entries[2:]]
     assert pushed(heard[cid]) == [("stream", 3), ("entry", 3), ("entry", 4)]
     assert pushed(heard[eve]) == []
 
