@@ -184,6 +184,70 @@ def test_a_device_that_is_linked_after_the_last_one_went_goes_too() -> None:
     assert party.view(laptop).state is GroupState.LEFT
 
 
+def test_a_device_with_a_leaf_comes_back_where_another_one_does() -> None:
+    """The last one is never taken off the roster: nobody adds its other device anew."""
+    party, alice, _ = alone()
+    laptop = MemoryDevice(party.server, "alice", seed="laptop", beside=alice, linked=True)
+    laptop.connect()
+    party.devices.append(laptop)
+    party.reconnect(alice)
+    party.settle(6)
+    link = party.link(alice)
+    alice.machine.group_leave(party.group, party.server.now)
+    alice.settle()
+    party.settle(3)
+    assert party.view(laptop).state is GroupState.LEFT
+    alice.machine.join_by_link(link, party.server.now)
+    alice.settle()
+    party.reconnect(alice, laptop)
+    party.settle(20, 10_000)
+    party.check_together([alice, laptop])
+    party.say(alice, "back again")
+    party.settle()
+    assert laptop.texts() == ["back again"]
+
+
+def test_a_no_after_a_yes_on_another_device_counts() -> None:
+    """It came back and left again while this one was away."""
+    party, alice, _ = alone()
+    laptop = MemoryDevice(party.server, "alice", seed="laptop", beside=alice, linked=True)
+    laptop.connect()
+    party.devices.append(laptop)
+    party.reconnect(alice)
+    party.settle(6)
+    link = party.link(alice)
+    alice.machine.group_leave(party.group, party.server.now)
+    alice.settle()
+    party.settle(3)
+    alice.machine.join_by_link(link, party.server.now)
+    alice.settle()
+    alice.machine.group_leave(party.group, party.server.now)
+    alice.settle()
+    party.settle(3)
+    party.reconnect(alice, laptop)
+    party.settle(20, 10_000)
+    assert party.view(alice).state is GroupState.LEFT
+    assert party.view(laptop).state is GroupState.LEFT
+
+
+def test_a_device_without_a_leaf_gets_one_from_a_device_that_had_left() -> None:
+    """All of an account had left; one that was linked since follows a link."""
+    party, alice, _ = alone()
+    link = party.link(alice)
+    alice.machine.group_leave(party.group, party.server.now)
+    alice.settle()
+    laptop = MemoryDevice(party.server, "alice", seed="laptop", beside=alice, linked=True)
+    laptop.connect()
+    party.devices.append(laptop)
+    party.reconnect(alice)
+    party.settle(6, 60_000)
+    assert party.view(laptop).state is GroupState.LEFT
+    laptop.machine.join_by_link(link, party.server.now)
+    laptop.settle()
+    party.settle(20, 10_000)
+    party.check_together([alice, laptop])
+
+
 # --- Waiting ---------------------------------------------------------------------------------
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from parlour.conversation.decided import following
 from parlour.conversation.events import GroupRefused
 from parlour.conversation.groups.chat import Chat
 from parlour.conversation.groups.joining import Joining
 from parlour.conversation.groups.lists import Lists, Wanting
 from parlour.conversation.groups.memory import GroupMemory
-from parlour.conversation.groups.records import GroupState
+from parlour.conversation.groups.records import Acceptance, GroupState
 from parlour.conversation.groups.streams import Streams
+from parlour.conversation.groups.wishes import Wishes
 from parlour.conversation.policies import check_floor
 from parlour.conversation.state import Memory
 from parlour.errors import (
@@ -32,12 +34,14 @@ class ByLinks:
         lists: Lists,
         joining: Joining,
         streams: Streams,
+        wishes: Wishes,
     ) -> None:
         self._memory = memory
         self._groups: GroupMemory = memory.groups
         self._lists = lists
         self._joining = joining
         self._streams = streams
+        self._wishes = wishes
         for chat in self._groups.chats.values():
             if chat.record.link_text and chat.record.state is GroupState.JOINING:
                 memory.linked[chat.id] = JoinLink.from_text(chat.record.link_text)
@@ -74,14 +78,18 @@ class ByLinks:
 
     def _join_by_link(self, link: JoinLink, state: PublicState, now: int) -> None:
         try:
-            chat = self._met_by_link(link, state)
+            chat = self._met_by_link(link, state, now)
             self._joining.commit_by_link(chat, state, link, now)
+            if link.stream not in self._memory.linked:
+                # Our account is in already. If all its devices had left, one with a leaf comes
+                # back by this, and brings us in.
+                self._wishes.tell_decision(chat, now)
         except Wanting as wanting:
             self._lists.want(wanting.accounts)
         except ParlourError as problem:
             self.give_up(link.stream, problem.code)
 
-    def _met_by_link(self, link: JoinLink, state: PublicState) -> Chat:
+    def _met_by_link(self, link: JoinLink, state: PublicState, now: int) -> Chat:
         """The group of a link, which names its founding; raises if that is another one."""
         genesis = Genesis.decode(state.genesis)
         if genesis.stream != link.stream or genesis.hash() != link.genesis_hash:
@@ -92,7 +100,12 @@ class ByLinks:
             chat = self._streams.meet(link.stream, state.genesis)
         elif chat.is_left:
             self._streams.come_back(chat)
-        chat.record.link, chat.record.link_text = link.link_id, link.to_text()
+        record = chat.record
+        if not record.link_text:
+            # Whoever follows a link has said yes by that.
+            record.acceptance = Acceptance.ACCEPTED
+            record.decided_at = following(now, record.decided_at)
+        record.link, record.link_text = link.link_id, link.to_text()
         self._groups.put(chat)
         return chat
 

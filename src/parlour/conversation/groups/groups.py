@@ -123,7 +123,7 @@ class Groups:
         self._direct = Direct(memory, directory, sending, founding)
         self.wishes = Wishes(memory, sending, syncing, renewing, founding, following)
         self.streams = Streams(memory, self._direct, joining, following)
-        self.by_links = ByLinks(memory, lists, joining, self.streams)
+        self.by_links = ByLinks(memory, lists, joining, self.streams, self.wishes)
         self.arriving = Arriving(
             memory,
             self._direct,
@@ -297,6 +297,7 @@ class Groups:
         """
         for chat in self._groups.chats.values():
             self._drop_lost(chat)
+            self.streams.follow_own(chat)
         self.by_links.go_on(now)
         for chat in list(self._groups.chats.values()):
             self._following.let_go(chat)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from parlour.conversation import content as contents
 from parlour.conversation.groups.chat import Chat
 from parlour.conversation.groups.direct import Direct
 from parlour.conversation.groups.following import Following
@@ -11,6 +12,7 @@ from parlour.conversation.groups.records import NOWHERE, Acceptance, GroupRecord
 from parlour.conversation.policies import check_floor
 from parlour.conversation.records import Conversation
 from parlour.conversation.state import Memory
+from parlour.conversation.sync import GroupSync
 from parlour.errors import Code, ParlourError, SecurityStop, error
 from parlour.roster.genesis import Genesis, Kind
 from parlour.wire.streams import StreamInfo
@@ -90,6 +92,23 @@ class Streams:
         chat.due.clear()
         self._groups.put(chat)
         self._attach(chat, anew=True)
+
+    def follow_own(self, chat: Chat) -> None:
+        """Come back where we left, the person has said yes on another device, and we belong to it.
+
+        Who left as the last one is still on the roster, and this device has a leaf there perhaps:
+        nobody adds it then.
+        """
+        said = self._memory.syncs.get(chat.id)
+        named = self._memory.conversations[chat.conversation].stream and not chat.record.letting_go
+        if said is None or not named or not chat.is_left:
+            return
+        sync = contents.decode(said)
+        self._memory.delete_sync(chat.id)
+        self.come_back(chat)
+        if isinstance(sync, GroupSync):
+            chat.record.acceptance, chat.record.decided_at = Acceptance.ACCEPTED, sync.at
+            self._groups.put(chat)
 
     def _let_in(self, chat: Chat) -> None:
         """The server had said that there is no such group for us, and names it again."""

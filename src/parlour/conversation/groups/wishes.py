@@ -233,6 +233,9 @@ class Wishes:
 
         Where others are, they enter it. Who is not in yet is brought in if there is anybody.
         """
+        if chat.id in self._memory.syncs:
+            # A yes from before that.
+            self._memory.delete_sync(chat.id)
         is_in = not chat.is_left
         if is_in and (chat.is_alone or not chat.record.joined_seq):
             chat.record.acceptance = Acceptance.DECLINED
