@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from parlour.conversation.content import ReaddWanted
 from parlour.conversation.events import CommitRefused
 from parlour.conversation.groups.authorising import check_wish
 from parlour.conversation.groups.committing import GOOD_FOR
 from parlour.conversation.groups.joining import MAX_WISH_PACKAGES
-from parlour.conversation.groups.ladder import WISH_EVERY
+from parlour.conversation.groups.ladder import MAX_REJOINS, PAUSE
 from parlour.conversation.groups.records import GroupState
 from parlour.errors import Code, SecurityStop
 from parlour.mls.private.committing import CommitOptions
@@ -24,10 +25,11 @@ from parlour.roster.readding import MAX_WISH_AGE, ReaddWish
 from parlour.testing.device import MemoryDevice
 from parlour.wire import groups as wire
 from parlour.wire.envelope import ENVELOPE_FORMAT, Envelope, SuiteId
-from parlour.wire.streams import Part
-from tests.scenario.parties import Party, chat_of
+from parlour.wire.streams import Entry, Part
+from tests.scenario.parties import Party, chat_of, let_time_pass, lose_alone
 from tests.scenario.people import heard
 from tests.scenario.test_group_hostile import check_goes_on
+from tests.scenario.test_group_restarts import begin_again
 
 
 def published(party: Party, whom: MemoryDevice) -> bytes:
@@ -190,7 +192,6 @@ def test_nobody_fulfils_a_wish_from_before_they_came() -> None:
     assert chat_of(bob, party).epoch == epoch
     later = replace(wish, at=party.server.now + 1)
     assert chat.takes_wish(later)
-    assert not chat.takes_wish(replace(later, generation=1))
     chat.note_wishes([later.encode()], party.server.now)
     assert not chat.takes_wish(later)
 
@@ -284,14 +285,69 @@ def test_a_wish_grows_old_where_nobody_can_fulfil_it() -> None:
     assert party.view(bob).state is GroupState.ACTIVE
 
 
-def test_a_device_has_one_wish_at_a_time() -> None:
+def test_a_device_has_one_wish_each_time_that_it_asks() -> None:
     party = Party("alice", "bob")
     alice, _ = party.devices
     ladder, chat = alice.machine._groups._ladder, chat_of(alice, party)
     began = party.server.now
     first = ladder._wish(chat, began, began)
-    assert ladder._wish(chat, began, began + WISH_EVERY - 1) == first
-    later = ReaddWish.decode(ladder._wish(chat, began, began + WISH_EVERY)[0])
-    assert later.at == began + WISH_EVERY
+    assert ladder._wish(chat, began, began + 90_000) == first
+    later = ReaddWish.decode(ladder._wish(chat, began + 600_000, began + 630_000)[0])
+    assert later.at == began + 600_000
     # The clock went back: it is now.
     assert ReaddWish.decode(ladder._wish(chat, began, began - 5)[0]).at == began - 5
+
+
+def test_who_has_come_since_a_device_got_lost_adds_it_again() -> None:
+    """What it asked for before they came they leave alone; it asks once more."""
+    party = Party("alice", "bob")
+    alice, bob = party.devices
+    lose_alone(party, bob)
+    # It has come back by itself too often today.
+    chat_of(bob, party).record.rejoined = [party.server.now] * MAX_REJOINS
+    let_time_pass(bob, 30)
+    assert party.view(bob).state is GroupState.REPAIRING
+    bob.disconnect()
+
+    def hide(entry: Entry, device_id: bytes) -> list[Entry]:
+        return [] if entry.stream == alice.machine.device_id else [entry]
+
+    party.server.deliver = hide
+    alice.connect()
+    laptop = MemoryDevice(party.server, "bob", seed="laptop", beside=bob, linked=True)
+    laptop.connect()
+    party.devices.append(laptop)
+    party.reconnect(alice)
+    party.settle(6)
+    assert party.view(laptop).state is GroupState.ACTIVE
+    alice.disconnect()
+    bob.connect()
+    party.settle(12, PAUSE // 10)
+    party.check_together([bob, laptop])
+    assert not chat_of(bob, party).record.unconfirmed
+
+
+def test_who_does_not_know_that_the_group_began_again_is_added_again() -> None:
+    """Without the roster, nobody can tell whether the one that began it may."""
+    party = Party("alice", "bob")
+    alice, bob = party.devices
+    laptop = MemoryDevice(party.server, "bob", seed="laptop", beside=bob, linked=True)
+    laptop.connect()
+    laptop.disconnect()
+    begin_again(alice, party)
+    party.reconnect(alice)
+    party.settle(4)
+    assert party.view(alice).generation == 1
+    assert chat_of(alice, party).leaf_of(laptop.machine.device_id) is not None
+
+    def strip(entry: Entry, device_id: bytes) -> list[Entry]:
+        return [structs.replace(entry, part=None) if entry.stream == party.group else entry]
+
+    party.server.deliver = strip
+    laptop.connect()
+    party.devices.append(laptop)
+    party.server.deliver = lambda entry, device_id: [entry]
+    assert chat_of(laptop, party).record.generation == 0
+    party.settle(18, 10_000)
+    party.check_together()
+    assert "ladder.rejoin" not in laptop.machine.counters

@@ -317,12 +317,11 @@ class Chat:
     def takes_wish(self, wish: ReaddWish) -> bool:
         """Whether we may fulfil a wish to be added again, as far as we have seen what was.
 
-        One from before the group began again, or from before we came, may have been fulfilled
-        unseen.
+        One from before we came, or began the group again, may have been fulfilled unseen. Whoever
+        has lost its state does not know that the group began again, and may wish all the same.
         """
         record = self.record
-        since = max(record.joined_at, record.wishes.get(wish.device, 0))
-        return wish.generation == record.generation and wish.at > since
+        return wish.at > max(record.joined_at, record.wishes.get(wish.device, 0))
 
     def note_wishes(self, wishes: Iterable[bytes], now: int) -> None:
         """Remember which wishes to be added again were fulfilled, as long as they are good."""

@@ -432,7 +432,7 @@ class Following:
             self._refuse(chat, entry, problem, now)
             return True
         chat.remember_entries([data for data in body.roster if data not in chat.recent])
-        self._restarting.taken(chat, entry, body, roster)
+        self._restarting.taken(chat, entry, body, roster, now)
         if chat.known_roster().state.members.get(self._memory.account_id) is None:
             self.leave(chat, entry.sender_account)
         return True

@@ -33,7 +33,7 @@ from parlour.double_ratchet.identity import DeviceIdentity
 from parlour.errors import Code, ParlourError
 from parlour.mls.public.framing.messages import GroupInfoMessage, decode_message
 from parlour.roster.entry import RosterEntry
-from parlour.roster.readding import MAX_WISH_AGE, ReaddWish
+from parlour.roster.readding import ReaddWish
 from parlour.wire.envelope import SuiteId
 from parlour.wire.groups import GroupState as PublicState
 from parlour.wire.kinds import Kind
@@ -51,8 +51,6 @@ REREAD_EVERY: Final = _MINUTE
 # A device asks others so often, each time so much later, and so many of them.
 ASK_EVERY: Final = 30_000
 ASKED: Final = 4
-# As long as it is lost, a device has one wish at a time; the next one when it is half used up (ms).
-WISH_EVERY: Final = MAX_WISH_AGE // 2
 # A device comes back by its own commit at most so often in a day.
 MAX_REJOINS: Final = 5
 DAY: Final = 24 * 60 * _MINUTE
@@ -130,7 +128,7 @@ class Ladder:
             chat.epoch + 1,
             entry.seq,
             problem.code.value,
-            *self._wish(chat, trouble.began, now),
+            *self._wish(chat, trouble.since, now),
         )
         self._report(chat, report, now)
         self._begin(chat, trouble)
@@ -328,13 +326,17 @@ class Ladder:
 
     def _ask(self, chat: Chat, trouble: Trouble, now: int) -> None:
         """Ask some members, others each time, to take us out and in again."""
-        wanted = ReaddWanted(*self._wish(chat, max(trouble.began, chat.wishes_from), now))
+        wanted = ReaddWanted(*self._wish(chat, max(trouble.since, chat.wishes_from), now))
         for account_id, device_id in self.some_devices(chat, ASKED, trouble.asked):
             self._sending.send_to_inbox(account_id, device_id, wanted, now)
 
-    def _wish(self, chat: Chat, began: int, now: int) -> tuple[bytes, bytes]:
-        """Our signed wish, and its key package: one for all, so that one commit uses it up."""
-        at = now - max(now - began, 0) % WISH_EVERY
+    def _wish(self, chat: Chat, since: int, now: int) -> tuple[bytes, bytes]:
+        """Our signed wish, and its key package: one for all, so that one commit uses it up.
+
+        It is of the time when the rung was reached. The next time it is another one: who has come
+        meanwhile does not fulfil what may have been fulfilled before.
+        """
+        at = min(since, now)
         package = self._joining.package_for_wish(chat, at, now)
         wish = ReaddWish(
             stream=chat.id,

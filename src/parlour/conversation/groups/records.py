@@ -187,7 +187,8 @@ class GroupRecord(Struct):
     `begun_by` is the account that began the generation in which nobody has added us yet.
     `unlisted` are accounts whose lists the server does not give, and since when (ms).
     `wish_packages` are the references of key packages that our own wishes to be added again name,
-    and the times of those. `joined_at` is when we came in (ms), by the server's clock.
+    and the times of those. `joined_at` is when we came in, or began the group again (ms), by the
+    server's clock.
     `wishes` are the times (ms) of the wishes to be added again that were fulfilled, by device.
     `shut_out` when we left it because the server said that there is no such group for us.
     `letting_go` when we left it, and read its stream no more once nothing is missing from before.

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Final
 
 from parlour.conversation.events import GroupRestarted
+from parlour.conversation.groups.authorising import stored_at
 from parlour.conversation.groups.chat import Chat, mls_group_id
 from parlour.conversation.groups.founding import extensions_of
 from parlour.conversation.groups.lists import Lists
@@ -173,7 +174,7 @@ class Restarting:
             body.signature,
         )
 
-    def taken(self, chat: Chat, entry: Entry, body: RestartBody, roster: Roster) -> None:
+    def taken(self, chat: Chat, entry: Entry, body: RestartBody, roster: Roster, now: int) -> None:
         """A new generation begins, ours or another admin's."""
         record = chat.record
         before = chat.known_roster().state.members.keys()
@@ -192,6 +193,7 @@ class Restarting:
         record.state = GroupState.ACTIVE if ours else GroupState.JOINING
         record.begun_by = b"" if ours else entry.sender_account
         if ours:
+            record.joined_at = stored_at(entry, now)
             chat.note_epoch()
         self._messages.reseal(chat)
         self._groups.put_epoch(chat)

@@ -29,8 +29,9 @@ from parlour.testing.simulation.trace import Trace
 from parlour.testing.simulation.verdict import Judge, Verdict
 from parlour.testing.simulation.world import World
 
-# Seconds until everybody is connected and has sent and read all, once all faults have stopped.
-REST: Final = 1800
+# Seconds until everybody is connected and has sent and read all, once all faults have stopped. A
+# device that has often asked in vain tries again after 40 minutes on one connection (`ladder`).
+REST: Final = 3600
 # Days in which what could not be read is asked for again, and given up at the end.
 DAYS: Final = 9
 # Turns of the loop after which a run is taken for one that never ends: ten times the usual.
