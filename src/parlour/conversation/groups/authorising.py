@@ -12,7 +12,7 @@ from typing import Final
 from parlour.conversation.groups.chat import Chat
 from parlour.conversation.groups.credentials import LeafOwner, owner_of
 from parlour.conversation.groups.lists import Lists
-from parlour.errors import Code, ParlourError, SecurityStop
+from parlour.errors import Code, SecurityStop
 from parlour.mls.public.changes import Changes
 from parlour.mls.public.extensions import Extensions
 from parlour.mls.public.framing.messages import PublicMessage
@@ -57,13 +57,19 @@ def check_binding(roster: Roster, extensions: Extensions) -> None:
 
 
 def check_entries(message: PublicMessage, entries: Sequence[bytes]) -> None:
-    """A commit from outside comes with the roster entries that its maker sent, and no others."""
-    content = message.content
+    """A commit from outside comes with the roster entries that its maker sent, and no others.
+
+    By a link, somebody comes in such a commit only: in that of a member, nobody would look whether
+    the link has ended, and the newcomer might sign for a time before that.
+    """
+    content, decoded = message.content, [RosterEntry.decode(data) for data in entries]
     if content.sender.sender_type is not SenderType.NEW_MEMBER_COMMIT:
         # What a member commits binds the epoch to the newest of them.
+        changes = (change for entry in decoded for change in entry.changes)
+        if any(isinstance(change, JoinedByLink) for change in changes):
+            raise _refuse("somebody came by a link in the commit of another")
         return
-    brought = RosterEntry.brought(map(RosterEntry.decode, entries))
-    if not equal(content.authenticated_data, brought):
+    if not equal(content.authenticated_data, RosterEntry.brought(decoded)):
         raise _refuse("other roster entries than the newcomer sent")
 
 
@@ -114,8 +120,7 @@ class Authorising:
         changes, committer = staged.changes, self._committer(staged, entry)
         if changes.committer is None:
             # Such a commit can't change the extensions (RFC 9420 §12.2): the next one binds it.
-            self._check_place(chat, changes, roster, committer)
-            _check_link(chat, roster, entry.stored_at)
+            self._check_place(chat, changes, roster, committer, entry.stored_at)
         else:
             check_binding(roster, changes.extensions)
         self._check_extensions(chat, changes)
@@ -126,9 +131,7 @@ class Authorising:
         again = self._fulfilled(chat, changes, added, wishes, entry)
         gone = chat.known_roster().state.differing(roster.state) if changes.removed else set()
         for index in changes.removed:
-            owner = chat.owners.get(index)
-            if owner is None:
-                raise _refuse("a leaf that nobody knows")
+            owner = chat.owners[index]
             excused = owner.account_id in gone or owner.device_id in again
             if not excused:
                 self._check_removal(owner, roster, committer, entry.stored_at // 1000)
@@ -153,22 +156,28 @@ class Authorising:
             raise _refuse("other extensions of the group")
 
     def _check_place(
-        self, chat: Chat, changes: Changes, roster: Roster, committer: LeafOwner
+        self, chat: Chat, changes: Changes, roster: Roster, committer: LeafOwner, at: int
     ) -> None:
-        """A commit from outside replaces a leaf of the same device, or lets in who has a link."""
+        """A commit from outside replaces a leaf of the same device, or lets in who has a link.
+
+        It changes nothing else of the roster, as no epoch is bound to that. MLS sees to it that
+        nobody comes in the place of another device (`OfDevices.succeeds`), or brings others.
+        """
+        before = chat.known_roster()
+        if roster.number == before.number:
+            if not changes.removed:
+                raise _refuse("a newcomer that is neither back nor let in")
+            return
+        joined = _joined(before, roster)
         own = (committer.account_id, committer.device_id)
-        for index in changes.removed:
-            former = chat.owners.get(index)
-            if former is None or (former.account_id, former.device_id) != own:
-                raise _refuse("somebody came in the place of another device")
-        if not changes.removed and not _has_joined(chat.known_roster(), roster, own):
-            raise _refuse("a newcomer that is neither back nor let in")
-        if changes.added:
-            raise _refuse("a newcomer brings others")
+        if joined is None or (joined.account, joined.device) != own:
+            raise _refuse("a newcomer that changes the roster")
+        _check_link(chat, joined, at)
 
     def _check_leaf(self, leaf: LeafNode, roster: Roster) -> LeafOwner:
         """A leaf that is new, or renewed, is of a device on the list of an account that may read.
 
+        Of one that is on no list, MLS has not accepted the certificate (`Certificates.accepts`).
         The account shows the key under which it came onto the roster: behind another one there
         may be somebody else. A device that has left its list since, or whose account has changed
         its key since, is taken: it is removed as soon as that is seen.
@@ -176,8 +185,6 @@ class Authorising:
         owner = owner_of(leaf)
         if owner.account_id not in roster.state.members:
             raise _refuse("a leaf of an account that is not on the roster")
-        if not self._lists.was_listed(owner):
-            raise _refuse("a leaf of a device that is on no list")
         if not self._lists.is_admitted(owner, roster.state):
             raise _refuse("a leaf under another account key than the roster's")
         return owner
@@ -196,7 +203,7 @@ class Authorising:
         any more.
         """
         again = {new.device_id for new in added}
-        again &= {chat.owners[index].device_id for index in changes.removed if index in chat.owners}
+        again &= {chat.owners[index].device_id for index in changes.removed}
         suite = chat.live().current.suite
         packages = {
             owner.device_id: package
@@ -236,7 +243,14 @@ class Authorising:
                 raise _refuse("an account left the roster, and its devices stay")
 
 
-def _check_link(chat: Chat, roster: Roster, at: int) -> None:
+def _joined(before: Roster, after: Roster) -> JoinedByLink | None:
+    """How somebody comes by a link in the one entry between two rosters; None if nobody does."""
+    (change, *_) = after.head.changes
+    one = after.number == before.number + 1
+    return change if one and isinstance(change, JoinedByLink) else None
+
+
+def _check_link(chat: Chat, joined: JoinedByLink, at: int) -> None:
     """Who comes by a link, comes before its end.
 
     The roster compares that with the time which the newcomer signs, the server with its own clock.
@@ -244,25 +258,9 @@ def _check_link(chat: Chat, roster: Roster, at: int) -> None:
     followed: so the members decide alike, also those that read it much later. A member's own clock
     is not asked, as the next one's is another.
     """
-    before = chat.known_roster()
-    if roster.number == before.number:
-        return
-    (change, *_) = roster.head.changes
-    if not isinstance(change, JoinedByLink):
-        return
-    link = before.state.links.get(change.link_id)
-    if link is None or max(at, chat.record.followed_at) > link.expires_at + CLOCKS:
+    link = chat.known_roster().state.links[joined.link_id]
+    if max(at, chat.record.followed_at) > link.expires_at + CLOCKS:
         raise _refuse("somebody came by a link that has ended")
-
-
-def _has_joined(before: Roster, after: Roster, who: tuple[bytes, bytes]) -> bool:
-    """Whether the one entry between two rosters lets this device in by a link."""
-    (change, *_) = after.head.changes
-    return (
-        after.number == before.number + 1
-        and isinstance(change, JoinedByLink)
-        and (change.account, change.device) == who
-    )
 
 
 def _leaf_at(staged: StagedPublic, index: LeafIndex) -> LeafNode:
@@ -270,8 +268,3 @@ def _leaf_at(staged: StagedPublic, index: LeafIndex) -> LeafNode:
     if leaf is None:
         raise _refuse("the committer has no leaf")
     return leaf
-
-
-def is_refusal(problem: ParlourError) -> bool:
-    """Whether a commit was well made, and not allowed."""
-    return problem.code is Code.GROUP_COMMIT_REFUSED or problem.code.value.startswith("roster.")

@@ -15,7 +15,6 @@ from parlour.conversation.groups.records import (
     Former,
     GroupRecord,
     GroupState,
-    Intent,
     Late,
     RosterRecord,
     Waiting,
@@ -453,10 +452,6 @@ class Chat:
             if (noted.generation, noted.epoch) == (generation, epoch):
                 return noted.tag
         return None
-
-    def is_wanted(self, intent: Intent) -> bool:
-        """Whether a wish is not fulfilled yet, and could be."""
-        return self.roster is not None and not self.is_left
 
 
 def mls_group_id(stream: bytes, generation: int) -> bytes:

@@ -26,7 +26,6 @@ from parlour.mls.public.tree.extension import read_tree
 from parlour.mls.public.tree.ratchet_tree import RatchetTree
 from parlour.mls.public.types import LeafIndex
 from parlour.roster.changes import JoinedByLink
-from parlour.roster.entry import RosterEntry
 from parlour.roster.roster import Roster
 from parlour.wire.groups import GroupState as PublicState
 
@@ -151,8 +150,3 @@ def context_of(group_info: bytes) -> GroupContext:
     if not isinstance(message, GroupInfoMessage):
         raise refused("no GroupInfo")
     return message.group_info.group_context
-
-
-def head_number(state: PublicState) -> int:
-    """The number of the roster entry that a server has."""
-    return RosterEntry.decode(state.roster_head).number

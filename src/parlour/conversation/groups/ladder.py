@@ -9,7 +9,7 @@ Each rung has its time; how often a device may come back by itself is bounded.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from typing import Final
 
 from msgspec import structs
@@ -427,10 +427,6 @@ class Ladder:
                 self._memory.count("group.rollback")
                 self._memory.tell(chat, ServerMisbehaved("group", problem.code))
             self._joining.done(chat.id)
-
-    def troubled(self) -> Iterator[Chat]:
-        """The groups that are lost."""
-        return (c for c in self._groups.chats.values() if c.record.trouble is not None)
 
 
 def _patience(trouble: Trouble) -> int:

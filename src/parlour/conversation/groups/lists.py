@@ -76,10 +76,6 @@ class Lists:
         listed = any(device.device_id == owner.device_id for device in devices)
         return listed and state.admits(owner.account_id, self.account_key(owner.account_id))
 
-    def was_listed(self, owner: LeafOwner) -> bool:
-        """Whether it is or once was; raises `Wanting` as `find_key`."""
-        return self.find_key(owner.account_id, owner.device_id) is not None
-
     def is_admitted(self, owner: LeafOwner, state: RosterState) -> bool:
         """Whether a device is, or once was, listed under the account key that the roster names.
 
