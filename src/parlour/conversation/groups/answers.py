@@ -8,7 +8,7 @@ from typing import Final
 from msgspec import Struct
 
 from parlour.conversation.directory import Directory
-from parlour.conversation.events import GroupLeft, GroupRefused
+from parlour.conversation.events import GroupRefused
 from parlour.conversation.groups.arriving import Arriving
 from parlour.conversation.groups.by_links import ByLinks
 from parlour.conversation.groups.chat import Chat
@@ -87,6 +87,8 @@ class Answers:
                     raise error(Code.SERVER_MISBEHAVED, "another group than was founded")
                 self._founding.founded(chat)
             case Handled() if what == GROUP and chat is not None:
+                if answer.client_id != getattr(body, "client_id", b""):
+                    raise error(Code.SERVER_MISBEHAVED, "an answer about another request")
                 self._handled(chat, answer, now)
             case PublicState() if what == READ_GROUP:
                 self._joining.answered(about, answer)
@@ -161,7 +163,8 @@ class Answers:
             self._arriving.retry(now)
         elif what == REREAD:
             self._ladder.reread_failed(about)
-        elif what == GROUP and chat is not None:
+        elif what == GROUP and chat is not None and problem.code is not Code.SERVER_MISBEHAVED:
+            # An answer that makes no sense is no refusal: what was asked for may have been done.
             self._refused(chat, problem, now)
 
     def _refused(self, chat: Chat, problem: ParlourError, now: int) -> None:
@@ -174,9 +177,6 @@ class Answers:
             self._direct.refused(chat, problem, now)
         elif pending.what is Sent.FOUND:
             self._memory.events.append(GroupRefused(chat.id, "create", problem.code))
-            self._memory.events.append(
-                GroupLeft(chat.id, chat.record.name, self._memory.account_id)
-            )
             self._following.leave(chat, self._memory.account_id)
         elif pending.what is Sent.RESTART:
             # Where the server is by now, somebody else may have gone on from.

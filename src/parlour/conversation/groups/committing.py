@@ -180,6 +180,11 @@ class Committing:
         ][:MAX_WISHES]
         plan = self._planning.make(chat, wishing, now, refresh=refresh)
         for intent in plan.fulfilled:
+            if intent.want is Want.RENAME:
+                # By a commit of ours that we could not follow: nobody else has the name.
+                chat.record.name, chat.record.salt = intent.name, intent.salt
+                chat.describe_at = now
+                self._groups.put(chat)
             self._groups.fulfilled(intent.intent_id)
         for intent, problem in plan.refused:
             self._groups.fulfilled(intent.intent_id)
