@@ -142,7 +142,6 @@ class Code(StrEnum):
     LIMIT_RATE = "limit.rate"
     LIMIT_SIZE = "limit.size"
     LIMIT_COUNT = "limit.count"
-    LIMIT_SLOW = "limit.slow"
     # the server as a whole
     SERVER_DRAINING = "server.draining"
     SERVER_PIN = "server.pin"
@@ -153,6 +152,7 @@ class Code(StrEnum):
     NETWORK_UNREACHABLE = "network.unreachable"
     NETWORK_TIMEOUT = "network.timeout"
     NETWORK_CLOSED = "network.closed"
+    NETWORK_SLOW = "network.slow"
     # storage
     STORE_FULL = "store.full"
     STORE_BROKEN = "store.broken"
@@ -591,9 +591,6 @@ CODES: Final[dict[Code, Explanation]] = {
     Code.LIMIT_RATE: Explanation(LimitError, "Too many requests.", "Wait a moment."),
     Code.LIMIT_SIZE: Explanation(LimitError, "It is larger than allowed.", "Make it smaller."),
     Code.LIMIT_COUNT: Explanation(LimitError, "There are more than allowed.", "Remove some first."),
-    Code.LIMIT_SLOW: Explanation(
-        TransportError, "The connection takes too little in.", "It catches up by itself."
-    ),
     Code.SERVER_DRAINING: Explanation(
         TransportError, "The server is restarting.", "It is tried again by itself."
     ),
@@ -624,6 +621,9 @@ CODES: Final[dict[Code, Explanation]] = {
     ),
     Code.NETWORK_CLOSED: Explanation(
         TransportError, "The connection was closed.", "It is opened again by itself."
+    ),
+    Code.NETWORK_SLOW: Explanation(
+        TransportError, "The connection takes too little in.", "It catches up by itself."
     ),
     Code.STORE_FULL: Explanation(
         StorageError, "The disk is full.", "Make room; nothing that was confirmed is lost."

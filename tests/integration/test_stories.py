@@ -16,8 +16,9 @@ from parlour.identity.recovery import RecoveryKey
 from tests.integration.running import PASSWORD, ServerProcess
 from tests.integration.stories import Devices
 
-# Two commands and two times yes, as people are promised.
-LINKING = 10.0
+# Two commands and two times yes take two seconds. This finds a wait for something that never comes,
+# also on a busy machine.
+LINKING = 40.0
 
 
 @pytest.fixture

@@ -40,7 +40,7 @@ def test_a_connection_that_was_too_slow_is_no_answer() -> None:
     def closed(step: str) -> None:
         if step == "after request" and len(party.server.streams) > founded:
             alice.fault = lambda step: None
-            raise error(Code.LIMIT_SLOW)
+            raise error(Code.NETWORK_SLOW)
 
     alice.fault = closed
     group = alice.machine.create_group(GroupKind.GROUP, "Friends", party.ids, party.server.now)

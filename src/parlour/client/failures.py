@@ -36,7 +36,7 @@ _BY_RECEIVED: Final = {
     RESTART: Code.SERVER_DRAINING,
     TRY_LATER: Code.SERVER_DRAINING,
     REFUSED: Code.TOKEN_REVOKED,
-    SLOW: Code.LIMIT_SLOW,
+    SLOW: Code.NETWORK_SLOW,
 }
 # What the WebSocket library sends when the server breaks RFC 6455 or our limits, and when the
 # server's pongs stay away.

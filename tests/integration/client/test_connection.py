@@ -278,7 +278,7 @@ async def test_the_wrong_body_is_our_bug(identity: Identity) -> None:
         (1013, "", Code.SERVER_DRAINING),
         (4001, "", Code.NETWORK_CLOSED),
         (4003, "", Code.TOKEN_REVOKED),
-        (4008, "", Code.LIMIT_SLOW),
+        (4008, "", Code.NETWORK_SLOW),
     ],
 )
 async def test_close_codes_have_codes_of_ours(
