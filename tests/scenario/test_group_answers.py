@@ -366,7 +366,7 @@ def test_a_device_comes_back_by_itself_so_often_in_a_day_and_again_on_the_next()
 
 
 def test_a_new_connection_shortens_the_pause_of_who_could_not_be_helped() -> None:
-    party, carol, server = lost_alone()
+    party, carol, _server = lost_alone()
     chat = chat_of(carol, party)
     while (trouble := chat.record.trouble) is None or (trouble.step, trouble.rounds) != WAITED:
         carol.wait(10_000)
