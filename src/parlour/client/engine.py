@@ -20,7 +20,7 @@ import contextlib
 import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeAlias, TypeVar
 
 from msgspec import Struct
 
@@ -44,6 +44,7 @@ from parlour.primitives.random import Random, system_random
 from parlour.wire.kinds import Kind
 
 T = TypeVar("T")
+MessageKey: TypeAlias = tuple[bytes, bytes, bytes]
 
 
 def now_ms() -> int:
@@ -231,14 +232,19 @@ class Engine:
         self.changed.notify()
 
     def _show(self, events: list[Event], new: list[Message]) -> None:
-        """Let events be seen. Of messages those that the store says are new: it knows them all."""
-        unseen = {message.key for message in new}
+        """Let events be seen. Of messages those that the store says are new: it knows them all.
+
+        They come in its order: what a stranger had said before they were accepted has no event,
+        and stands before what came after that.
+        """
+        unseen = {message.key: message for message in new}
         for event in events:
             match event:
                 case MessageReceived(message=message):
                     if message.key not in unseen:
                         continue
-                    unseen.discard(message.key)
+                    self._show_before(message.key, unseen)
+                    del unseen[message.key]
                 case SendingBlocked(conversation=conversation, reason=reason):
                     self.blocked[conversation] = reason
                 case GroupRefused(group=group, want=want):
@@ -248,10 +254,13 @@ class Engine:
                 case _:
                     pass
             self.feed.put(event)
-        for message in new:
-            if message.key in unseen:
-                # What a stranger had said before they were accepted.
-                self.feed.put(MessageReceived(message, contents.decode(message.content)))
+        self._show_before(None, unseen)
+
+    def _show_before(self, key: MessageKey | None, unseen: dict[MessageKey, Message]) -> None:
+        """Show what the store hands out before that message, or all that is left."""
+        while unseen and (first := next(iter(unseen))) != key:
+            message = unseen.pop(first)
+            self.feed.put(MessageReceived(message, contents.decode(message.content)))
 
     # --- Failures ------------------------------------------------------------------------
 

@@ -1,6 +1,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -9,7 +10,7 @@ from msgspec import Struct
 from parlour.client import engine as engine_module
 from parlour.client.engine import Engine
 from parlour.conversation.changes import Change, Message, MessageState, Namespace, PutRecord
-from parlour.conversation.content import Text
+from parlour.conversation.content import Text, encode
 from parlour.conversation.events import MessageReceived, MessageSent, SendingBlocked
 from parlour.conversation.requests import LoadHash, LoadMessage, Request, ServerRequest
 from parlour.errors import Code, InternalError, ParlourError, StorageError, error
@@ -356,6 +357,22 @@ async def test_only_messages_that_the_store_says_are_new_are_seen() -> None:
     await bench.say("a")
     assert reader.take() == MessageReceived(message(1), Text("x"))
     assert reader.take() is None
+
+
+async def test_messages_are_seen_in_the_order_of_the_store() -> None:
+    """A request and the yes to it came with the first page, and one more message after the yes."""
+    bench = Bench()
+    reader = bench.engine.feed.open()
+    said = encode(Text("said before the yes"))
+    before = [replace(message(number), content=said) for number in (1, 2)]
+    after, later = message(3), replace(message(4), content=said)
+    bench.store.new = [*before, after, later]
+    bench.machine.events += [MessageReceived(after, Text("said after it"))]
+    await bench.say("a")
+    seen = [reader.take() for _ in range(5)]
+    shown = [event.message for event in seen if isinstance(event, MessageReceived)]
+    assert shown == [*before, after, later]
+    assert seen[4] is None
 
 
 async def test_what_was_blocked_is_free_when_something_was_sent_or_a_person_acted() -> None:
