@@ -126,6 +126,20 @@ async def test_who_comes_again_reads_also_what_was_before(services: Services) ->
     assert await numbers(room, bea) == [1, 2, 4, 5]
 
 
+async def test_who_comes_and_goes_reads_what_was_said_in_each_time(services: Services) -> None:
+    ada, bea = await services.devices("ada", "bea")
+    room = await Room.of(services, ada, bea)
+    await room.send(ada, room.commit(ada, Removed(bea.account), removes=[bea]))
+    await room.say(ada)
+    await room.add(ada, bea)
+    await room.say(ada)
+    await room.send(ada, room.commit(ada, Removed(bea.account), removes=[bea]))
+    await room.say(ada)
+    assert await numbers(room, bea) == [1, 2, 4, 5, 6]
+    await room.add(ada, bea)
+    assert await numbers(room, bea) == [1, 2, 4, 5, 6, 8]
+
+
 async def test_pushes_go_to_those_who_are_in_it(services: Services) -> None:
     ada, bea, cid, eve = await services.devices("ada", "bea", "cid", "eve")
     heard = {each: services.listen(each) for each in (ada, bea, cid, eve)}

@@ -36,7 +36,10 @@ _SELECT: Final = (
     "LEFT JOIN parts ON parts.entry = entries.pk AND parts.device = :device "
     "WHERE entries.stream = :stream AND body IS NOT NULL "
     "AND (expires_at IS NULL OR expires_at > :now) AND seq BETWEEN :floor AND :last "
-    "AND (seq >= :first OR seq BETWEEN :once AND :until) "
+    "AND (seq >= :first OR EXISTS (SELECT 1 FROM former_members "
+    "WHERE former_members.stream = :stream "
+    "AND former_members.account = (SELECT account FROM devices WHERE pk = :device) "
+    "AND seq BETWEEN first_seq AND last_seq)) "
 )
 _FORWARDS: Final = _SELECT + "AND seq > :position ORDER BY seq LIMIT :limit"
 _ONE: Final = _SELECT + "AND seq = :position LIMIT :limit"
@@ -118,22 +121,15 @@ def _select(
         {
             "device": device,
             "stream": stream.pk,
-            "floor": _first(stream),
+            "floor": stream.floor,
             "first": stream.first,
             "last": stream.last,
-            "once": stream.once[0],
-            "until": stream.once[1],
             "position": position,
             "now": now,
             # One more than fits tells whether there is more.
             "limit": budget.entries + 1,
         },
     )
-
-
-def _first(stream: Readable) -> int:
-    once, until = stream.once
-    return min(stream.first, once) if once <= until else stream.first
 
 
 def read_entry(

@@ -16,9 +16,11 @@ MAX_CONVERSATIONS: Final = MAX_STREAMS_PER_REQUEST - 1
 # Behind every number that an entry can have.
 _NO_END: Final = (1 << 63) - 1
 _OF_MEMBER: Final = (
-    "streams.pk, members.first_seq, former_members.first_seq, former_members.last_seq "
-    "FROM members JOIN streams ON streams.pk = members.stream LEFT JOIN former_members "
-    "ON former_members.stream = members.stream AND former_members.account = members.account"
+    f"streams.pk, members.first_seq, {_NO_END}, "  # noqa: S608 - a number
+    "coalesce((SELECT min(first_seq) "
+    "FROM former_members WHERE former_members.stream = members.stream "
+    "AND former_members.account = members.account), members.first_seq) "
+    "FROM members JOIN streams ON streams.pk = members.stream"
 )
 
 
@@ -32,13 +34,13 @@ class DeviceRow(NamedTuple):
 class Readable(NamedTuple):
     """A stream's key in the database, and the first and the last entry that may be read of it.
 
-    `once` are those of an earlier time in which the account was a member.
+    `floor` is the first one of all times in which the account was a member.
     """
 
     pk: int
     first: int
     last: int = _NO_END
-    once: tuple[int, int] = (0, -1)
+    floor: int = 0
 
 
 def account_pk(connection: sqlite3.Connection, account_id: bytes) -> int:
@@ -82,12 +84,13 @@ def member_stream(
         (stream_id, device.account, device.pk),
     ).fetchone()
     if row is not None:
-        return _readable(row)
+        return Readable(*row)
     if former:
         row = connection.execute(
-            "SELECT streams.pk, first_seq, former_members.last_seq FROM streams "
-            "JOIN former_members ON former_members.stream = streams.pk "
-            "WHERE stream_id = ? AND former_members.account = ?",
+            "SELECT former_members.stream, max(former_members.first_seq), "
+            "max(former_members.last_seq), min(former_members.first_seq) FROM former_members "
+            "JOIN streams ON streams.pk = former_members.stream "
+            "WHERE stream_id = ? AND former_members.account = ? GROUP BY former_members.stream",
             (stream_id, device.account),
         ).fetchone()
     if row is None:
@@ -102,12 +105,7 @@ def member_streams(connection: sqlite3.Connection, device: DeviceRow) -> list[Re
         "AND (streams.device IS NULL OR streams.device = ?) ORDER BY streams.pk",
         (device.account, device.pk),
     )
-    return [_readable(row) for row in rows]
-
-
-def _readable(row: tuple[int, int, int | None, int]) -> Readable:
-    pk, first, once, until = row
-    return Readable(pk, first) if once is None else Readable(pk, first, once=(once, until))
+    return [Readable(*row) for row in rows]
 
 
 def unseen_streams(connection: sqlite3.Connection, device: DeviceRow) -> list[Readable]:
@@ -116,13 +114,14 @@ def unseen_streams(connection: sqlite3.Connection, device: DeviceRow) -> list[Re
     What was said until then is for it. What it has read in an earlier time there does not count.
     """
     rows = connection.execute(
-        "SELECT former_members.stream, first_seq, last_seq FROM former_members "
+        "SELECT former_members.stream, first_seq, last_seq, first_seq FROM former_members "
         "WHERE account = :account AND NOT EXISTS (SELECT 1 FROM cursors "
         "WHERE cursors.device = :device AND cursors.stream = former_members.stream "
         "AND cursors.seq >= former_members.first_seq) "
         "AND EXISTS (SELECT 1 FROM parts JOIN entries ON entries.pk = parts.entry "
         "WHERE parts.device = :device AND entries.stream = former_members.stream "
-        "AND seq BETWEEN first_seq AND last_seq) ORDER BY former_members.stream",
+        "AND seq BETWEEN first_seq AND last_seq) "
+        "ORDER BY former_members.stream, first_seq DESC",
         {"account": device.account, "device": device.pk},
     )
     return [Readable(*row) for row in rows]
