@@ -120,6 +120,20 @@ def test_who_went_gets_what_was_said_before_and_nothing_else() -> None:
     assert (0).to_bytes(16) not in chat.record.former
 
 
+def test_who_comes_again_gets_what_was_said_the_time_before() -> None:
+    """Not what was said between."""
+    party = Party("alice", "bob", "carol")
+    alice, bob, _ = party.devices
+    before = party.say(alice, "with bob")
+    party.settle(2)
+    remove(party, alice, bob)
+    between = party.say(alice, "without bob")
+    party.settle(2)
+    add(party, alice, bob)
+    assert ask(party, bob, alice, before)
+    assert not ask(party, bob, alice, between)
+
+
 def test_who_came_after_it_was_said_and_went_again_gets_nothing() -> None:
     party = Party("alice", "bob")
     alice, _ = party.devices

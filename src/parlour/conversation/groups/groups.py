@@ -220,7 +220,10 @@ class Groups:
         )
 
     def may_resend(self, group: bytes, requester: DeviceIdentity, message: Message) -> bool:
-        """Whether somebody may have a message of ours again: who was there when it was said."""
+        """Whether somebody may have a message of ours again: who was there when it was said.
+
+        Now, or the last time before they came again.
+        """
         chat = self._groups.chats.get(group)
         contact = self._memory.contacts.get(requester.account_id)
         if chat is None or contact is None or contact.identity(requester.device_id) is None:
@@ -229,8 +232,10 @@ class Groups:
         account, roster = requester.account_id, chat.roster
         key = self._lists.account_key(account)
         if roster is not None and account in chat.since:
-            admitted = roster.state.admits(account, key)
-            return admitted and self._messages.may_resend(chat, chat.since[account], message)
+            if not roster.state.admits(account, key):
+                return False
+            if self._messages.may_resend(chat, chat.since[account], message):
+                return True
         former = chat.record.former.get(account)
         if former is None or former.key != key or (message.seq or 0) >= former.went:
             return False
