@@ -40,6 +40,7 @@ from parlour.mls.public.framing.messages import PublicMessage, decode_message
 from parlour.mls.public.group import PublicGroup
 from parlour.mls.public.leaf_node import LeafNode
 from parlour.mls.public.proposals import Add, Remove
+from parlour.mls.public.rules import Rule, RuleBroken
 from parlour.mls.public.staging import StagedPublic
 from parlour.primitives.hashes import equal
 from parlour.roster.changes import (
@@ -63,6 +64,9 @@ from parlour.wire.streams import Entry
 
 # The number of the entry with which somebody went who is still there when we go.
 NEVER: Final = (1 << 63) - 1
+# What breaks by the tags of a message, which its signature does not cover (RFC 9420 §6.1): a server
+# can change the one, and the other as well by the keys that any member has.
+UNSIGNED: Final = frozenset({Rule.MEMBERSHIP_TAG, Rule.COMMIT_CONFIRMATION_TAG})
 
 
 class Following:
@@ -190,7 +194,8 @@ class Following:
             dated = structs.replace(entry, stored_at=stored_at(entry, now))
             self._authorising.check(chat, staged.public, roster, dated, body.wishes)
         except ParlourError as problem:
-            culprit = self._culprit(chat, entry, message, now) if reading else b""
+            certain = reading and not _may_be_changed(problem)
+            culprit = self._culprit(chat, entry, message, now) if certain else b""
             self._refuse(chat, entry, problem, now, culprit)
             return True
         return self._merge(chat, entry, body, roster, staged, now)
@@ -199,7 +204,7 @@ class Following:
         """Who made a commit that is right in public and can't be read in private; or nobody.
 
         What fails in public may have been changed by the server, which must not have us put out
-        whom it likes.
+        whom it likes; so may what fails by what its maker has not signed (`_may_be_changed`).
         """
         member = chat.live().member
         public = PublicGroup(member.public, member.policy, member.proposals)
@@ -451,6 +456,11 @@ class Following:
                 # What was missing: read again, or the next one after it.
                 return self._others(chat, entry, body, message, now)
         return self._joining.offer(chat, entry, body, now)
+
+
+def _may_be_changed(problem: ParlourError) -> bool:
+    """Whether a commit fails by what its maker has not signed: another may have put that there."""
+    return isinstance(problem, RuleBroken) and problem.rule in UNSIGNED
 
 
 def _as_event(group: bytes, by: bytes, change: Change) -> GroupChanged | None:

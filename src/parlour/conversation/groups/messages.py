@@ -278,6 +278,7 @@ class Messages:
             inner = self._opened(chat, entry, received)
             content = contents.decode(inner.content)
             self._check(chat, content)
+            chat.note_read(entry.sender_device, entry.client_id)
         except ParlourError as problem:
             reason = self._reason(chat, entry, problem)
             if reason is Reason.REPEATED:
@@ -371,7 +372,6 @@ class Messages:
         policy = group_policy(self._memory.settings, chat.genesis.kind)
         if policy.refuses_replays and chat.was_read(owner.device_id, message_id):
             raise error(Code.SESSION_REPLAYED, "a message of that id was read")
-        chat.note_read(owner.device_id, message_id)
         return inner
 
     def _check(self, chat: Chat, content: Content) -> None:

@@ -1,0 +1,80 @@
+"""Who is put out for a commit that nobody can follow: only who has certainly made it."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+
+from parlour.conversation.events import CommitRefused, GroupRestarted
+from parlour.conversation.groups.records import GroupState
+from parlour.mls.public.framing.messages import PublicMessage
+from parlour.mls.public.rules import Rule, RuleBroken
+from parlour.wire.envelope import SuiteId
+from parlour.wire.groups import CommitBody, decode_body, encode_body
+from parlour.wire.streams import Entry
+from tests.scenario.parties import Party, chat_of
+from tests.scenario.people import heard
+from tests.scenario.test_group_hostile import check_goes_on
+from tests.scenario.test_group_repair import _Refusing
+
+
+def check_nobody_was_put_out(party: Party) -> None:
+    """The group begins again, and whoever made the commit is in it."""
+    alice, bob, carol = party.devices
+    carol.disconnect()
+    party.settle(30)
+    for device in (alice, bob):
+        assert [event.by for event in heard(device, CommitRefused)] == [carol.machine.account_id]
+        assert [event.without for event in heard(device, GroupRestarted)] == [()]
+    party.server.deliver = lambda entry, device_id: [entry]
+    carol.connect()
+    party.settle(30)
+    assert party.view(carol).state is GroupState.ACTIVE
+    assert len(party.view(alice).members) == 3
+    check_goes_on(party, carol, alice, bob)
+
+
+@pytest.mark.parametrize("place", [-1, -20, -40])
+def test_a_server_changes_the_tags_of_a_commit_to_have_its_maker_put_out(place: int) -> None:
+    """They are not signed: what its maker has signed is as it was."""
+    party = Party("alice", "bob", "carol")
+    carol = party.devices[2]
+
+    def deliver(entry: Entry, device_id: bytes) -> list[Entry]:
+        del device_id
+        mine = entry.stream == party.group and entry.envelope.suite == SuiteId.MLS_COMMIT
+        if not mine or entry.sender_device != carol.machine.device_id:
+            return [entry]
+        body = decode_body(entry.envelope.body, CommitBody)
+        commit = bytearray(body.commit)
+        commit[place] ^= 1
+        changed = encode_body(replace(body, commit=bytes(commit)))
+        return [replace(entry, envelope=replace(entry.envelope, body=changed))]
+
+    party.server.deliver = deliver
+    carol.machine.group_refresh(party.group, party.server.now)
+    carol.settle()
+    check_nobody_was_put_out(party)
+
+
+class _TagDiffers(_Refusing):
+    """A group in which the confirmation of the next commit of somebody else is another one."""
+
+    def __init__(self, group: object) -> None:
+        super().__init__(group, self._receive)
+
+    def _receive(self, message: object, now: int, run: object = map) -> object:
+        if isinstance(message, PublicMessage):
+            raise RuleBroken(Rule.COMMIT_CONFIRMATION_TAG)
+        return self._group.receive(message, now)  # type: ignore[attr-defined]
+
+
+def test_a_server_and_a_member_put_another_confirmation_into_somebodys_commit() -> None:
+    party = Party("alice", "bob", "carol")
+    alice, bob, carol = party.devices
+    for device in (alice, bob):
+        chat = chat_of(device, party)
+        chat._records.group = _TagDiffers(chat.live())  # type: ignore[union-attr]
+    carol.machine.group_refresh(party.group, party.server.now)
+    carol.settle()
+    check_nobody_was_put_out(party)
