@@ -28,7 +28,9 @@ from parlour.conversation.groups.records import Acceptance, GroupState
 from parlour.conversation.inner import Inner
 from parlour.conversation.reasons import Reason
 from parlour.mls.private.committing import CommitOptions
+from parlour.mls.public.proposals import Remove
 from parlour.mls.public.types import WireFormat
+from parlour.roster.changes import Named, encode_change, leave_statement
 from parlour.roster.genesis import Kind as GroupKind
 from parlour.roster.naming import NAME_SALT_SIZE
 from parlour.testing.device import MemoryDevice
@@ -241,3 +243,34 @@ def test_a_message_that_comes_once_more_and_is_none(content: bytes) -> None:
         bob.settle()
         alice.pull()
         assert alice.texts() == ([] if each == content else ["this"])
+
+
+@pytest.mark.parametrize("fault", ["generation", "epoch", "private", "of another", "no leave"])
+def test_a_proposal_to_go_that_counts_for_nothing(fault: str) -> None:
+    """Nobody goes whose device has not signed for it in this epoch."""
+    party = Party("alice", "bob", "mallory")
+    alice, bob, mallory = party.devices
+    chat = chat_of(mallory, party)
+    group, memory = chat.live(), mallory.machine._memory
+    state, now = chat.known_roster().state, party.server.now // 1000
+    account = bob.machine.account_id if fault == "of another" else memory.account_id
+    statement = leave_statement(state.roster_id, account, 0, memory.local.signature_key)
+    evidence = Named(bytes(32)) if fault == "no leave" else statement
+    private = fault == "private"
+    wire_format = WireFormat.PRIVATE_MESSAGE if private else WireFormat.PUBLIC_MESSAGE
+    proposal = group.propose(
+        Remove(group.own_leaf), now, wire_format=wire_format, random=mallory.random
+    )
+    if fault == "epoch":
+        alice.machine.group_refresh(party.group, party.server.now)
+        alice.settle()
+    generation = 1 if fault == "generation" else 0
+    body = wire.encode_body(wire.ProposalBody(generation, proposal, encode_change(evidence)))
+    envelope = Envelope(ENVELOPE_FORMAT, SuiteId.MLS_PROPOSAL, b"", body)
+    put(party, mallory, Append(stream=party.group, client_id=ID, envelope=envelope, parts=[]))
+    mallory.disconnect()
+    party.settle(4)
+    for device in (alice, bob):
+        assert chat_of(device, party).record.leaving == []
+        assert len(party.view(device).members) == party.view(device).leaves == 3
+    check_goes_on(party, alice, bob)
