@@ -7,9 +7,17 @@ from copy import deepcopy
 import pytest
 from msgspec.structs import replace
 
-from parlour.conversation.events import CommitRefused, GroupRepairing, GroupRestarted
+from parlour.conversation.content import Text
+from parlour.conversation.events import (
+    CommitRefused,
+    GroupRepairing,
+    GroupRestarted,
+    MessageUnreadable,
+)
 from parlour.conversation.groups.records import GroupState, Step, Trouble
 from parlour.conversation.groups.restarting import ROLLBACK
+from parlour.conversation.reasons import Reason
+from parlour.errors import Code, error
 from parlour.roster.genesis import Kind
 from parlour.roster.restart import MAX_GENERATION, MAX_LEAP
 from parlour.testing.device import MemoryDevice
@@ -216,3 +224,38 @@ def test_who_left_comes_back_though_the_server_keeps_their_part_of_the_welcome()
     bob.machine.accept_group(party.group, party.server.now)
     bob.settle()
     party.check_together()
+
+
+def test_what_was_said_in_the_last_generation_and_numbered_after_the_new_one_is_asked_for() -> None:
+    """Its keys are gone with the generation; whoever said it says it again."""
+    party = Party("alice", "bob", "carol")
+    alice, bob, carol = party.devices
+    bob.machine.send_to(party.group, Text("on the way"), party.server.now)
+    (append,) = bob.machine.outgoing(party.server.now)
+    bob._write()
+    begin_again(alice, party)
+    alice.settle()
+    carol.pull()
+    bob._answer(append)
+    party.settle(8)
+    party.check_together()
+    assert party.view(carol).generation == 1
+    assert alice.texts() == carol.texts() == ["on the way"]
+    assert [event.reason for event in heard(carol, MessageUnreadable)] == [Reason.EPOCH_OVER]
+
+
+def test_what_is_said_in_a_generation_that_is_not_here_yet_is_asked_for() -> None:
+    """The server kept the beginning back, and shows what came after it."""
+    party = Party("alice", "bob", "carol")
+    alice, bob, carol = party.devices
+    begin(party, alice)
+    party.say(bob, "further on")
+    said = party.server.streams[party.group].entries[-1].entry
+    chat = chat_of(carol, party)
+    assert said.envelope.body[4:25] == bytes([20]) + chat.mls_id
+    chat.record.generation += MAX_LEAP
+    reason = carol.machine._groups._messages._reason(chat, said, error(Code.MLS_EPOCH))
+    assert reason is Reason.EPOCH_OVER
+    chat.record.generation = 0
+    reason = carol.machine._groups._messages._reason(chat, said, error(Code.MLS_EPOCH))
+    assert reason is Reason.EPOCH_LOST

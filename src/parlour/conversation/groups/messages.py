@@ -269,10 +269,7 @@ class Messages:
             return True
         group = chat.live()
         try:
-            message = decode_message(entry.envelope.body)
-            if not isinstance(message, PrivateMessage) or message.group_id != chat.mls_id:
-                raise DecodeError(Code.DECODE_MALFORMED, "not a message of this group")
-            received = group.receive(message, now // 1000)
+            received = group.receive(_decoded(chat, entry), now // 1000)
             if not isinstance(received, ApplicationMessage):
                 raise DecodeError(Code.DECODE_MALFORMED, "not something that was said")
             inner = self._opened(chat, entry, received)
@@ -389,15 +386,12 @@ class Messages:
         if chat.was_read(entry.sender_device, entry.client_id):
             # The server gives it once more, when its keys are gone: nobody is asked for it.
             return Reason.REPEATED
-        try:
-            message = decode_message(entry.envelope.body)
-        except ParlourError:
+        said, here = _epoch_of(chat, entry), (chat.record.generation, chat.epoch)
+        if said is None:
             return Reason.MALFORMED
-        if not isinstance(message, PrivateMessage):
-            return Reason.MALFORMED
-        if message.epoch > chat.epoch:
+        if said > here:
             return Reason.EPOCH_LOST
-        if message.epoch < chat.epoch and problem.code is Code.MLS_EPOCH:
+        if said < here and problem.code is Code.MLS_EPOCH:
             return Reason.EPOCH_OVER
         return REASONS.get(problem.code, Reason.TAMPERED)
 
@@ -503,6 +497,17 @@ class Messages:
                 chat.id, entry.sender_account, GroupChange.RENAMED, b"", name=details.name
             ),
         )
+
+
+def _decoded(chat: Chat, entry: Entry) -> PrivateMessage:
+    """The message of an entry; raises where it is of another group, or generation."""
+    message = decode_message(entry.envelope.body)
+    if not isinstance(message, PrivateMessage) or message.group_id[:ID_SIZE] != chat.id:
+        raise DecodeError(Code.DECODE_MALFORMED, "not a message of this group")
+    if message.group_id != chat.mls_id:
+        # On its way while somebody began the group again: its keys are gone, not its sender.
+        raise error(Code.MLS_EPOCH, "of another generation")
+    return message
 
 
 def _epoch_of(chat: Chat, entry: Entry) -> tuple[int, int] | None:
