@@ -597,3 +597,37 @@ def test_what_a_stranger_sent_is_a_request_though_it_can_not_be_read() -> None:
     settle(alice, bob)
     assert [event.name for event in heard(bob, RequestReceived)] == ["alice"]
     assert bob.texts() == []
+
+
+def test_what_was_founded_by_a_device_that_is_gone_begins_again() -> None:
+    """It was in there alone, so that nobody is left who could let anybody in."""
+    server = MemoryServer()
+    phone, bob = MemoryDevice(server, "alice"), MemoryDevice(server, "bob")
+    laptop = MemoryDevice(server, "alice", seed="laptop", beside=phone)
+    phone.machine.set_setting("preset", "default-mls", server.now)
+    phone.connect()
+    phone.say("bob", "never said")
+    assert view(phone, bob).leaves == 1
+    bob.connect()
+    laptop.connect()
+    group = view(phone, bob).id
+    for _ in range(8):
+        laptop.wait(30_000)
+        bob.wait(30_000)
+    # Whoever is on the list may be away.
+    assert view(bob, phone).generation == 0
+    laptop.remove(phone)
+    for device in (laptop, bob):
+        device.disconnect()
+        device.connect()
+    laptop.say("bob", "from the laptop")
+    for _ in range(60):
+        for device in (laptop, bob):
+            device.pull()
+            device.wait(30_000)
+    assert bob.texts() == ["from the laptop"]
+    bob.say("alice", "hello to you")
+    settle(laptop, bob)
+    assert laptop.texts() == ["hello to you"]
+    check_on_mls(laptop, bob)
+    assert (view(bob, laptop).id, view(bob, laptop).generation) == (group, 1)

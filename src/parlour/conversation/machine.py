@@ -349,7 +349,10 @@ class Machine:
         return self._groups.is_group(conversation)
 
     def direct_group(self, account_id: bytes) -> GroupView | None:
-        """The group that the conversation with an account is; None if it is a pairwise one."""
+        """The group that the conversation with an account is; None if it is a pairwise one.
+
+        Under our own id, that of our devices.
+        """
         return self._groups.direct_view(account_id)
 
     def group_coming(self, group: bytes) -> set[bytes]:

@@ -1,10 +1,10 @@
 """Our own device list, as our devices tell each other: nobody can hide a removal from one of them.
 
 Whatever device reads that our list has changed, by more than new devices, tells the others in the
-self conversation, with the newest entry itself. The account key signed it, so that a stolen device
-can't make one up and stop the others with it. A device that was told of an entry writes to nobody
-before the server has shown it a list that goes as far: else it would go on writing to a device that
-its owner has thrown out.
+self conversation, with the newest entry itself; where that is a group on MLS, each of them by its
+inbox. The account key signed it, so that a stolen device can't make one up and stop the others with
+it. A device that was told of an entry writes to nobody before the server has shown it a list that
+goes as far: else it would go on writing to a device that its owner has thrown out.
 
 Our contacts are given the entry too, for the same reason: see `told_lists`.
 """
@@ -60,8 +60,14 @@ class OwnList:
             self._tell(now)
 
     def _tell(self, now: int) -> None:
-        own = self._memory.account_id
-        self._sending.send_silently(own, OwnListSync(self._head.encode()), now)
+        own, said = self._memory.account_id, OwnListSync(self._head.encode())
+        if self._memory.groups.of(own) is None:
+            self._sending.send_silently(own, said, now)
+            return
+        # Which devices are in a group rests on this very list: so it goes to each device.
+        for device in self._head.devices:
+            if device.device_id != self._memory.device_id:
+                self._sending.send_to_inbox(own, device.device_id, said, now)
 
     def _give(self, now: int) -> None:
         """Give our contacts the entry: a server could keep them writing to who is not on it."""

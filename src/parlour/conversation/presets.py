@@ -18,9 +18,6 @@ from parlour.roster import History, Kind, Mode, Retention
 
 # Above this many, a message for each device costs more than a group (`device_list_entry`).
 _PAIRWISE: Final = Policy(suite=Suite.DOUBLE_RATCHET, max_members=2, max_pairwise_devices=50)
-# Our own devices stay pairwise under every preset. By that conversation they hear of decisions, of
-# each other's lists and of what must be repaired, also with a device that is in no group yet: what
-# puts groups right can't rest on one (docs/groups.md).
 _SELF: Final = replace(_PAIRWISE, max_members=1)
 # X-Wing where all devices have it, as signatures can be replaced later and what was recorded can't.
 # Own keys: weekly heals a copied device within the time in which people notice, and 500 messages
@@ -38,6 +35,7 @@ _FAMILY: Final = replace(_GROUP, max_members=100)
 # Each update of one of 3,000 devices is read by all: a room of that size does it every other week.
 _CHANNEL: Final = replace(_GROUP, update_days=14, update_messages=1_000)
 _MLS_PAIR: Final = replace(_GROUP, max_members=2)
+_MLS_SELF: Final = replace(_GROUP, max_members=1)
 
 _OLM: Final = replace(_PAIRWISE, suite=Suite.OLM)
 # Its keys turn with each 100 messages or 7 days (docs/trust.md).
@@ -58,13 +56,13 @@ PRESETS: Final[Mapping[str, Mapping[Kind, Policy]]] = MappingProxyType(
     {
         "default": MappingProxyType(_BASE),
         "default-mls": MappingProxyType(
-            {**_BASE, Kind.DIRECT: _MLS_PAIR},
+            {**_BASE, Kind.DIRECT: _MLS_PAIR, Kind.SELF: _MLS_SELF},
         ),
         "signal-level": MappingProxyType(_BASE),
         "famichat": MappingProxyType(
             {
                 Kind.DIRECT: replace(_MLS_PAIR, retention=Retention.DAYS, retention_days=30),
-                Kind.SELF: _SELF,
+                Kind.SELF: _MLS_SELF,
                 Kind.GROUP: _NEIGHBOURS,
                 Kind.FAMILY: replace(_NEIGHBOURS, max_members=100),
                 Kind.CHANNEL: replace(_NEIGHBOURS, update_days=14),
@@ -108,7 +106,7 @@ PRESET: Final = "preset"
 ABOUT: Final[Mapping[str, str]] = MappingProxyType(
     {
         "default": "Pairwise where two talk, groups by MLS, post-quantum where all devices are.",
-        "default-mls": "Like default, and MLS where two talk as well; one's own devices pairwise.",
+        "default-mls": "Like default, and MLS where two talk and among one's own devices as well.",
         "signal-level": "What default is, by the name of what it is measured against.",
         "famichat": "A neighbourhood: MLS where people talk, kept for 30 days.",
         "securecomm": "Guilds with an encrypted archive, and a server that mixes without hearing.",

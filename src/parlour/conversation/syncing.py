@@ -1,4 +1,7 @@
-"""The self conversation: what our devices tell each other, and how it is taken in."""
+"""The self conversation: what our devices tell each other, and how it is taken in.
+
+It is a pairwise one or a group on MLS (`groups.direct`), which makes no difference here.
+"""
 
 from __future__ import annotations
 

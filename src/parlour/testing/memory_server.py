@@ -330,7 +330,7 @@ class MemoryServer:
     def _create_group(self, device_id: bytes, body: groups.CreateGroup) -> streams.StreamInfo:
         entry = RosterEntry.decode(body.roster)
         members = sorted(change.account for change in entry.changes if isinstance(change, Added))
-        if body.kind == "direct":
+        if body.kind in ("direct", "self"):
             for stream in self.streams.values():
                 if stream.info.kind == body.kind and sorted(stream.info.members) == members:
                     return stream.info

@@ -55,9 +55,7 @@ def test_the_default() -> None:
     pairwise = {Kind.DIRECT, Kind.SELF}
     assert {kind for kind in Kind if suites[kind] is Suite.DOUBLE_RATCHET} == pairwise
     assert {kind for kind in Kind if suites[kind] is Suite.MLS} == set(Kind) - pairwise
-    others = set(Kind) - {Kind.SELF}
-    assert {policy_of("default-mls", kind).suite for kind in others} == {Suite.MLS}
-    assert policy_of("default-mls", Kind.SELF).suite is Suite.DOUBLE_RATCHET
+    assert {policy_of("default-mls", kind).suite for kind in Kind} == {Suite.MLS}
     assert policy_of("signal-level", Kind.GROUP).max_members == 1_500
 
 

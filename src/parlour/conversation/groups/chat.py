@@ -161,7 +161,7 @@ class Chat:
 
     @property
     def is_direct(self) -> bool:
-        """Whether it is a conversation of two, of which nobody needs to know that it is a group."""
+        """Whether nobody needs to know that it is a group: that of two, or of our own devices."""
         return bool(self.record.peer)
 
     @property

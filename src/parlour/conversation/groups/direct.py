@@ -4,6 +4,9 @@ What is said stands with the other account, and is heard as that account is (`st
 both kinds a conversation is, who founds it decides for good; the other follows, whatever they would
 have chosen themselves. The server keeps one stream per pair, so whoever comes second gets the first
 one's, and what waits goes there.
+
+What our own devices tell each other goes the same way, as a group of kind SELF: the other account
+is our own.
 """
 
 from __future__ import annotations
@@ -48,39 +51,40 @@ class Direct:
 
     # --- Founding ------------------------------------------------------------------------
 
-    def _policy(self) -> Policy:
+    def _kind(self, peer: bytes) -> Kind:
+        return Kind.SELF if peer == self._memory.account_id else Kind.DIRECT
+
+    def _policy(self, kind: Kind) -> Policy:
         """What the person wants of a new conversation; raises what can't be had."""
-        return built(chosen(self._memory.settings), Kind.DIRECT)
+        return built(chosen(self._memory.settings), kind)
 
     def check(self, peer: bytes) -> None:
         """Raise `UsageError` if a new conversation with an account can't be what is wanted."""
         conversation = self._memory.conversations.get(peer)
         begun = conversation is not None and conversation.genesis
         if not begun and self._groups.of(peer) is None:
-            self._policy()
+            self._policy(self._kind(peer))
 
     def found(self, peer: bytes, now: int) -> bool:
         """Whether a new conversation with an account is one on MLS; it is made when it can be."""
-        own = self._memory.account_id
         conversation = self._memory.conversations[peer]
-        if peer == own:
-            return False
         if conversation.genesis:
             # Of a pairwise one a server may have lost the stream, and it is made again.
             return not is_pairwise(conversation.genesis)
+        kind = self._kind(peer)
         try:
-            policy = self._policy()
+            policy = self._policy(kind)
         except ParlourError as problem:
             # The setting came from a newer program of ours: nothing weaker is made.
             self._sending.blocked(peer, problem.code)
             return True
         if policy.suite is not Suite.MLS:
             return False
-        everybody = sorted((own, peer))
+        everybody = sorted({self._memory.account_id, peer})
         if self._directory.all_current(everybody) and self._again.get(peer, 0) <= now:
             self._again.pop(peer, None)
             suite = self._founding.choose_suite(everybody, policy)
-            self._founding.begin(Kind.DIRECT, "", everybody, suite, now, policy)
+            self._founding.begin(kind, "", everybody, suite, now, policy)
         return True
 
     def refused(self, chat: Chat, problem: ParlourError, now: int) -> None:
@@ -166,8 +170,11 @@ class Direct:
         return contact is not None and contact.stopped
 
     def is_hushed(self, chat: Chat) -> bool:
-        """Whether nothing goes out: to whom nobody has accepted, not even that we are there."""
-        if not chat.is_direct:
+        """Whether nothing goes out: to whom nobody has accepted, not even that we are there.
+
+        Our own devices need nobody's yes.
+        """
+        if not chat.is_direct or chat.record.peer == self._memory.account_id:
             return False
         contact = self._memory.contacts.get(chat.record.peer)
         accepted = contact is not None and contact.standing is Standing.ACCEPTED

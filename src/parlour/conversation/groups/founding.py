@@ -117,8 +117,8 @@ class Founding:
             inviter=own,
             refreshed_at=now,
         )
-        if kind is Kind.DIRECT:
-            record.peer = next(account for account in members if account != own)
+        if fixed:
+            record.peer = next((account for account in members if account != own), own)
         chat = Chat(record, self._groups.policy, self._groups.shared)
         group = self._mls_group(chat, roster, now)
         chat.group, chat.roster = group, roster

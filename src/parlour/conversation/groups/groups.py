@@ -54,6 +54,7 @@ from parlour.conversation.repair import Repairing
 from parlour.conversation.requests import ServerRequest
 from parlour.conversation.sending import Sending
 from parlour.conversation.state import Memory
+from parlour.conversation.sync import OwnListSync
 from parlour.conversation.syncing import Syncing
 from parlour.double_ratchet.identity import DeviceIdentity
 from parlour.errors import (
@@ -99,6 +100,7 @@ class Groups:
         self._groups: GroupMemory = memory.groups
         self._targets = targets
         self._directory = directory
+        self._syncing = syncing
         lists = self._lists = Lists(memory, directory)
         planning, renewing = Planning(memory, lists), Renewing(memory)
         self._renewing = renewing
@@ -153,7 +155,7 @@ class Groups:
         self._messages.lets_speak = self._unlisted.lets_speak
         self._messages.is_left_out = committing.is_left_out
 
-    # --- Conversations of two ------------------------------------------------------------
+    # --- Conversations of two, and of our own devices ------------------------------------
 
     def check_direct(self, peer: bytes) -> None:
         """Raise if a conversation with an account can't be founded as the person wants it."""
@@ -185,7 +187,7 @@ class Groups:
         }
 
     def direct_view(self, account_id: bytes) -> GroupView | None:
-        """The group that a conversation of two is."""
+        """The group that a conversation of two is; under our own id that of our devices."""
         chat = self._groups.of(account_id)
         own = self._memory.account_id
         return view_of(chat, own, ()) if chat is not None and chat.is_direct else None
@@ -275,8 +277,11 @@ class Groups:
     # --- Controls ------------------------------------------------------------------------
 
     def controlled(self, by: DeviceIdentity, control: Content, now: int) -> bool:
-        """Take a control message of another device, if it is about groups."""
-        if isinstance(control, ReaddWanted):
+        """Take a control message of another device, if it is about groups, or our own list."""
+        if isinstance(control, OwnListSync):
+            if by.account_id == self._memory.account_id:
+                self._syncing.take(control, by.device_id, now)
+        elif isinstance(control, ReaddWanted):
             self._ladder.asked(by, control, now)
         elif isinstance(control, EpochSeen):
             self._comparing.heard(by, control, now)

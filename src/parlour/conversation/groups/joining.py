@@ -37,7 +37,9 @@ from parlour.mls.public.welcome_parts import join_welcome_parts
 from parlour.primitives.hashes import equal
 from parlour.roster.changes import Added, JoinedByLink
 from parlour.roster.entry import RosterEntry
+from parlour.roster.genesis import Kind as GroupKind
 from parlour.roster.links import JoinLink
+from parlour.roster.roles import FIXED_KINDS
 from parlour.roster.roster import Roster
 from parlour.wire.envelope import ENVELOPE_FORMAT, Envelope, SuiteId
 from parlour.wire.frames import encode_body as encode_request
@@ -392,6 +394,31 @@ class Joining:
         self._under_way[chat.id] = pending
         chat.joining_roster = roster
         self._groups.put(chat)
+
+    def forsaken(self, chat: Chat, state: PublicState, now: int) -> Roster | None:
+        """The roster of a conversation of a fixed kind in which nobody is who could let us in.
+
+        Where two talk, that is if all leaves are of devices that are off their lists, or idle.
+        Among our own devices it is not waited for one that is listed, and perhaps lost. No member
+        vouches for the roster: it has to name nobody else, and to be signed by a device that we
+        know (which is verified where it is known). Raises `Wanting`.
+        """
+        if chat.genesis.kind not in FIXED_KINDS:
+            return None
+        door = self._entering.door(chat, state)
+        if door.leaf_of(self._memory.device_id) is not None:
+            return None
+        roster, head = door.roster, door.roster.head
+        owners = [owner_of(leaf) for _, leaf in door.tree.members()]
+        there = [each for each in owners if self._lists.is_listed(each, roster.state)]
+        idle = all(each.expires_at <= now // 1000 for each in there)
+        if not idle and chat.genesis.kind is not GroupKind.SELF:
+            return None
+        members = {self._memory.account_id, chat.record.peer}
+        signed = self._lists.find_key(head.signer_account, head.signer_device) is not None
+        if not signed or {head.signer_account, *roster.state.members} != members:
+            raise refused("a roster that nobody whom we know has signed")
+        return roster
 
     def commit_by_link(self, chat: Chat, state: PublicState, link: JoinLink, now: int) -> None:
         """Come in by a link: with the roster's entry that says so. Raises `Wanting`."""

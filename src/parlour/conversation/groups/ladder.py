@@ -3,7 +3,8 @@
 First it reads again what the server may have left out. Then it asks members to take it out and in
 again by one commit, which shows to all. Only when nobody has answered in time it comes in by a
 commit of its own, in the place of its former leaf. Where a commit won that nobody can follow, the
-first admin in the order of the roster begins the group again without the account that made it.
+first admin in the order of the roster begins the group again without the account that made it; and
+where two talk, or one person's devices, so does who finds nobody there to let it in.
 Each rung has its time; how often a device may come back by itself is bounded.
 """
 
@@ -247,7 +248,7 @@ class Ladder:
             chat.record.trouble = structs.replace(trouble, asked=trouble.asked + 1)
             self._groups.put(chat)
         elif trouble.step is Step.REJOIN:
-            self._rejoin(chat, now)
+            self._rejoin(chat, trouble, now)
 
     def _by_clock(self, chat: Chat, now: int) -> Trouble | None:
         """What is wrong; since now, if the clock went back: or it would be waited for very long."""
@@ -412,12 +413,17 @@ class Ladder:
 
     # --- By our own commit ---------------------------------------------------------------
 
-    def _rejoin(self, chat: Chat, now: int) -> None:
+    def _rejoin(self, chat: Chat, trouble: Trouble, now: int) -> None:
         state = self._joining.answer(chat.id)
         if state is None or self._joining.is_under_way(chat):
             return
         try:
-            self._joining.commit(chat, state, now)
+            roster = self._joining.forsaken(chat, state, now)
+            if roster is None:
+                self._joining.commit(chat, state, now)
+            else:
+                self._restarting.begin_alone(chat, trouble, state, roster, now)
+                self._joining.done(chat.id)
         except Wanting as wanting:
             self._lists.want(wanting.accounts)
         except ParlourError as problem:

@@ -330,7 +330,8 @@ class Messages:
         conversation = self._conversation(chat)
         self._repairing.unreadable(entry, conversation, reason, now)
         known = self._memory.identity_of(entry) is not None
-        if chat.is_direct and known and entry.sender_account == chat.record.peer:
+        others = entry.sender_account == chat.record.peer != self._memory.account_id
+        if chat.is_direct and known and others:
             # What a stranger sent is a request, readable or not.
             self._people.hides(conversation)
 

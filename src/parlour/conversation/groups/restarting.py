@@ -1,6 +1,7 @@
 """Beginning a group again: another generation, which is another MLS group in the same stream.
 
-It is for a winner that nobody can follow, and for a server whose data is from a backup. An admin
+It is for a winner that nobody can follow, for a server whose data is from a backup, and for a
+conversation of a fixed kind whose devices are all lost. An admin
 makes a group of its own alone, under the roster that all know, and everybody else is added to it
 at once. The maker signs for it with its device key: no server begins a group again in the name of
 somebody else.
@@ -10,6 +11,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from msgspec import structs
+
 from parlour.conversation.events import GroupRestarted
 from parlour.conversation.groups.authorising import stored_at
 from parlour.conversation.groups.chat import Chat, mls_group_id
@@ -17,7 +20,15 @@ from parlour.conversation.groups.founding import extensions_of
 from parlour.conversation.groups.lists import Lists
 from parlour.conversation.groups.memory import GroupMemory
 from parlour.conversation.groups.messages import Messages
-from parlour.conversation.groups.records import GroupState, Pending, Sent, Step, Trouble
+from parlour.conversation.groups.records import (
+    Acceptance,
+    GroupRecord,
+    GroupState,
+    Pending,
+    Sent,
+    Step,
+    Trouble,
+)
 from parlour.conversation.key_packages import KeyPackages
 from parlour.conversation.state import Memory
 from parlour.errors import Code, error
@@ -31,6 +42,7 @@ from parlour.roster.roster import Roster
 from parlour.wire.envelope import ENVELOPE_FORMAT, Envelope, SuiteId
 from parlour.wire.frames import decode_body as decode_request
 from parlour.wire.frames import encode_body as encode_request
+from parlour.wire.groups import GroupState as PublicState
 from parlour.wire.groups import RestartBody, RestartGroup, decode_body, encode_body
 from parlour.wire.ids import ID_SIZE
 from parlour.wire.streams import Entry
@@ -108,8 +120,10 @@ class Restarting:
 
     def begin(self, chat: Chat, trouble: Trouble, now: int) -> None:
         """Begin again: a group of ours alone, to which everybody else is added at once."""
+        self._begin(chat, trouble, chat.record.generation + 1, now)
+
+    def _begin(self, chat: Chat, trouble: Trouble, generation: int, now: int) -> None:
         roster, entries = self._roster(chat, trouble, now)
-        generation = chat.record.generation + 1
         group = Group.create(
             self._key_packages.identity(chat.genesis.suite, now // 1000),
             mls_group_id(chat.id, generation),
@@ -137,6 +151,24 @@ class Restarting:
         )
         chat.restarting = group
         self._groups.put(chat)
+
+    def begin_alone(
+        self, chat: Chat, trouble: Trouble, state: PublicState, roster: Roster, now: int
+    ) -> None:
+        """Begin a conversation of a fixed kind again, as there is nobody who could let us in.
+
+        Its devices may all be lost; everybody in it has the right to begin it again. Whoever of
+        them is still there is added like all others. `roster` was verified.
+        """
+        if chat.record.pending is not None:
+            # The server may have it; another one would be that of a stranger to us.
+            return
+        generation = max(state.generation, chat.record.generation) + 1
+        if not may_follow(generation, chat.record.generation):
+            raise error(Code.GROUP_WELCOME_REFUSED, "no generation can follow on it")
+        chat.roster = roster
+        self._groups.put_roster(chat)
+        self._begin(chat, structs.replace(trouble, epoch=state.epoch), generation, now)
 
     def _roster(self, chat: Chat, trouble: Trouble, now: int) -> tuple[Roster, list[bytes]]:
         """The roster to begin with, and the entries of it that the server does not have."""
@@ -194,6 +226,7 @@ class Restarting:
         record.begun_by = b"" if ours else entry.sender_account
         if ours:
             record.joined_at = stored_at(entry, now)
+            _came_alone(record, entry)
             chat.note_epoch()
         self._messages.reseal(chat)
         self._groups.put_epoch(chat)
@@ -204,6 +237,14 @@ class Restarting:
             chat.id, entry.sender_account, without, needless=needless and not ours
         )
         self._memory.tell(chat, restarted)
+
+
+def _came_alone(record: GroupRecord, entry: Entry) -> None:
+    """We are in for the first time, by beginning again what nobody let us into."""
+    if not record.joined_seq:
+        record.joined_seq = entry.seq
+        record.joined_epoch = (record.generation, 0)
+        record.acceptance = Acceptance.ACCEPTED
 
 
 def _is_under_way(chat: Chat, trouble: Trouble) -> bool:

@@ -14,7 +14,8 @@ from parlour.conversation.records import Conversation
 from parlour.conversation.state import Memory
 from parlour.conversation.sync import GroupSync
 from parlour.errors import Code, ParlourError, SecurityStop, error
-from parlour.roster.genesis import Genesis, Kind
+from parlour.roster.genesis import Genesis
+from parlour.roster.roles import FIXED_KINDS
 from parlour.wire.streams import StreamInfo
 
 
@@ -57,11 +58,9 @@ class Streams:
         if genesis.stream != info.stream or genesis.kind.name.lower() != info.kind:
             raise error(Code.CONVERSATION_GENESIS, "of another stream")
         check_floor(genesis)
-        if genesis.kind is Kind.DIRECT:
+        if genesis.kind in FIXED_KINDS:
             self._direct.meet(info, genesis)
             return
-        if genesis.kind is Kind.SELF:
-            raise error(Code.CONVERSATION_GENESIS, "that of our own devices is pairwise")
         self.meet(info.stream, info.genesis)
 
     def meet(self, stream: bytes, genesis: bytes) -> Chat:

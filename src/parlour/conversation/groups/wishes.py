@@ -156,7 +156,7 @@ class Wishes:
         if chat.is_left:
             return
         if chat.genesis.kind in (GroupKind.DIRECT, GroupKind.SELF):
-            raise error(Code.USAGE_INVALID, "a conversation of two can't be left")
+            raise error(Code.USAGE_INVALID, "a conversation of a fixed kind can't be left")
         # What the server may have is known once it comes back, or when we are out.
         self._memory.drop_unsealed(group)
         record.acceptance = Acceptance.DECLINED
@@ -212,6 +212,9 @@ class Wishes:
     def _decided_elsewhere(self, sync: GroupSync) -> None:
         """Another device of ours says whether the person wants to be in a group."""
         chat = self._groups.chats.get(sync.group)
+        if chat is not None and chat.is_direct:
+            # Nobody decides on those.
+            return
         if not sync.accepted:
             if chat is not None and sync.at >= chat.record.decided_at:
                 self._left_elsewhere(chat, sync.at)

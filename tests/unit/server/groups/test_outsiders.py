@@ -10,6 +10,7 @@ import pytest
 
 from parlour.errors import Code, LimitError, ParlourError
 from parlour.roster import EXTENSION_TYPE, JoinedByLink, Removed, Role, RosterEntry
+from parlour.roster.genesis import Kind
 from parlour.roster.links import JoinLink
 from parlour.roster.restart import MAX_LEAP
 from parlour.server.limits import RESTARTS_PER_GROUP
@@ -282,6 +283,22 @@ async def test_a_new_beginning_tells_a_restored_server_what_it_lost(services: Se
     assert (handled.seq, handled.generation) == (1, 1)
     assert [entry.seq for entry in await room.entries(bea)] == [1]
     assert group.epoch == 0
+
+
+async def test_ones_own_devices_begin_again_without_having_been_in(services: Services) -> None:
+    ada = await services.device("ada")
+    room = await Room.found(services, ada, kind=Kind.SELF)
+    tablet = await services.another(ada, "tablet")
+    room.known.append(tablet)
+    # Of what it has read, it knows the epoch.
+    tablet.group = ada.group
+    request, group = room.restart(tablet)
+    handled = await services.groups.restart(tablet.grant, request)
+    assert (handled.seq, handled.generation, handled.epoch) == (1, 1, 0)
+    room.generation, room.devices, tablet.group = 1, [tablet], group
+    await room.add(tablet, ada)
+    await room.say(ada)
+    assert [entry.seq for entry in await room.entries(tablet)] == [1, 2, 3]
 
 
 async def test_of_two_beginnings_one_wins(services: Services) -> None:
