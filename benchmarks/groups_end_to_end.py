@@ -172,6 +172,8 @@ class Scene:
     def passes(self, state: str, runs: int) -> None:
         """Messages and changes, so many times."""
         for _ in range(runs):
+            # A search for garbage among the memories of all members would fall upon one of them.
+            self.crowd.ask("quiet")
             time.sleep(1.5)
             self.send(f"send_{state}")
             extra = self.extras.pop()
