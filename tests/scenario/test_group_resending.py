@@ -6,7 +6,7 @@ import pytest
 
 from parlour.conversation.content import ResendRequest, Text
 from parlour.conversation.events import MessageUnreadable
-from parlour.conversation.groups.chat import MAX_FORMER, MAX_LATE
+from parlour.conversation.groups.chat import MAX_FORMER, MAX_LATE, MAX_TIMES
 from parlour.conversation.groups.records import Former, GroupState, Late
 from parlour.conversation.reasons import Reason
 from parlour.conversation.requests import ServerRequest
@@ -108,7 +108,7 @@ def test_who_went_gets_what_was_said_before_and_nothing_else() -> None:
     alice, bob, carol = party.devices
     chat = chat_of(alice, party)
     chat.record.former = dict.fromkeys(
-        (number.to_bytes(16) for number in range(MAX_FORMER)), Former(0, 1, b"")
+        (number.to_bytes(16) for number in range(MAX_FORMER)), (Former(0, 1, b""),)
     )
     before = party.say(alice, "all of us")
     remove(party, alice, carol)
@@ -132,6 +132,32 @@ def test_who_comes_again_gets_what_was_said_the_time_before() -> None:
     add(party, alice, bob)
     assert ask(party, bob, alice, before)
     assert not ask(party, bob, alice, between)
+
+
+def test_who_comes_and_goes_gets_what_was_said_each_time_and_nothing_between() -> None:
+    party = Party("alice", "bob", "carol")
+    alice, bob, _ = party.devices
+    meant, between = [], []
+    for _ in range(3):
+        meant.append(party.say(alice, "with bob"))
+        party.settle(2)
+        remove(party, alice, bob)
+        between.append(party.say(alice, "without bob"))
+        party.settle(2)
+        add(party, alice, bob)
+    remove(party, alice, bob)
+    assert all(ask(party, bob, alice, each) for each in meant)
+    assert not any(ask(party, bob, alice, each) for each in between)
+
+
+def test_of_many_times_the_last_ones_are_remembered() -> None:
+    party = Party("alice", "bob", "carol")
+    alice, bob, _ = party.devices
+    chat, account = chat_of(alice, party), bob.machine.account_id
+    for number in range(MAX_TIMES + 2):
+        chat.note_former([account], number)
+    times = chat.record.former[account]
+    assert [time.went for time in times] == list(range(2, MAX_TIMES + 2))
 
 
 def test_who_came_after_it_was_said_and_went_again_gets_nothing() -> None:

@@ -44,6 +44,8 @@ MAX_RECENT: Final = 64
 EPOCH_TAG_SIZE: Final = 8
 # Accounts that went and are remembered: what they could not read then, they may still ask for.
 MAX_FORMER: Final = 64
+# Times that one of them was in.
+MAX_TIMES: Final = 8
 # Messages of ours that got their number after the end of their epoch, as far as remembered.
 MAX_LATE: Final = 64
 # After so many questions in vain (`confirming`), what is said waits no longer.
@@ -331,13 +333,17 @@ class Chat:
         self.record.wishes = {device: at for device, at in after.items() if at >= kept}
 
     def note_former(self, accounts: Iterable[bytes], seq: int) -> None:
-        """Remember that these went with the entry of that number, and since when they were here."""
+        """Remember that these went with the entry of that number, and since when they were here.
+
+        Also the times before: what was said then is theirs, however often they came and went.
+        """
         former, members = dict(self.record.former), self.known_roster().state.members
         for account in sorted(accounts):
-            former.pop(account, None)
+            times = former.pop(account, ())
             member = members.get(account)
             if member is not None:
-                former[account] = Former(self.since[account], seq, member.key)
+                time = Former(self.since[account], seq, member.key)
+                former[account] = (*times, time)[-MAX_TIMES:]
         self.record.former = dict(list(former.items())[-MAX_FORMER:])
 
     def note_late(self, message_id: bytes, late: Late) -> None:

@@ -224,7 +224,7 @@ class Groups:
     def may_resend(self, group: bytes, requester: DeviceIdentity, message: Message) -> bool:
         """Whether somebody may have a message of ours again: who was there when it was said.
 
-        Now, or the last time before they came again.
+        Now, or before they came again.
         """
         chat = self._groups.chats.get(group)
         contact = self._memory.contacts.get(requester.account_id)
@@ -238,10 +238,12 @@ class Groups:
                 return False
             if self._messages.may_resend(chat, chat.since[account], message):
                 return True
-        former = chat.record.former.get(account)
-        if former is None or former.key != key or (message.seq or 0) >= former.went:
-            return False
-        return self._messages.may_resend(chat, former.came, message)
+        return any(
+            former.key == key
+            and (message.seq or 0) < former.went
+            and self._messages.may_resend(chat, former.came, message)
+            for former in chat.record.former.get(account, ())
+        )
 
     # --- Streams and entries -------------------------------------------------------------
 

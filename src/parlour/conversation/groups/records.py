@@ -158,7 +158,7 @@ class Late(Struct, array_like=True, frozen=True):
 
 
 class Former(Struct, array_like=True, frozen=True):
-    """Somebody who was in a group: the entries that brought them in and out, and their key then."""
+    """A time that somebody was in a group: what brought them in and out, and their key then."""
 
     came: int
     went: int
@@ -175,7 +175,7 @@ class GroupRecord(Struct):
     was said before is not ours then.
     `late` are messages of ours that got their number after their epoch was over, by id, and
     `late_until` the number of the newest one that is not remembered any more. `former` are
-    accounts that were in it, `gone` the entries that took devices out.
+    accounts that were in it, and when, `gone` the entries that took devices out.
     `followed_seq` is that of the last commit that was merged, `followed_at` the time of the newest
     one (ms) by the server's clock.
     `founding` are the accounts that we are about to bring in, `leaving` statements of those who
@@ -230,7 +230,7 @@ class GroupRecord(Struct):
     letting_go: bool = False
     late: dict[bytes, Late] = {}
     late_until: int = 0
-    former: dict[bytes, Former] = {}
+    former: dict[bytes, tuple[Former, ...]] = {}
     gone: dict[bytes, int] = {}
     followed_at: int = 0
     begun_by: bytes = b""
