@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from parlour.conversation.content import ReaddWanted, Text
 from parlour.conversation.events import GroupLeft, GroupRefused, GroupRepaired
+from parlour.conversation.groups.chat import MAX_TIMES
 from parlour.conversation.groups.records import Acceptance, GroupState
 from parlour.conversation.requests import Request
 from parlour.errors import Code, ParlourError, error
@@ -270,3 +271,29 @@ def test_what_waits_for_an_inbox_is_not_said_twice() -> None:
     alice.settle()
     assert len(inbox) == before + 3
     assert heard(alice, GroupRepaired) == []
+
+
+@pytest.mark.parametrize("times", [1, 2, MAX_TIMES + 1])
+def test_what_was_said_an_earlier_time_is_not_passed_over(times: int) -> None:
+    """It may come late, when its reader has been put out and let in again, more than once."""
+    party = Party("alice", "bob", "carol")
+    alice, bob, _ = party.devices
+    account, entries = bob.machine.account_id, party.server.streams[party.group].entries
+    meant, between = [], []
+    for _ in range(times):
+        party.say(alice, "for bob")
+        meant.append(entries[-1].entry)
+        party.settle(2)
+        alice.machine.group_remove(party.group, [account], party.server.now)
+        alice.settle()
+        party.settle(2)
+        party.say(alice, "not for bob")
+        between.append(entries[-1].entry)
+        alice.machine.group_add(party.group, [account], party.server.now)
+        alice.settle()
+        party.settle(2)
+    chat, messages = chat_of(bob, party), bob.machine._groups._messages
+    assert len(chat.record.times) == min(times, MAX_TIMES)
+    assert chat.record.is_newcomer
+    assert not any(messages._is_before_us(chat, entry) for entry in meant[-MAX_TIMES:])
+    assert all(messages._is_before_us(chat, entry) for entry in between)

@@ -350,7 +350,7 @@ class Messages:
             if epoch is None or epoch >= record.joined_epoch:
                 return False
             if record.is_newcomer:
-                return True
+                return not any(came <= epoch <= went for came, went in record.times)
         return entry.stored_at < added_at - LINKING
 
     def _opened(self, chat: Chat, entry: Entry, received: ApplicationMessage) -> Inner:

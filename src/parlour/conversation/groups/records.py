@@ -175,7 +175,8 @@ class GroupRecord(Struct):
     was said before is not ours then.
     `late` are messages of ours that got their number after their epoch was over, by id, and
     `late_until` the number of the newest one that is not remembered any more. `former` are
-    accounts that were in it, and when, `gone` the entries that took devices out.
+    accounts that were in it, and when, `times` the first and last epochs of each time that we were
+    in before this one, `gone` the entries that took devices out.
     `followed_seq` is that of the last commit that was merged, `followed_at` the time of the newest
     one (ms) by the server's clock.
     `founding` are the accounts that we are about to bring in, `leaving` statements of those who
@@ -237,6 +238,7 @@ class GroupRecord(Struct):
     unlisted: dict[bytes, int] = {}
     wish_packages: dict[bytes, int] = {}
     joined_at: int = 0
+    times: list[tuple[tuple[int, int], tuple[int, int]]] = []
 
     def __repr__(self) -> str:
         return f"GroupRecord({self.group.hex()}, {self.state.value})"

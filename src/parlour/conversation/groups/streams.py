@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from parlour.conversation import content as contents
-from parlour.conversation.groups.chat import Chat
+from parlour.conversation.groups.chat import MAX_TIMES, Chat
 from parlour.conversation.groups.direct import Direct
 from parlour.conversation.groups.following import Following
 from parlour.conversation.groups.joining import Joining
@@ -82,6 +82,10 @@ class Streams:
         chat.group = chat.roster = None
         record.state = GroupState.JOINING
         record.acceptance = Acceptance.INVITED
+        if record.joined_epoch != NOWHERE:
+            # What was said then may still be missing here.
+            time = (record.joined_epoch, max(record.joined_epoch, record.highest))
+            record.times = [*record.times, time][-MAX_TIMES:]
         record.joined_seq, record.joined_epoch, record.is_newcomer = 0, NOWHERE, False
         record.link = b""
         record.shut_out = False
