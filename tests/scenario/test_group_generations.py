@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -27,6 +28,16 @@ from tests.scenario.people import heard
 from tests.scenario.test_group_restarts import begin_again
 
 
+def backup(party: Party) -> Any:
+    """What the server has of groups by now."""
+    return deepcopy((party.server.streams, party.server.groups.groups, party.server.windows))
+
+
+def restore(party: Party, saved: Any) -> None:
+    """Put the server back to that; it does not say so."""
+    party.server.streams, party.server.groups.groups, party.server.windows = saved
+
+
 def begin(party: Party, device: MemoryDevice) -> None:
     """A device begins a group again, and everybody is in it."""
     begin_again(device, party)
@@ -37,12 +48,12 @@ def begin(party: Party, device: MemoryDevice) -> None:
 def test_a_backup_from_before_a_beginning() -> None:
     party = Party("alice", "bob", "carol")
     alice, bob, carol = party.devices
-    saved = deepcopy((party.server.streams, party.server.groups.groups, party.server.windows))
+    saved = backup(party)
     begin(party, alice)
     begin(party, alice)
     party.check_together()
     assert party.view(alice).generation == 2
-    party.server.streams, party.server.groups.groups, party.server.windows = saved
+    restore(party, saved)
     party.server.incarnation = bytes([1]) * 16
     party.reconnect()
     party.settle(20)
@@ -57,11 +68,11 @@ def test_who_was_ahead_is_followed_by_who_was_not() -> None:
     """The backup is from before a beginning that one device has never seen."""
     party = Party("alice", "bob", "carol")
     alice, bob, carol = party.devices
-    saved = deepcopy((party.server.streams, party.server.groups.groups, party.server.windows))
+    saved = backup(party)
     carol.disconnect()
     begin(party, alice)
     begin(party, alice)
-    party.server.streams, party.server.groups.groups, party.server.windows = saved
+    restore(party, saved)
     party.server.incarnation = bytes([1]) * 16
     party.reconnect()
     party.settle(20)
@@ -78,11 +89,11 @@ def test_a_server_that_has_lost_what_was_followed_and_does_not_say_so() -> None:
     """It says that every commit comes too late, and shows none that came before it."""
     party = Party("alice", "bob", "carol")
     alice, bob, carol = party.devices
-    saved = deepcopy((party.server.streams, party.server.groups.groups, party.server.windows))
+    saved = backup(party)
     alice.machine.group_rename(party.group, "Better friends", party.server.now)
     alice.settle()
     party.settle(2)
-    party.server.streams, party.server.groups.groups, party.server.windows = saved
+    restore(party, saved)
     alice.machine.group_refresh(party.group, party.server.now)
     party.settle(10)
     assert party.view(alice).state is GroupState.ACTIVE

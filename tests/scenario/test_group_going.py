@@ -11,6 +11,7 @@ from parlour.conversation.groups.chat import MAX_TIMES
 from parlour.conversation.groups.records import Acceptance, GroupState
 from parlour.conversation.requests import Request
 from parlour.errors import Code, ParlourError, error
+from parlour.roster.links import JoinLink
 from parlour.testing.device import MemoryDevice
 from parlour.wire.kinds import Kind
 from tests.scenario.parties import Party, chat_of, let_time_pass, lose_alone
@@ -185,8 +186,8 @@ def test_a_device_that_is_linked_after_the_last_one_went_goes_too() -> None:
     assert party.view(laptop).state is GroupState.LEFT
 
 
-def test_a_device_with_a_leaf_comes_back_where_another_one_does() -> None:
-    """The last one is never taken off the roster: nobody adds its other device anew."""
+def left_on_both_devices() -> tuple[Party, MemoryDevice, MemoryDevice, JoinLink]:
+    """The last one in a group has left it, on two devices, and has a link into it."""
     party, alice, _ = alone()
     laptop = MemoryDevice(party.server, "alice", seed="laptop", beside=alice, linked=True)
     laptop.connect()
@@ -198,6 +199,12 @@ def test_a_device_with_a_leaf_comes_back_where_another_one_does() -> None:
     alice.settle()
     party.settle(3)
     assert party.view(laptop).state is GroupState.LEFT
+    return party, alice, laptop, link
+
+
+def test_a_device_with_a_leaf_comes_back_where_another_one_does() -> None:
+    """The last one is never taken off the roster: nobody adds its other device anew."""
+    party, alice, laptop, link = left_on_both_devices()
     alice.machine.join_by_link(link, party.server.now)
     alice.settle()
     party.reconnect(alice, laptop)
@@ -210,16 +217,7 @@ def test_a_device_with_a_leaf_comes_back_where_another_one_does() -> None:
 
 def test_a_no_after_a_yes_on_another_device_counts() -> None:
     """It came back and left again while this one was away."""
-    party, alice, _ = alone()
-    laptop = MemoryDevice(party.server, "alice", seed="laptop", beside=alice, linked=True)
-    laptop.connect()
-    party.devices.append(laptop)
-    party.reconnect(alice)
-    party.settle(6)
-    link = party.link(alice)
-    alice.machine.group_leave(party.group, party.server.now)
-    alice.settle()
-    party.settle(3)
+    party, alice, laptop, link = left_on_both_devices()
     alice.machine.join_by_link(link, party.server.now)
     alice.settle()
     alice.machine.group_leave(party.group, party.server.now)
