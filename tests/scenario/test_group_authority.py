@@ -58,14 +58,20 @@ def package(data: bytes) -> KeyPackage:
 
 
 def bring_in(
-    party: Party, by: MemoryDevice, added: KeyPackage, whom: bytes, wishes: Sequence[ReaddWish] = ()
+    party: Party,
+    by: MemoryDevice,
+    added: KeyPackage,
+    whom: bytes,
+    wishes: Sequence[ReaddWish] = (),
+    *,
+    path: bool = True,
 ) -> None:
     """Add a device, whatever the roster says of it."""
     group = chat_of(by, party).live()
     pending = group.commit(
         party.server.now // 1000,
         adds=[added],
-        options=CommitOptions(ratchet_tree=False, group_info=True),
+        options=CommitOptions(ratchet_tree=False, group_info=True, path=path),
         random=by.random,
     )
     assert pending.welcome is not None

@@ -18,7 +18,7 @@ from parlour.mls.public.extensions import Extensions
 from parlour.mls.public.framing.messages import PublicMessage
 from parlour.mls.public.leaf_node import LeafNode
 from parlour.mls.public.staging import StagedPublic
-from parlour.mls.public.types import LeafIndex, SenderType
+from parlour.mls.public.types import SenderType
 from parlour.primitives.hashes import equal
 from parlour.roster.changes import JoinedByLink
 from parlour.roster.entry import RosterEntry
@@ -127,7 +127,7 @@ class Authorising:
         added = [self._check_leaf(package.leaf_node, roster) for _, package in changes.added]
         for leaf in changes.new_leaves[len(changes.added) :]:
             self._check_leaf(leaf, roster)
-        self._check_leaf(_leaf_at(staged, staged.committer), roster)
+        self._check_leaf(staged.committer_leaf, roster)
         again = self._fulfilled(chat, changes, added, wishes, entry)
         gone = chat.known_roster().state.differing(roster.state) if changes.removed else set()
         for index in changes.removed:
@@ -138,7 +138,7 @@ class Authorising:
         self._check_gone(chat, roster, changes)
 
     def _committer(self, staged: StagedPublic, entry: Entry) -> LeafOwner:
-        committer = owner_of(_leaf_at(staged, staged.committer))
+        committer = owner_of(staged.committer_leaf)
         if (committer.account_id, committer.device_id) != (
             entry.sender_account,
             entry.sender_device,
@@ -261,10 +261,3 @@ def _check_link(chat: Chat, joined: JoinedByLink, at: int) -> None:
     link = chat.known_roster().state.links[joined.link_id]
     if max(at, chat.record.followed_at) > link.expires_at + CLOCKS:
         raise _refuse("somebody came by a link that has ended")
-
-
-def _leaf_at(staged: StagedPublic, index: LeafIndex) -> LeafNode:
-    leaf = staged.state.tree.leaf(index)
-    if leaf is None:
-        raise _refuse("the committer has no leaf")
-    return leaf

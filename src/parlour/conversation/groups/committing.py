@@ -534,9 +534,8 @@ class Committing:
             chat.record.pending = None
             chat.losses += 1
             self._memory.count("commit.lost")
-        if chat.group is not None:
-            chat.group.clear_pending()
-            self._groups.put_state(chat)
+        chat.live().clear_pending()
+        self._groups.put_state(chat)
         chat.timers["retry"] = now + retry_after(chat.losses, self._memory.random)
         self._groups.put(chat)
 

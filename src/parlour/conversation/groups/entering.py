@@ -118,10 +118,9 @@ class Entering:
         `context` has been verified by MLS. Coming from outside, the roster may be one entry further
         than the epoch: that of somebody who came by a link (RFC 9420 §12.2).
         """
-        if context.group_id != mls_group_id(chat.id, door.generation):
+        ours = mls_group_id(chat.id, door.generation), chat.genesis.suite
+        if (context.group_id, context.cipher_suite) != ours:
             raise refused("another MLS group")
-        if context.cipher_suite != chat.genesis.suite:
-            raise refused("another cipher suite")
         if (door.generation, context.epoch) < chat.record.highest:
             raise SecurityStop(Code.GROUP_ROLLBACK, "an epoch below the highest known")
         binding, roster = binding_of(context.extensions), door.roster

@@ -8,7 +8,7 @@ all goes to `repairing`.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, cast
 
 from msgspec import structs
 
@@ -156,9 +156,7 @@ class Following:
             return self._joining.offer(chat, entry, body, now)
         group = chat.live()
         try:
-            message = self._groups.decode(body.commit)
-            if not isinstance(message, PublicMessage):
-                raise error(Code.GROUP_COMMIT_REFUSED, "a commit that is no public message")
+            message = self._public_commit(body)
             epoch = message.content.epoch
         except ParlourError as problem:
             self._refuse(chat, entry, problem, now)
@@ -171,9 +169,17 @@ class Following:
             return self._joining.offer(chat, entry, body, now)
         ours = self._ours(chat, entry, body)
         if ours is not None:
-            roster = self._authorising.extended(chat, ours.roster)
-            return self._merge(chat, entry, ours, roster, group.pending, now)
+            sent, pending = ours
+            roster = self._authorising.extended(chat, sent.roster)
+            return self._merge(chat, entry, sent, roster, pending, now)
         return self._others(chat, entry, body, message, now)
+
+    def _public_commit(self, body: CommitBody) -> PublicMessage:
+        """The message of a commit; raises for anything else, which would count as received."""
+        message = self._groups.decode(body.commit)
+        if not isinstance(message, PublicMessage) or not isinstance(message.content.body, Commit):
+            raise error(Code.GROUP_COMMIT_REFUSED, "no public commit")
+        return message
 
     def _others(
         self, chat: Chat, entry: Entry, body: CommitBody, message: PublicMessage, now: int
@@ -185,10 +191,8 @@ class Following:
             self._lists.find_leaf_keys(_leaves_in(message))
             roster = self._authorising.extended(chat, body.roster)
             reading = True
-            staged = group.receive(message, now // 1000)
+            staged = cast(StagedCommit, group.receive(message, now // 1000))
             reading = False
-            if not isinstance(staged, StagedCommit):
-                raise error(Code.GROUP_COMMIT_REFUSED, "not a commit")
             check_entries(message, body.roster)
             # The server says when; it makes nobody idle by a time that is far ahead of ours.
             dated = structs.replace(entry, stored_at=stored_at(entry, now))
@@ -212,14 +216,12 @@ class Following:
             staged = public.receive(message, now // 1000)
         except ParlourError:
             return b""
-        leaf = (
-            staged.state.tree.leaf(staged.committer) if isinstance(staged, StagedPublic) else None
-        )
-        if leaf is None or owner_of(leaf).device_id != entry.sender_device:
-            return b""
-        return owner_of(leaf).account_id
+        owner = owner_of(cast(StagedPublic, staged).committer_leaf)
+        return owner.account_id if owner.device_id == entry.sender_device else b""
 
-    def _ours(self, chat: Chat, entry: Entry, body: CommitBody) -> CommitBody | None:
+    def _ours(
+        self, chat: Chat, entry: Entry, body: CommitBody
+    ) -> tuple[CommitBody, PendingCommit] | None:
         """What we sent ourselves, if this is our commit: the server may have put other entries.
 
         Our commit binds the epoch to our entries, so everybody who follows it follows them.
@@ -238,7 +240,7 @@ class Following:
         )
         if not named or not equal(sent, entry.envelope.body):
             self._memory.count("commit.changed")
-        return decode_body(sent, CommitBody)
+        return decode_body(sent, CommitBody), group.pending
 
     def _merge(
         self,
@@ -246,11 +248,9 @@ class Following:
         entry: Entry,
         body: CommitBody,
         roster: Roster,
-        staged: StagedCommit | PendingCommit | None,
+        staged: StagedCommit | PendingCommit,
         now: int,
     ) -> bool:
-        if staged is None:
-            raise error(Code.INTERNAL_BUG, "nothing to merge")
         group, record = chat.live(), chat.record
         ours = isinstance(staged, PendingCommit)
         changes = staged.changes if isinstance(staged, PendingCommit) else staged.public.changes
@@ -448,8 +448,11 @@ class Following:
             return True
         ahead = body.generation > chat.record.generation
         if chat.has_state and chat.record.state is GroupState.REPAIRING and not ahead:
-            message = _public(body)
-            if message is None or message.content.epoch < chat.epoch:
+            try:
+                message = self._public_commit(body)
+            except ParlourError:
+                return True
+            if message.content.epoch < chat.epoch:
                 return True
             lost_one = chat.record.trouble is not None and not chat.record.trouble.broken
             if message.content.epoch == chat.epoch and lost_one:
@@ -485,20 +488,9 @@ def _as_event(group: bytes, by: bytes, change: Change) -> GroupChanged | None:
             return None
 
 
-def _public(body: CommitBody) -> PublicMessage | None:
-    """The public message of a commit; None for what is none."""
-    try:
-        message = decode_message(body.commit)
-    except ParlourError:
-        return None
-    return message if isinstance(message, PublicMessage) else None
-
-
 def _leaves_in(message: PublicMessage) -> Iterator[LeafNode]:
     """The leaves that a commit brings."""
-    commit = message.content.body
-    if not isinstance(commit, Commit):
-        return
+    commit = cast(Commit, message.content.body)
     if commit.path is not None:
         yield commit.path.leaf_node
     for proposal in commit.proposals:

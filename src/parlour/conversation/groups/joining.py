@@ -184,13 +184,14 @@ class Joining:
             message = self._groups.decode(body.commit)
             if not isinstance(message, PublicMessage):
                 raise refused("with no public commit")
-            if self._key_packages.find(secrets.new_member) is None:
+            bundle = self._key_packages.find(secrets.new_member)
+            if bundle is None:
                 raise refused("for a key package that is not here")
             self._check_ours(chat, secrets.new_member)
             state = self._state_of(chat, body.generation, message.content.epoch + 1)
             if state is None:
                 return False
-            self._join(chat, entry, body, message, secrets, state, now)
+            self._join(chat, entry, body, message, bundle, state, now)
         except ParlourError as problem:
             self._memory.count("welcome.refused")
             chat.welcome_problem = problem
@@ -246,15 +247,12 @@ class Joining:
         entry: Entry,
         body: CommitBody,
         commit: PublicMessage,
-        secrets: EncryptedGroupSecrets,
+        bundle: KeyPackageBundle,
         state: PublicState,
         now: int,
     ) -> None:
         door = self._entering.door(chat, state)
-        bundle = self._key_packages.find(secrets.new_member)
-        if bundle is None:
-            raise refused("for a key package that is not here")
-        welcome = join_welcome_parts(chat.genesis.suite, body.welcome, secrets.encode())
+        welcome = join_welcome_parts(chat.genesis.suite, body.welcome, entry.part or b"")
         shared = None if chat.shared is None else chat.shared.stages
         join = WelcomeJoin(self._groups.policy, ratchet_tree=door.tree, shared=shared)
         group, used = Group.join(welcome, [bundle], now // 1000, join)
@@ -367,10 +365,10 @@ class Joining:
             authenticated_data=RosterEntry.brought([] if entry is None else [entry]),
             group_info=True,
         )
+        context = context_of(state.group_info)
         pending = Group.join_external(
             state.group_info, identity, now // 1000, join, random=self._memory.random
         )
-        context = context_of(state.group_info)
         self._entering.check_context(chat, door, context, from_outside=True)
         body = CommitBody(
             state.generation,

@@ -11,7 +11,7 @@ Each rung has its time; how often a device may come back by itself is bounded.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import Final
+from typing import Final, assert_never
 
 from msgspec import structs
 
@@ -195,11 +195,12 @@ class Ladder:
 
     def _report(self, chat: Chat, report: CommitBroken, now: int) -> None:
         """Say so in the epoch before: whoever went on still has its keys."""
-        try:
-            self._messages.seal_at_once(chat, report, now)
-        except ParlourError:
-            # Nobody would read it; the rungs do not depend on it.
+        if chat.live().proposals:
+            # Nobody speaks before those are committed (RFC 9420 §12.4). The rungs do not rest on
+            # it; left in the queue, its number would be missing from what we say.
             self._memory.count("report.failed")
+        else:
+            self._messages.seal_at_once(chat, report, now)
 
     def _tell(self, chat: Chat, trouble: Trouble) -> None:
         self._memory.tell(chat, GroupRepairing(chat.id, trouble.reason, trouble.step.value))
@@ -291,6 +292,8 @@ class Ladder:
                 step = Step.ASK
             case Step.REJOIN:
                 step = Step.WAIT
+            case _:
+                assert_never(trouble.step)
         self._reread.pop(chat.id, None)
         rounds = trouble.rounds + (trouble.step is Step.WAIT)
         after = structs.replace(trouble, step=step, since=now, asked=0, rounds=rounds)

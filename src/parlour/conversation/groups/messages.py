@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice
-from typing import Final
+from typing import Final, assert_never
 
 from msgspec import structs
 
@@ -449,6 +449,8 @@ class Messages:
             case Acceptance.ACCEPTED:
                 self._memory.changes.append(PutMessage(message, undelivered=True))
                 self._memory.events.append(MessageReceived(message, content))
+            case _:
+                assert_never(chat.record.acceptance)
 
     def _notice(self, chat: Chat, entry: Entry, notice: GroupNotice, now: int) -> None:
         match notice:
@@ -458,6 +460,8 @@ class Messages:
                 self._asked_for_details(chat, entry, now)
             case CommitBroken():
                 self.on_broken(chat, entry, notice, now)
+            case _:
+                assert_never(notice)
 
     def _asked_for_details(self, chat: Chat, entry: Entry, now: int) -> None:
         """Answer by turns: the first at once, the next if nobody has until then."""

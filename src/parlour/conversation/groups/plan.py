@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, assert_never
 
 from parlour.conversation.groups.authorising import CLOCKS, binding_of
 from parlour.conversation.groups.census import Census
@@ -157,12 +157,12 @@ class Planning:
                 plan.changes.append(change)
                 del after[account]
         for intent in intents:
-            if intent.want in (Want.LEAVE, Want.UPDATE):
-                continue
             try:
                 changes = self._changes(chat, roster, after, intent)
             except ParlourError as problem:
                 plan.refused.append((intent, problem))
+                continue
+            if changes is None:
                 continue
             if not changes:
                 plan.fulfilled.append(intent)
@@ -173,8 +173,8 @@ class Planning:
 
     def _changes(
         self, chat: Chat, roster: Roster, after: dict[bytes, Role], intent: Intent
-    ) -> list[Change]:
-        """What an intent still asks of the roster; raises if it may not."""
+    ) -> list[Change] | None:
+        """What an intent still asks of the roster, if it is about that; raises if it may not."""
         match intent.want:
             case Want.ADD:
                 new = [account for account in intent.accounts if account not in after]
@@ -209,8 +209,10 @@ class Planning:
             case Want.CLOSE_LINK:
                 known = intent.link_id in roster.state.links
                 return [LinkClosed(intent.link_id)] if known else []
+            case Want.LEAVE | Want.UPDATE:
+                return None
             case _:
-                return []
+                assert_never(intent.want)
 
     def _check_known(self, account: bytes) -> None:
         contact = self._memory.contacts.get(account)
@@ -258,9 +260,8 @@ class Planning:
             if account in members and account not in coming:
                 plan.add += [(account, device_id) for device_id in devices]
         for account in coming:
-            contact = self._memory.contacts.get(account)
-            if contact is not None:
-                plan.add += [(account, device_id) for device_id in contact.device_ids()]
+            devices = self._memory.contacts[account].device_ids()
+            plan.add += [(account, device_id) for device_id in devices]
 
     def _idle(self, chat: Chat, now: int) -> list[LeafIndex]:
         """Leaves whose certificate has run out; looked for at times."""

@@ -102,16 +102,15 @@ class Streams:
         Who left as the last one is still on the roster, and this device has a leaf there perhaps:
         nobody adds it then.
         """
-        said = self._memory.syncs.get(chat.id)
+        kept = self._memory.syncs.get(chat.id)
+        said = None if kept is None else contents.decode(kept)
         named = self._memory.conversations[chat.conversation].stream and not chat.record.letting_go
-        if said is None or not named or not chat.is_left:
+        if not isinstance(said, GroupSync) or not named or not chat.is_left:
             return
-        sync = contents.decode(said)
         self._memory.delete_sync(chat.id)
         self.come_back(chat)
-        if isinstance(sync, GroupSync):
-            chat.record.acceptance, chat.record.decided_at = Acceptance.ACCEPTED, sync.at
-            self._groups.put(chat)
+        chat.record.acceptance, chat.record.decided_at = Acceptance.ACCEPTED, said.at
+        self._groups.put(chat)
 
     def _let_in(self, chat: Chat) -> None:
         """The server had said that there is no such group for us, and names it again."""

@@ -56,6 +56,11 @@ class StagedPublic:
     state: PublicState
     confirmation_tag: bytes
 
+    @property
+    def committer_leaf(self) -> LeafNode:
+        """The committer's leaf after the commit: nobody takes out their own (§12.2)."""
+        return cast(LeafNode, self.state.tree.leaf(self.committer))
+
     def check_base(self, state: PublicState) -> None:
         """That a group is still in the epoch in which the commit was staged."""
         if state.group_context != self.base:
