@@ -8,6 +8,7 @@ from parlour.conversation.events import GroupChanged, GroupRestarted, MessageMis
 from parlour.conversation.groups.records import GroupState
 from parlour.errors import Code, error
 from parlour.mls.public.commit import Commit
+from parlour.mls.public.extensions import Extension
 from parlour.mls.public.framing.messages import PublicMessage
 from parlour.mls.public.proposals import GroupContextExtensions
 from parlour.roster.changes import ChannelKind, ChannelOpened
@@ -20,7 +21,7 @@ from parlour.wire.envelope import ENVELOPE_FORMAT, Envelope, SuiteId
 from parlour.wire.streams import Entry
 from tests.scenario.parties import Party, chat_of
 from tests.scenario.people import heard
-from tests.scenario.test_group_authority import Extension, bring_in, come_in, next_entry, package
+from tests.scenario.test_group_authority import bring_in, come_in, next_entry, package
 from tests.scenario.test_group_hostile import check_goes_on, forge, put, refusals
 from tests.scenario.test_group_readding import published
 from tests.scenario.test_group_repair import _Broken, _Refusing
