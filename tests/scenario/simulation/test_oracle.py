@@ -12,6 +12,7 @@ from parlour.conversation.changes import Namespace, PutMessage
 from parlour.conversation.machine import Machine
 from parlour.conversation.receiving import Receiving
 from parlour.conversation.records import all_of
+from parlour.conversation.syncing import Syncing
 from parlour.server.store.sqlite import entries, pages
 from parlour.server.store.sqlite.rows import find_repeat
 from parlour.testing.simulation import chronicle, forks, lies, secrecy
@@ -142,6 +143,13 @@ def test_keys_that_open_what_was_said_without_a_device_are_found(
     monkeypatch.setattr(World, "_absorb", absorb)
     run(8, "groups", STEPS)
     assert found
+
+
+def test_devices_that_do_not_hear_what_was_chosen_are_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Syncing, "_take_setting", lambda self, sync, now: None)
+    assert "settings of their own" in "\n".join(run(0, "groups", 200).problems)
 
 
 def test_two_histories_of_which_nobody_is_told_are_found(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Set
 from typing import TYPE_CHECKING
 
 from parlour.conversation.groups.chat import Chat
+from parlour.roster.roles import FIXED_KINDS
 from parlour.testing.simulation.chronicle import GroupOnDisk, groups_of
 
 if TYPE_CHECKING:
@@ -64,6 +65,17 @@ def _differences_in(
     return found
 
 
+def settings_apart(world: World) -> list[str]:
+    """Accounts whose devices have not told each other what was chosen on one of them."""
+    found = []
+    for name in world.names:
+        nodes = [node for node in world.of_account(name) if node.ready]
+        settings = {node.label: dict(node.engine.machine.settings) for node in nodes}
+        if any(each != settings[nodes[0].label] for each in settings.values()):
+            found.append(f"{name}'s devices have settings of their own: {settings}")
+    return found
+
+
 def orphans(world: World) -> set[bytes]:
     """The groups of which that is so."""
     listed = world.listed()
@@ -72,8 +84,12 @@ def orphans(world: World) -> set[bytes]:
 
 
 def is_orphaned(on_disk: GroupOnDisk, devices: Set[bytes]) -> bool:
-    """Whether all that had its keys were taken off their lists: nobody can let anybody in."""
-    return bool(on_disk.leaves) and not on_disk.leaves & devices
+    """Whether all that had its keys were taken off their lists: nobody can let anybody in.
+
+    One of a fixed kind is begun again then.
+    """
+    is_fixed = on_disk.roster.kind in FIXED_KINDS
+    return bool(on_disk.leaves) and not (is_fixed or on_disk.leaves & devices)
 
 
 def _is_abandoned(group: bytes, on_disk: GroupOnDisk, members: list[Node]) -> bool:

@@ -15,6 +15,7 @@ from parlour.conversation.groups.records import Want
 from parlour.mls.public.framing.messages import PrivateMessage, decode_message
 from parlour.roster.roles import Role
 from parlour.roster.state import RosterState
+from parlour.testing.simulation import population
 from parlour.wire.ids import ID_SIZE
 
 Epoch = tuple[bytes, int, int]
@@ -130,8 +131,13 @@ class Chronicle:
         self.wishes.append(wish)
 
     def name_of(self, group: bytes) -> str:
-        """What programs call a group."""
-        return next((name for name, each in self.names.items() if each == group), group.hex())
+        """What programs call a group; of one that has no name, whose it is."""
+        for name, each in self.names.items():
+            if each == group:
+                return name
+        people = self.rosters[group][-1].members if self.rosters[group] else ()
+        known = [name for name in population.NAMES if population.account_id(name) in people]
+        return " and ".join(known) or group.hex()
 
     def leavers(self) -> set[tuple[bytes, bytes]]:
         """Accounts whose person has once wished to leave a group, with the group."""

@@ -10,11 +10,14 @@ import sqlite3
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
+
 from parlour.client.account import Account
 from parlour.conversation.beginning import first_changes
-from parlour.conversation.changes import Change
+from parlour.conversation.changes import Change, Namespace, PutRecord
 from parlour.conversation.contact import Contact
-from parlour.conversation.records import OwnDevice
+from parlour.conversation.presets import DEFAULT, PRESET
+from parlour.conversation.records import OwnDevice, Setting
 from parlour.conversation.upkeep import first_upload
 from parlour.double_ratchet.identity import LocalDevice
 from parlour.double_ratchet.prekey_store import PrekeyStore
@@ -69,9 +72,15 @@ class Member:
     entry: DeviceListEntry
 
     def records(
-        self, kit: Kit, entry: DeviceListEntry, *, first: bool, snapshot: bytes = b""
+        self,
+        kit: Kit,
+        entry: DeviceListEntry,
+        *,
+        first: bool,
+        snapshot: bytes = b"",
+        preset: str = DEFAULT,
     ) -> list[Change]:
-        """What a device of it begins with."""
+        """What a device of it begins with. `preset` was chosen before it was switched on."""
         own = OwnDevice(
             server=NAME,
             name=self.name,
@@ -83,7 +92,11 @@ class Member:
         prekeys = PrekeyStore.from_bytes(kit.prekeys, kit.local)
         account = Account(NAME, NAME, 443, (), kit.token, bytes(16))
         contact = Contact(self.name, entry)
-        return [*first_changes(own, contact, prekeys, snapshot), account.change()]
+        records = [*first_changes(own, contact, prekeys, snapshot), account.change()]
+        if preset != DEFAULT:
+            setting = msgspec.msgpack.encode(Setting(preset, BEGINNING))
+            records.append(PutRecord(Namespace.SETTING, PRESET.encode(), setting))
+        return records
 
 
 @functools.cache

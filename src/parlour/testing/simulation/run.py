@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from parlour.errors import Code
-from parlour.testing.simulation.agreement import differences, orphans, unfulfilled
+from parlour.testing.simulation.agreement import differences, orphans, settings_apart, unfulfilled
 from parlour.testing.simulation.forks import unnamed
 from parlour.testing.simulation.harm import did_harm
 from parlour.testing.simulation.lies import NAMES
@@ -41,6 +41,9 @@ _DAY: Final = 24 * 3600
 _BEFORE_SPEAKING: Final = ("the faults stopped", "all connected again")
 _SETTLING_IN: Final = 5
 _REMOVED: Final = (Code.DEVICE_REMOVED, Code.TOKEN_INVALID, Code.TOKEN_REVOKED)
+# Whoever has another one than the other side meets it as well: who begins decides for both.
+_PRESETS: Final = ("default", "default-mls", "famichat")
+_DEFAULT_ALONE: Final = 0.5
 # Rounds of cancelling what is left when a run is over.
 _SWEEPS: Final = 10
 
@@ -96,6 +99,17 @@ def people_of(seed: int) -> dict[str, int]:
     return {name: chance.choice((1, 1, 2, 3)) for name in PEOPLE[: chance.choice((2, 3, 3, 4))]}
 
 
+def presets_of(seed: int, kind: str) -> dict[str, str]:
+    """Who prefers which preset: in half of the runs with groups, some people talk on MLS in twos.
+
+    Whoever is not named has the default.
+    """
+    chance = random.Random(f"presets {seed}")
+    if kind != "groups" or chance.random() < _DEFAULT_ALONE:
+        return {}
+    return {name: chance.choice(_PRESETS) for name in people_of(seed)}
+
+
 def run(
     seed: int, kind: str, count: int, program: Program | None = None, *, show: bool = False
 ) -> Run:
@@ -113,7 +127,8 @@ def run(
     gc.disable()
     try:
         asyncio.set_event_loop(loop)
-        world = World(str(seed), people_of(seed), trace, loop)
+        presets = presets_of(seed, kind)
+        world = World(str(seed), people_of(seed), trace, loop, presets)
         running = _Running(world, result, program or Drawn(seed, kind, count))
         try:
             loop.run_until_complete(running.all())
@@ -268,6 +283,7 @@ class _Running:
             self._check_lies()
             for problem in [
                 *unfulfilled(world),
+                *([] if lies(result.seed) else settings_apart(world)),
                 *trespasses(world),
                 *unnamed(world, NAMES["fork"]),
             ]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import random
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from parlour.client.feed import ConnectionCode
+from parlour.conversation.presets import DEFAULT
 from parlour.errors import ParlourError
 from parlour.identity.device_list import DeviceListState, next_entry
 from parlour.server.store.records import NewList
@@ -34,6 +35,8 @@ _LOOK_EVERY: Final = 5
 _STAYS: Final = 2
 # Kinds of streams in which people speak.
 _SPOKEN: Final = ("direct", "group", "family", "channel")
+# Between two people, whoever is on a list is to read it: who has no leaf yet asks for it.
+_OF_TWO: Final = "direct"
 # Entries of groups in which nothing is said.
 _HANDSHAKES: Final = (SuiteId.MLS_COMMIT, SuiteId.MLS_PROPOSAL, SuiteId.MLS_RESTART)
 _NEW: Final = (
@@ -68,9 +71,19 @@ class _Branch:
 
 
 class World:
-    """Everything that there is in one run. `names` are accounts with their numbers of devices."""
+    """Everything that there is in one run.
 
-    def __init__(self, seed: str, names: dict[str, int], trace: Trace, loop: SimulatedLoop) -> None:
+    `names` are accounts with their numbers of devices, `presets` what some of them prefer.
+    """
+
+    def __init__(
+        self,
+        seed: str,
+        names: dict[str, int],
+        trace: Trace,
+        loop: SimulatedLoop,
+        presets: Mapping[str, str],
+    ) -> None:
         self.seed = seed
         self.loop = loop
         self.trace = trace
@@ -79,6 +92,7 @@ class World:
         self.oracle.on_note = trace.note
         self.meddler = Meddler()
         self.names = names
+        self.presets = presets
         self.nodes: dict[str, Node] = {}
         self.copies: list[tuple[Node, Node, int]] = []
         """Copied homes: the copy, the original, and its connections when it was copied."""
@@ -118,7 +132,8 @@ class World:
                 )
                 self._at_server(new, owner.account_id, kits[number - 1])
             for kit in kits:
-                records = owner.records(kit, entry, first=kit is kits[0])
+                preset = self.presets.get(name, DEFAULT)
+                records = owner.records(kit, entry, first=kit is kits[0], preset=preset)
                 self.add(Node.made(self, name, kit, records))
 
     def _at_server(self, new: NewList, account_id: bytes, kit: population.Kit) -> None:
@@ -202,22 +217,25 @@ class World:
             sender,
         ) in connection.execute(_NEW, (branch.newest,)).fetchall():
             branch.newest = max(branch.newest, pk)
-            if kind in _SPOKEN and suite not in _HANDSHAKES:
-                owed = connection.execute(_OWED, (stream,)).fetchall()
-                members = devices = frozenset(bytes(row[0]) for row in owed)
-                epoch = epoch_of(bytes(body)) if suite == SuiteId.MLS_MESSAGE else None
-                if epoch is not None:
-                    self.chronicle.spoken.append(
-                        Spoken(
-                            bytes(sender),
-                            bytes(client_id),
-                            epoch,
-                            bytes(body),
-                            frozenset(bytes(row[1]) for row in owed),
-                            frozenset(bytes(row[0]) for row in connection.execute(_REMOVED)),
-                        )
+            if suite in _HANDSHAKES:
+                continue
+            owed = connection.execute(_OWED, (stream,)).fetchall()
+            members = devices = frozenset(bytes(row[0]) for row in owed)
+            epoch = epoch_of(bytes(body)) if suite == SuiteId.MLS_MESSAGE else None
+            if epoch is not None:
+                self.chronicle.spoken.append(
+                    Spoken(
+                        bytes(sender),
+                        bytes(client_id),
+                        epoch,
+                        bytes(body),
+                        frozenset(bytes(row[1]) for row in owed),
+                        frozenset(bytes(row[0]) for row in connection.execute(_REMOVED)),
                     )
-                    devices &= branch.epochs.leaves.get(epoch, frozenset())
+                )
+            if epoch is not None and kind != _OF_TWO:
+                devices &= branch.epochs.leaves.get(epoch, frozenset())
+            if kind in _SPOKEN:
                 numbered = Numbered(
                     bytes(stream_id), seq, stored_at, devices, branch.timeline, members, epoch
                 )
