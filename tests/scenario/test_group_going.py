@@ -14,7 +14,7 @@ from parlour.errors import Code, ParlourError, error
 from parlour.roster.links import JoinLink
 from parlour.testing.device import MemoryDevice
 from parlour.wire.kinds import Kind
-from tests.scenario.parties import Party, chat_of, let_time_pass, lose_alone
+from tests.scenario.parties import HOUR, Party, chat_of, let_time_pass, lose_alone
 from tests.scenario.people import heard
 
 
@@ -245,6 +245,31 @@ def test_a_device_without_a_leaf_gets_one_from_a_device_that_had_left() -> None:
     laptop.settle()
     party.settle(20, 10_000)
     party.check_together([alice, laptop])
+
+
+def test_a_leave_waits_for_somebody_who_may_enter_it() -> None:
+    """Our own devices can't: they do not cover the proposal either, or it would go on for ever."""
+    party = Party("alice", "bob")
+    alice, bob = party.devices
+    laptop = party.add_device("alice", beside=alice)
+    party.settle(20, HOUR)
+    bob.disconnect()
+    alice.machine.group_leave(party.group, party.server.now)
+    alice.settle()
+    party.settle(4, 60_000)
+    before = party.view(laptop).epoch
+    party.settle(20, 60_000)
+    assert party.view(laptop).epoch == before
+    assert len(chat_of(laptop, party).record.leaving) == 1
+    party.say(laptop, "not gone yet")
+    party.settle(20, 60_000)
+    assert party.view(laptop).epoch == before + 1, "it was covered to speak, and is proposed anew"
+    assert len(chat_of(laptop, party).record.leaving) == 1
+    bob.connect()
+    party.settle(6)
+    assert bob.texts() == ["not gone yet"]
+    assert {party.view(device).state for device in (alice, laptop)} == {GroupState.LEFT}
+    assert [member.account_id for member in party.view(bob).members] == [bob.machine.account_id]
 
 
 # --- Waiting ---------------------------------------------------------------------------------

@@ -64,6 +64,9 @@ from parlour.wire.streams import Entry
 
 # The number of the entry with which somebody went who is still there when we go.
 NEVER: Final = (1 << 63) - 1
+# So many statements of those who want out are kept: a roster's worth is entered by one commit, and
+# whoever is passed over says it again.
+MAX_LEAVING: Final = 256
 # What breaks by the tags of a message, which its signature does not cover (RFC 9420 §6.1): a server
 # can change the one, and the other as well by the keys that any member has.
 UNSIGNED: Final = frozenset({Rule.MEMBERSHIP_TAG, Rule.COMMIT_CONFIRMATION_TAG})
@@ -409,8 +412,10 @@ class Following:
     def _leaves(self, chat: Chat, entry: Entry, evidence: bytes) -> None:
         """Somebody wants out, and has signed for it."""
         statement = decode_change(evidence)
-        if isinstance(statement, Left) and statement.account == entry.sender_account:
-            chat.record.leaving = [*chat.record.leaving, evidence]
+        known = chat.record.leaving
+        own = isinstance(statement, Left) and statement.account == entry.sender_account
+        if own and evidence not in known and len(known) < MAX_LEAVING:
+            chat.record.leaving = [*known, evidence]
 
     # --- Beginning again -----------------------------------------------------------------
 

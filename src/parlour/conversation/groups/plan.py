@@ -119,9 +119,21 @@ class Planning:
         binding = binding_of(chat.live().extensions)
         plan.behind = binding.number != roster.number
         plan.bind = plan.behind or bool(plan.changes)
-        leaving = any(i.want is Want.LEAVE for i in self._memory.groups.intents_of(chat.id))
-        plan.proposals = bool(chat.live().proposals) and not leaving
+        plan.proposals = self._covers(chat)
         return plan
+
+    def _covers(self, chat: Chat) -> bool:
+        """Whether there are proposals to be covered, if only so that somebody can speak again.
+
+        That our own account goes is for others to enter: covered by us it would be gone, and be
+        proposed once more, every minute for as long as nobody else is there.
+        """
+        group, intents = chat.live(), self._memory.groups.intents_of(chat.id)
+        if not group.proposals or any(intent.want is Want.LEAVE for intent in intents):
+            return False
+        own = set(chat.leaves_of(self._memory.account_id))
+        ours = all(sent.sender.leaf_index in own for sent in group.proposals)
+        return not ours or chat.conversation in self._memory.queues
 
     def close_ended(self, chat: Chat, plan: Plan, now: int) -> None:
         """Let a commit that is made anyway close links that have ended, if we may.
