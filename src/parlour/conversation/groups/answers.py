@@ -125,7 +125,7 @@ class Answers:
             self._committing.lost(chat, now)
             there = (answer.generation, answer.epoch)
             if chat.losses >= BEHIND and there < (chat.record.generation, chat.epoch):
-                self._compare(chat)
+                self._ladder.compare(chat)
 
     def _take_winners(self, chat: Chat, answer: Handled, now: int) -> None:
         """Go on by the commits that won, which came in place of a yes to ours.
@@ -181,7 +181,7 @@ class Answers:
         elif pending.what is Sent.RESTART:
             # Where the server is by now, somebody else may have gone on from.
             self._not_begun(chat, now)
-            self._compare(chat)
+            self._ladder.compare(chat)
         elif pending.what is Sent.JOIN:
             self._joining.lost(chat)
             chat.losses += 1
@@ -196,14 +196,9 @@ class Answers:
             self._groups.behind = True
             self._committing.refused(chat, problem, now)
 
-    def _compare(self, chat: Chat) -> None:
-        """See where the server's group is."""
-        chat.compares = True
-        self._joining.ask(chat.id)
-
     def _not_begun(self, chat: Chat, now: int) -> None:
         """The server did not take our beginning: try again later, and meanwhile other ways back."""
-        chat.record.pending = chat.restarting = None
+        chat.record.pending = chat.restarting = chat.restarting_roster = None
         chat.losses += 1
         chat.timers[RESTART] = now + retry_after(chat.losses, self._memory.random)
         self._groups.put(chat)

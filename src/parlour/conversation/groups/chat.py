@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import msgspec
 
@@ -35,6 +35,9 @@ from parlour.roster.readding import MAX_WISH_AGE, ReaddWish
 from parlour.roster.roster import Roster
 from parlour.roster.state import RosterState
 from parlour.wire.streams import StreamKind
+
+if TYPE_CHECKING:
+    from parlour.conversation.groups.branches import Branch
 
 # Epochs that are remembered for comparing with what others saw: a day of a busy group.
 MAX_TAGS: Final = 64
@@ -111,7 +114,11 @@ class Chat:
         self.joining_roster: Roster | None = None
         # Whether the server's state is asked for to compare it with ours.
         self.compares = False
+        # What we begin the group again with, and by which roster; and the server's branch, if its
+        # roster leads another way than ours.
         self.restarting: Group | None = None
+        self.restarting_roster: Roster | None = None
+        self.branch: Branch | None = None
         # The newest roster entry that the server has, where its data is older than ours.
         self.behind_number = 1 << 62
         self.welcome_problem: ParlourError | None = None
@@ -275,7 +282,7 @@ class Chat:
         before = self.roster
         if before is None or roster is None:
             self._touched = None
-        elif before.number != roster.number:
+        elif before.head_hash != roster.head_hash:
             self.touch(before.state.differing(roster.state))
             self.touch(roster.state.differing(before.state))
         self._roster, self._roster_record = roster, None

@@ -60,7 +60,9 @@ class Entering:
 
     def door(self, chat: Chat, state: PublicState, *, by_link: bool = False) -> Door:
         """Check roster and tree of a public state; raises `Wanting` for lists that it takes."""
-        roster = self._roster(chat, state)
+        roster = self.roster_of(chat, state)
+        check_not_older(chat, roster)
+        check_nobody_is_back(chat, roster)
         own = self._memory.account_id
         if own not in roster.state.members and not by_link:
             raise refused("we are not on the roster")
@@ -72,7 +74,8 @@ class Entering:
         self._check_leaves(roster, leaves)
         return Door(roster, tree, state.generation)
 
-    def _roster(self, chat: Chat, state: PublicState) -> Roster:
+    def roster_of(self, chat: Chat, state: PublicState) -> Roster:
+        """The roster of a public state, as far as it holds by itself. Raises `Wanting`."""
         genesis, record = chat.genesis, chat.record
         if state.genesis != record.genesis:
             raise SecurityStop(Code.CONVERSATION_GENESIS, "another genesis than before")
@@ -84,9 +87,7 @@ class Entering:
         else:
             genesis.verify(key)
         of_state = Roster.of_state if chat.shared is None else chat.shared.of_state
-        roster = of_state(genesis, state.roster_state, state.roster_head, self._lists.find_key)
-        check_not_older(chat, roster)
-        return roster
+        return of_state(genesis, state.roster_state, state.roster_head, self._lists.find_key)
 
     def check_signed_by_known(self, chat: Chat, roster: Roster) -> None:
         """The newest entry is one that we had, or is signed by somebody who was there when we were.
@@ -141,6 +142,19 @@ def check_not_older(chat: Chat, roster: Roster) -> None:
     same = roster.number == record.roster_number
     if same and record.roster_head and roster.head_hash != record.roster_head:
         raise SecurityStop(Code.ROSTER_ROLLBACK, "another entry than the one that is known")
+
+
+def check_nobody_is_back(chat: Chat, roster: Roster) -> None:
+    """Where we go over to another branch (`branches`): whom we know to be out is not in it.
+
+    The admin who began it may not have heard of that.
+    """
+    known = chat.roster
+    if known is None or known.head_hash == chat.record.roster_head:
+        return
+    strangers = roster.state.members.keys() - known.state.members.keys()
+    if not strangers.isdisjoint(chat.record.former):
+        raise SecurityStop(Code.ROSTER_ROLLBACK, "somebody is back who was put out")
 
 
 def context_of(group_info: bytes) -> GroupContext:

@@ -20,6 +20,7 @@ from parlour.conversation.events import (
     GroupRefused,
 )
 from parlour.conversation.groups.authorising import Authorising, check_entries, stored_at
+from parlour.conversation.groups.branches import elsewhere
 from parlour.conversation.groups.chat import Chat
 from parlour.conversation.groups.credentials import owner_of
 from parlour.conversation.groups.joining import Joining
@@ -432,8 +433,14 @@ class Following:
         if body.generation <= chat.record.generation or chat.roster is None:
             return True
         try:
-            roster = self._authorising.extended(chat, body.roster)
-            self._restarting.check(chat, entry, body, roster)
+            roster = self._restarting.roster_of(chat, body)
+            head = elsewhere(chat, body.roster) if roster is None else None
+            if head is not None:
+                self._restarting.check(chat, entry, body, head.hash())
+                self._restarting.gone_over(chat, entry, body, head)
+                return True
+            roster = roster or self._authorising.extended(chat, body.roster)
+            self._restarting.check(chat, entry, body, roster.head_hash)
         except ParlourError as problem:
             if body.generation > chat.record.generation + 1:
                 # It may rest on entries of the roster that came with those between.
@@ -441,7 +448,6 @@ class Following:
                 return True
             self._refuse(chat, entry, problem, now)
             return True
-        chat.remember_entries([data for data in body.roster if data not in chat.recent])
         self._restarting.taken(chat, entry, body, roster, now)
         if chat.known_roster().state.members.get(self._memory.account_id) is None:
             self.leave(chat, entry.sender_account)

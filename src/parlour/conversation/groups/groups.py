@@ -269,8 +269,7 @@ class Groups:
         """The server's data is from a backup: see where its groups are."""
         for chat in self._groups.chats.values():
             if chat.is_active:
-                chat.compares = True
-                self._joining.ask(chat.id)
+                self._ladder.compare(chat)
             elif chat.is_left:
                 # Numbers are given again.
                 chat.record.followed_seq = 0

@@ -393,6 +393,13 @@ class Joining:
         chat.joining_roster = roster
         self._groups.put(chat)
 
+    def roster_of(self, chat: Chat, state: PublicState) -> Roster:
+        """The roster that a server shows, which may lead another way than ours. Raises `Wanting`.
+
+        It belongs to the group, and is signed as far as we know who signed it.
+        """
+        return self._entering.roster_of(chat, state)
+
     def forsaken(self, chat: Chat, state: PublicState, now: int) -> Roster | None:
         """The roster of a conversation of a fixed kind in which nobody is who could let us in.
 

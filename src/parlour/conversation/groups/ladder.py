@@ -18,6 +18,7 @@ from msgspec import structs
 from parlour.conversation.content import CommitBroken, ReaddWanted
 from parlour.conversation.events import GroupRepaired, GroupRepairing, ServerMisbehaved
 from parlour.conversation.groups.authorising import check_wish
+from parlour.conversation.groups.branches import BRANCH, Branch
 from parlour.conversation.groups.chat import Chat
 from parlour.conversation.groups.committing import Committing
 from parlour.conversation.groups.joining import Joining
@@ -55,6 +56,8 @@ ASKED: Final = 4
 # A device comes back by its own commit at most so often in a day.
 MAX_REJOINS: Final = 5
 DAY: Final = 24 * 60 * _MINUTE
+# What is refused by these lies behind or beside what we know.
+_ROLLBACKS: Final = (Code.GROUP_ROLLBACK, Code.ROSTER_ROLLBACK)
 # After all that, it is tried again after so long, doubled each time: who can't be helped by those
 # who are there is no load for them and for its battery. A new connection begins anew.
 PAUSE: Final = 10 * _MINUTE
@@ -147,6 +150,9 @@ class Ladder:
         chat.record.inviter = chat.record.inviter or entry.sender_account
         # Whoever added us has used up the wish that we had, if any.
         chat.wishes_from = now
+        problem = chat.welcome_problem
+        if problem is not None and problem.code in _ROLLBACKS:
+            self.compare(chat)
         self._begin(chat, Trouble(0, chat.epoch, "welcome", now, Step.ASK, now))
 
     def expelled(self, chat: Chat, now: int) -> None:
@@ -160,12 +166,20 @@ class Ladder:
         same epoch, it may have taken another commit in the meantime; then we have lost our way.
         """
         trouble = chat.record.trouble
-        if not (chat.has_state and (chat.is_active or trouble is not None)):
+        if not chat.is_active and trouble is None:
+            return
+        if self._is_branch(chat, state, now):
+            return
+        if trouble is not None and trouble.reason == BRANCH:
+            # It was one, or was shown as one. Members may be asked now.
+            trouble = chat.record.trouble = None
+            self._begin(chat, Trouble(0, chat.epoch, FORK, now, Step.ASK, now))
+        if not chat.has_state:
             return
         here = (chat.record.generation, chat.epoch)
         there = (state.generation, state.epoch)
         if there == here and _is_same(chat, state):
-            if trouble is not None and trouble.reason in (ROLLBACK, FORK):
+            if trouble is None or trouble.reason in (ROLLBACK, FORK):
                 self.followed(chat, now)
         elif there < here:
             chat.behind_number = RosterEntry.decode(state.roster_head).number
@@ -176,6 +190,23 @@ class Ladder:
             self._begin(chat, Trouble(0, chat.epoch, FORK, now, Step.ASK, now))
         elif there == here:
             self._begin(chat, Trouble(0, chat.epoch, FORK, now, Step.ASK, now))
+
+    def _is_branch(self, chat: Chat, state: PublicState, now: int) -> bool:
+        """Whether the server's roster leads another way than ours: an admin of both begins again.
+
+        Members who went on there are asked for nothing: we could not come in by what they do.
+        """
+        chat.branch = Branch.of(chat, state)
+        trouble = chat.record.trouble
+        if chat.branch is not None and (trouble is None or trouble.reason != BRANCH):
+            chat.record.trouble = None
+            self._begin(chat, Trouble(0, chat.epoch, BRANCH, now, Step.WAIT, now))
+        return chat.branch is not None
+
+    def compare(self, chat: Chat) -> None:
+        """See where the server's group is (`compared`)."""
+        chat.compares = True
+        self._joining.ask(chat.id)
 
     def _begin(self, chat: Chat, trouble: Trouble) -> None:
         known = chat.record.trouble
@@ -212,6 +243,8 @@ class Ladder:
         if trouble is not None and trouble.step is Step.WAIT and trouble.rounds:
             chat.record.trouble = structs.replace(trouble, rounds=0)
             self._groups.put(chat)
+        if trouble is not None and trouble.reason == BRANCH:
+            self.compare(chat)
 
     # --- Finding the way -----------------------------------------------------------------
 
@@ -240,7 +273,7 @@ class Ladder:
         if trouble is None:
             return
         if self._restarting.is_due(chat, trouble, now):
-            self._restarting.begin(chat, trouble, now)
+            self._restart(chat, trouble, now)
             return
         if now >= trouble.since + _patience(trouble):
             trouble = self._next(chat, trouble, now)
@@ -250,6 +283,21 @@ class Ladder:
             self._groups.put(chat)
         elif trouble.step is Step.REJOIN:
             self._rejoin(chat, trouble, now)
+
+    def _restart(self, chat: Chat, trouble: Trouble, now: int) -> None:
+        branch = chat.branch
+        if branch is None:
+            self._restarting.begin(chat, trouble, now)
+            return
+        try:
+            roster = self._joining.roster_of(chat, branch.shown)
+            self._restarting.begin_over(chat, trouble, branch.shown, roster, now)
+        except Wanting:
+            raise
+        except ParlourError:
+            # What the server shows can't be gone on from: it is compared again after a while.
+            self._memory.count("branch.refused")
+            chat.branch = None
 
     def _by_clock(self, chat: Chat, now: int) -> Trouble | None:
         """What is wrong; since now, if the clock went back: or it would be waited for very long."""
@@ -288,6 +336,9 @@ class Ladder:
                     if self._joining.is_under_way(chat):
                         # The last one was not heard of again.
                         self._joining.lost(chat)
+            case Step.WAIT if trouble.reason == BRANCH:
+                self.compare(chat)
+                step = Step.WAIT
             case Step.WAIT:
                 step = Step.ASK
             case Step.REJOIN:
@@ -431,10 +482,11 @@ class Ladder:
             self._lists.want(wanting.accounts)
         except ParlourError as problem:
             self._memory.count("rejoin.refused")
-            if problem.code in (Code.GROUP_ROLLBACK, Code.ROSTER_ROLLBACK):
+            if problem.code in _ROLLBACKS:
                 # The server shows less than we know.
                 self._memory.count("group.rollback")
                 self._memory.tell(chat, ServerMisbehaved("group", problem.code))
+                self._is_branch(chat, state, now)
             self._joining.done(chat.id)
 
 

@@ -15,6 +15,7 @@ from msgspec import structs
 
 from parlour.conversation.events import GroupRestarted
 from parlour.conversation.groups.authorising import stored_at
+from parlour.conversation.groups.branches import carried_over, elsewhere
 from parlour.conversation.groups.chat import Chat, mls_group_id
 from parlour.conversation.groups.founding import extensions_of
 from parlour.conversation.groups.lists import Lists
@@ -84,10 +85,12 @@ class Restarting:
 
     def due_at(self, chat: Chat, trouble: Trouble) -> int | None:
         """When it would be ours to begin the group again; never, if we may not."""
+        if chat.roster is None or _is_under_way(chat, trouble):
+            return None
         broken = chat.has_state and (trouble.broken or trouble.reason == ROLLBACK)
         begun_by = chat.record.begun_by
         abandoned = bool(begun_by) and trouble.reason == WAITING
-        if not (broken or abandoned) or chat.roster is None or _is_under_way(chat, trouble):
+        if not (broken or abandoned or chat.branch is not None):
             return None
         state = chat.known_roster().state
         own = self._memory.account_id
@@ -96,20 +99,29 @@ class Restarting:
             for account in state.ordered()
             if account != trouble.culprit and state.may(account, Right.RESTART)
         ]
+        if chat.branch is not None:
+            admins = [each for each in admins if chat.branch.state.may(each, Right.RESTART)]
         if own not in admins or chat.record.generation == MAX_GENERATION:
             return None
         if abandoned:
             # Last of all by who left it as it is.
             admins.sort(key=lambda account: account == begun_by)
-        others = chat.record.reports.keys() - {own}
-        first = RESTART_AFTER if others or not trouble.broken else RESTART_ALONE
-        if abandoned:
-            busy = min(max(chat.welcomed_at - trouble.began, 0), ABANDONED_AT_LAST)
-            first = min(busy + ABANDONED_AFTER, ABANDONED_AT_LAST)
+        first = self._first_after(chat, trouble, abandoned=abandoned)
         mine = self._memory.contacts[own].device_ids()
         place = mine.index(self._memory.device_id) if self._memory.device_id in mine else 0
         mine_at = trouble.began + first + RESTART_NEXT * (admins.index(own) + place)
         return max(mine_at, chat.timers.get(RESTART, 0))
+
+    def _first_after(self, chat: Chat, trouble: Trouble, *, abandoned: bool) -> int:
+        """How long (ms) after the trouble began it is the first admin's turn."""
+        if chat.branch is not None:
+            # Somebody may still remember what the server needs to go on by our roster.
+            return RESTART_ALONE
+        if abandoned:
+            busy = min(max(chat.welcomed_at - trouble.began, 0), ABANDONED_AT_LAST)
+            return min(busy + ABANDONED_AFTER, ABANDONED_AT_LAST)
+        others = chat.record.reports.keys() - {self._memory.account_id}
+        return RESTART_AFTER if others or not trouble.broken else RESTART_ALONE
 
     def is_due(self, chat: Chat, trouble: Trouble, now: int) -> bool:
         """Whether it is."""
@@ -120,10 +132,18 @@ class Restarting:
 
     def begin(self, chat: Chat, trouble: Trouble, now: int) -> None:
         """Begin again: a group of ours alone, to which everybody else is added at once."""
-        self._begin(chat, trouble, chat.record.generation + 1, now)
-
-    def _begin(self, chat: Chat, trouble: Trouble, generation: int, now: int) -> None:
         roster, entries = self._roster(chat, trouble, now)
+        self._begin(chat, trouble, chat.record.generation + 1, roster, entries, now)
+
+    def _begin(
+        self,
+        chat: Chat,
+        trouble: Trouble,
+        generation: int,
+        roster: Roster,
+        entries: list[bytes],
+        now: int,
+    ) -> None:
         group = Group.create(
             self._key_packages.identity(chat.genesis.suite, now // 1000),
             mls_group_id(chat.id, generation),
@@ -149,7 +169,7 @@ class Restarting:
         chat.record.pending = Pending(
             Sent.RESTART, client_id, encode_request(request), generation, trouble.epoch
         )
-        chat.restarting = group
+        chat.restarting, chat.restarting_roster = group, roster
         self._groups.put(chat)
 
     def begin_alone(
@@ -163,12 +183,45 @@ class Restarting:
         if chat.record.pending is not None:
             # The server may have it; another one would be that of a stranger to us.
             return
+        chat.roster = roster
+        self._groups.put_roster(chat)
+        self._begin_after(chat, trouble, state, roster, [], now)
+
+    def begin_over(
+        self, chat: Chat, trouble: Trouble, state: PublicState, roster: Roster, now: int
+    ) -> None:
+        """Begin again on the server's branch, which `roster` leads to; it was verified.
+
+        Raises what speaks against it.
+        """
+        if chat.record.pending is not None:
+            return
+        entry = roster.next_entry(
+            carried_over(chat.known_roster().state, roster.state),
+            self._memory.account_id,
+            self._memory.device_id,
+            self._memory.local.signature_key,
+            now,
+            self._lists.find_key,
+        )
+        after = roster.extend(entry, self._lists.find_key)
+        self._begin_after(chat, trouble, state, after, [entry.encode()], now)
+
+    def _begin_after(
+        self,
+        chat: Chat,
+        trouble: Trouble,
+        state: PublicState,
+        roster: Roster,
+        entries: list[bytes],
+        now: int,
+    ) -> None:
+        """Begin the generation after what the server shows, and after all that we know."""
         generation = max(state.generation, chat.record.generation) + 1
         if not may_follow(generation, chat.record.generation):
             raise error(Code.GROUP_WELCOME_REFUSED, "no generation can follow on it")
-        chat.roster = roster
-        self._groups.put_roster(chat)
-        self._begin(chat, structs.replace(trouble, epoch=state.epoch), generation, now)
+        at = structs.replace(trouble, epoch=state.epoch)
+        self._begin(chat, at, generation, roster, entries, now)
 
     def _roster(self, chat: Chat, trouble: Trouble, now: int) -> tuple[Roster, list[bytes]]:
         """The roster to begin with, and the entries of it that the server does not have."""
@@ -190,8 +243,11 @@ class Restarting:
 
     # --- Anybody's -----------------------------------------------------------------------
 
-    def check(self, chat: Chat, entry: Entry, body: RestartBody, roster: Roster) -> None:
-        """That somebody who may has signed for this generation; raises `Wanting`."""
+    def check(self, chat: Chat, entry: Entry, body: RestartBody, head_hash: bytes) -> None:
+        """That somebody who may has signed for this generation; raises `Wanting`.
+
+        `head_hash` is that of the newest entry of the roster with which it begins.
+        """
         if not chat.known_roster().state.may(entry.sender_account, Right.RESTART):
             raise error(Code.GROUP_COMMIT_REFUSED, "a restart by somebody who may not")
         if not may_follow(body.generation, chat.record.generation):
@@ -200,43 +256,76 @@ class Restarting:
             chat.id,
             body.generation,
             body.group_info_hash,
-            roster.head_hash,
+            head_hash,
             entry.sender_device,
             self._lists.find_key(entry.sender_account, entry.sender_device),
             body.signature,
         )
 
+    def roster_of(self, chat: Chat, body: RestartBody) -> Roster | None:
+        """The roster of a beginning that is ours: on a branch, it does not lead on from the known.
+
+        None for the beginnings of others.
+        """
+        return chat.restarting_roster if _is_ours(chat, body) else None
+
     def taken(self, chat: Chat, entry: Entry, body: RestartBody, roster: Roster, now: int) -> None:
         """A new generation begins, ours or another admin's."""
         record = chat.record
-        before = chat.known_roster().state.members.keys()
-        needless = chat.is_active and record.trouble is None and not record.reports
+        known = chat.known_roster()
         ours = _is_ours(chat, body)
-        record.generation = body.generation
-        record.pending = record.trouble = None
-        record.reports = {}
-        record.followed_seq = entry.seq
-        chat.group = chat.restarting if ours else None
-        chat.restarting = None
-        chat.behind_number = NOT_BEHIND
-        chat.roster = roster
+        begun = chat.restarting if ours else None
+        needless = chat.is_active and record.trouble is None and not record.reports
+        self._leave_behind(chat, entry, body, ours=ours)
+        chat.group = begun
+        if elsewhere(chat, body.roster) is not None:
+            chat.recent = list(body.roster)
+            record.roster_number, record.roster_head = roster.number, roster.head_hash
+        else:
+            chat.remember_entries([data for data in body.roster if data not in chat.recent])
         chat.note_former(chat.since.keys() - roster.state.members.keys(), entry.seq)
         chat.since = {a: chat.since.get(a, entry.seq) for a in roster.state.members}
-        record.state = GroupState.ACTIVE if ours else GroupState.JOINING
-        record.begun_by = b"" if ours else entry.sender_account
+        chat.roster = roster
         if ours:
             record.joined_at = stored_at(entry, now)
             _came_alone(record, entry)
             chat.note_epoch()
-        self._messages.reseal(chat)
-        self._groups.put_epoch(chat)
-        self._groups.put_roster(chat)
-        without = tuple(sorted(before - roster.state.members.keys()))
-        self._memory.count("group.restarted")
+        self._put(chat)
+        without = tuple(sorted(known.state.members.keys() - roster.state.members.keys()))
         restarted = GroupRestarted(
             chat.id, entry.sender_account, without, needless=needless and not ours
         )
         self._memory.tell(chat, restarted)
+
+    def gone_over(self, chat: Chat, entry: Entry, body: RestartBody, head: RosterEntry) -> None:
+        """An admin whom we know begins again on the server's branch, with its newest entry `head`.
+
+        Who is on that roster, who lets us in says. Ours stays, so that nobody comes back by it who
+        we know is out (`Entering`).
+        """
+        self._leave_behind(chat, entry, body, ours=False)
+        chat.group = None
+        chat.record.roster_number, chat.record.roster_head = head.number, head.hash()
+        self._put(chat)
+        self._memory.tell(chat, GroupRestarted(chat.id, entry.sender_account, ()))
+
+    def _leave_behind(self, chat: Chat, entry: Entry, body: RestartBody, *, ours: bool) -> None:
+        """What was the group is over; what comes is the generation of `body`."""
+        record = chat.record
+        record.generation = body.generation
+        record.pending = record.trouble = None
+        record.reports = {}
+        record.followed_seq = entry.seq
+        chat.restarting = chat.restarting_roster = chat.branch = None
+        chat.behind_number = NOT_BEHIND
+        record.state = GroupState.ACTIVE if ours else GroupState.JOINING
+        record.begun_by = b"" if ours else entry.sender_account
+
+    def _put(self, chat: Chat) -> None:
+        self._messages.reseal(chat)
+        self._groups.put_epoch(chat)
+        self._groups.put_roster(chat)
+        self._memory.count("group.restarted")
 
 
 def _came_alone(record: GroupRecord, entry: Entry) -> None:

@@ -1,0 +1,105 @@
+"""A server's roster that does not lead to ours, nor on from it; and what of ours holds in it.
+
+After its data was put back to a backup, a server may go on by somebody who has not seen what was
+lost, while we followed that. Both rosters were signed by those who might, and neither follows on
+the other. A server that shows an old history would like to bring back whom we put out in just this
+way, so nobody goes over to its branch by themselves. An admin whom both branches know begins the
+group again on the server's branch, with what the other one had decided carried over: nobody is in
+it, or has a higher role, whom the admin did not know so. So a branch that was made up gives
+nothing to who made it. Those who were brought in since, on either branch, are invited anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from parlour.conversation.groups.chat import Chat
+from parlour.primitives.hashes import equal
+from parlour.roster.changes import (
+    Change,
+    ChannelClosed,
+    ChannelOpened,
+    LinkClosed,
+    Named,
+    Removed,
+    RoleSet,
+)
+from parlour.roster.entry import RosterEntry
+from parlour.roster.roles import FIXED_KINDS
+from parlour.roster.state import RosterState
+from parlour.wire.groups import GroupState as PublicState
+
+BRANCH: Final = "branch"
+"""Why a group begins again: the server's roster leads another way than ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """What a server shows of a group on its branch, not verified but for its form."""
+
+    shown: PublicState
+    state: RosterState
+
+    @classmethod
+    def of(cls, chat: Chat, shown: PublicState) -> Branch | None:
+        """The branch that a server shows, if it is one. Raises what a wrong form raises."""
+        head = RosterEntry.decode(shown.roster_head)
+        if chat.genesis.kind in FIXED_KINDS or chat.roster is None:
+            return None
+        went_over = chat.record.roster_head != chat.roster.head_hash
+        if not went_over and not leads_elsewhere(chat, head):
+            return None
+        return cls(shown, RosterState.decode(shown.roster_state))
+
+
+def leads_elsewhere(chat: Chat, head: RosterEntry) -> bool:
+    """Whether the newest entry of a roster neither follows on ours, nor was followed by it.
+
+    What is further ahead than one entry can't be told by its head alone, and counts as following.
+    """
+    known = chat.known_roster()
+    if head.number > known.number:
+        return head.number == known.number + 1 and not equal(head.previous, known.head_hash)
+    if head.number == known.number:
+        return not equal(head.hash(), known.head_hash)
+    remembered = map(RosterEntry.decode, chat.recent)
+    after = next((each for each in remembered if each.number == head.number + 1), None)
+    return after is None or not equal(after.previous, head.hash())
+
+
+def elsewhere(chat: Chat, entries: Sequence[bytes]) -> RosterEntry | None:
+    """The last entry with which a group begins again, if it leads another way than ours."""
+    if not entries:
+        return None
+    decoded = list(map(RosterEntry.decode, entries))
+    next_number = chat.known_roster().number + 1
+    first = next((each for each in decoded if each.number >= next_number), decoded[-1])
+    return decoded[-1] if leads_elsewhere(chat, first) else None
+
+
+def carried_over(known: RosterState, shown: RosterState) -> list[Change]:
+    """What makes of the roster of a branch one in which nobody has more than by the known one.
+
+    Links are closed, all of them: who may not come in by them is noted on one side only.
+    """
+    changes: list[Change] = [
+        Removed(account) for account in shown.members if account not in known.members
+    ]
+    changes += [LinkClosed(link_id) for link_id in shown.links]
+    for channel, there in shown.channels.items():
+        here = known.channels.get(channel)
+        if here is None:
+            changes.append(ChannelClosed(channel))
+        elif there.min_role < here.min_role:
+            changes.append(ChannelOpened(channel, there.kind, here.min_role))
+    if known.name_commitment is not None:
+        changes.append(Named(known.name_commitment))
+    # Last, as who makes the entry may have a lower role by it.
+    changes += [
+        RoleSet(account, known.members[account].role)
+        for account, member in shown.members.items()
+        if account in known.members and known.members[account].role < member.role
+    ]
+    return changes
