@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fuzz.targets import group_link, leaf_certificate, roster_entry, roster_state
-from parlour.errors import ParlourError
+from parlour.errors import AccessError, ParlourError
 from parlour.roster import (
     NO_KEY,
     Added,
@@ -32,6 +32,7 @@ from parlour.roster import (
     RosterState,
     may,
 )
+from parlour.roster.carrying import carried_over
 from parlour.roster.entry import RosterEntry
 from parlour.roster.links import JoinLink, LinkSecret
 from tests.rosters import (
@@ -263,3 +264,28 @@ def test_damaged_bytes_are_a_value_or_a_refusal(module: ModuleType, data: st.Dat
     ):
         seed[place] = value
     module.target(bytes(seed))
+
+
+@given(kind=KINDS, here=WALKS, there=WALKS)
+@settings(deadline=None)
+def test_on_a_branch_nobody_has_more_than_by_the_roster_that_is_known(
+    kind: Kind, here: Walk, there: Walk
+) -> None:
+    known, shown = walk(kind, here)[-1].state, walk(kind, there)[-1]
+    changes = carried_over(known, shown.state)
+    maker = BY_ACCOUNT[shown.state.first]
+    if maker.account not in known.members or not changes:
+        return
+    try:
+        entry = entry_of(shown, maker, *changes, at=NOW + 1_000)
+    except AccessError:
+        # Who has a lower role than others can't carry over what concerns them.
+        return
+    after = shown.extend(entry, find_key).state
+    assert after.members.keys() == known.members.keys() & shown.state.members.keys()
+    for account, member in after.members.items():
+        assert member.role == min(known.members[account].role, shown.state.members[account].role)
+    assert not after.links
+    for channel, each in after.channels.items():
+        assert each.min_role >= known.channels[channel].min_role
+    assert after.name_commitment in (known.name_commitment, shown.state.name_commitment)

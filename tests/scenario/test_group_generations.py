@@ -21,7 +21,6 @@ from parlour.conversation.reasons import Reason
 from parlour.errors import Code, error
 from parlour.roster.genesis import Kind
 from parlour.roster.restart import MAX_GENERATION, MAX_LEAP
-from parlour.roster.roles import Role
 from parlour.testing.device import MemoryDevice
 from parlour.wire.streams import Entry
 from tests.scenario.parties import Party, chat_of
@@ -271,58 +270,3 @@ def test_what_is_said_in_a_generation_that_is_not_here_yet_is_asked_for() -> Non
     chat.record.generation = 0
     reason = carol.machine._groups._messages._reason(chat, said, error(Code.MLS_EPOCH))
     assert reason is Reason.EPOCH_LOST
-
-
-# --- Two histories ---------------------------------------------------------------------------
-
-
-def two_branches(party: Party, away: MemoryDevice) -> Any:
-    """The server, put back to when one device was last there, goes on by that one.
-
-    Returns what is to be done before: what the others decided is lost to the server.
-    """
-    party.reconnect()
-    party.settle(2)
-    saved = backup(party)
-    away.disconnect()
-    return saved
-
-
-def go_on_from(party: Party, saved: Any, away: MemoryDevice, name: str) -> None:
-    """The server is put back, and `away` is there before the others, and gives it a name."""
-    for device in party.devices:
-        device.disconnect()
-    restore(party, saved)
-    party.server.incarnation = bytes([1]) * 16
-    away.connect()
-    away.machine.group_rename(party.group, name, party.server.now)
-    away.settle()
-    party.settle(2)
-    assert party.view(away).name == name
-
-
-def test_what_was_decided_is_not_undone_by_a_backup() -> None:
-    """Mallory was put out, and Bob is told of it by the next one who knows; he had gone on."""
-    party = Party("alice", "bob", "carol", "mallory", kind=Kind.FAMILY)
-    alice, bob, carol, mallory = party.devices
-    saved = two_branches(party, bob)
-    out = mallory.machine.account_id
-    alice.machine.group_set_role(party.group, carol.machine.account_id, Role.ADMIN, party.server.now)
-    alice.machine.group_remove(party.group, [out], party.server.now)
-    alice.settle()
-    party.settle(3)
-    assert party.view(mallory).state is GroupState.LEFT
-    go_on_from(party, saved, bob, "Bob's friends")
-    party.reconnect(alice, carol, mallory)
-    party.settle(20, 60_000)
-    party.check_together([alice, bob, carol])
-    people = {member.account_id for member in party.view(bob).members}
-    assert out not in people
-    assert len(people) == 3
-    assert party.view(mallory).state is GroupState.LEFT
-    assert {event.reason for event in heard(carol, GroupRepairing)} >= {"branch"}
-    assert [event.by for event in heard(bob, GroupRestarted)] == [alice.machine.account_id]
-    party.say(carol, "we go on")
-    party.settle()
-    assert alice.texts()[-1] == bob.texts()[-1] == "we go on"
-    assert "we go on" not in mallory.texts()

@@ -5,9 +5,9 @@ member, each allowed by the roles that the entry before has left. The server fol
 and refuses what no client would take; it can't write into it.
 
 Layout: `genesis`; `roles` (the table of rights), `changes`, `entry`, `state`; `draft` (the rules,
-change by change), `roster` (the log's head and its state); `certificate` (the key of a leaf),
-`extension` (what binds an epoch of MLS to the log); `links`, `naming`; `device_signature`,
-`limits`, `labels`.
+change by change), `roster` (the log's head and its state), `carrying` (two branches of one log);
+`certificate` (the key of a leaf), `extension` (what binds an epoch of MLS to the log); `links`,
+`naming`; `device_signature`, `limits`, `labels`.
 """
 
 from parlour.roster.certificate import LeafCertificate

@@ -4,9 +4,10 @@ After its data was put back to a backup, a server may go on by somebody who has 
 lost, while we followed that. Both rosters were signed by those who might, and neither follows on
 the other. A server that shows an old history would like to bring back whom we put out in just this
 way, so nobody goes over to its branch by themselves. An admin whom both branches know begins the
-group again on the server's branch, with what the other one had decided carried over: nobody is in
-it, or has a higher role, whom the admin did not know so. So a branch that was made up gives
-nothing to who made it. Those who were brought in since, on either branch, are invited anew.
+group again on the server's branch, with what the other one had decided carried over
+(`roster.carrying`): nobody is in it, or has a higher role, whom the admin did not know so. So a
+branch that was made up gives nothing to who made it. Those who were brought in since, on either
+branch, are invited anew.
 """
 
 from __future__ import annotations
@@ -17,15 +18,6 @@ from typing import Final
 
 from parlour.conversation.groups.chat import Chat
 from parlour.primitives.hashes import equal
-from parlour.roster.changes import (
-    Change,
-    ChannelClosed,
-    ChannelOpened,
-    LinkClosed,
-    Named,
-    Removed,
-    RoleSet,
-)
 from parlour.roster.entry import RosterEntry
 from parlour.roster.roles import FIXED_KINDS
 from parlour.roster.state import RosterState
@@ -77,29 +69,3 @@ def elsewhere(chat: Chat, entries: Sequence[bytes]) -> RosterEntry | None:
     next_number = chat.known_roster().number + 1
     first = next((each for each in decoded if each.number >= next_number), decoded[-1])
     return decoded[-1] if leads_elsewhere(chat, first) else None
-
-
-def carried_over(known: RosterState, shown: RosterState) -> list[Change]:
-    """What makes of the roster of a branch one in which nobody has more than by the known one.
-
-    Links are closed, all of them: who may not come in by them is noted on one side only.
-    """
-    changes: list[Change] = [
-        Removed(account) for account in shown.members if account not in known.members
-    ]
-    changes += [LinkClosed(link_id) for link_id in shown.links]
-    for channel, there in shown.channels.items():
-        here = known.channels.get(channel)
-        if here is None:
-            changes.append(ChannelClosed(channel))
-        elif there.min_role < here.min_role:
-            changes.append(ChannelOpened(channel, there.kind, here.min_role))
-    if known.name_commitment is not None:
-        changes.append(Named(known.name_commitment))
-    # Last, as who makes the entry may have a lower role by it.
-    changes += [
-        RoleSet(account, known.members[account].role)
-        for account, member in shown.members.items()
-        if account in known.members and known.members[account].role < member.role
-    ]
-    return changes

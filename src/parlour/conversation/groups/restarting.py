@@ -15,7 +15,7 @@ from msgspec import structs
 
 from parlour.conversation.events import GroupRestarted
 from parlour.conversation.groups.authorising import stored_at
-from parlour.conversation.groups.branches import carried_over, elsewhere
+from parlour.conversation.groups.branches import elsewhere
 from parlour.conversation.groups.chat import Chat, mls_group_id
 from parlour.conversation.groups.founding import extensions_of
 from parlour.conversation.groups.lists import Lists
@@ -35,6 +35,7 @@ from parlour.conversation.state import Memory
 from parlour.errors import Code, error
 from parlour.mls.private.group import Group
 from parlour.primitives.hashes import equal, sha256
+from parlour.roster.carrying import carried_over
 from parlour.roster.changes import Removed
 from parlour.roster.entry import RosterEntry
 from parlour.roster.restart import MAX_GENERATION, may_follow, sign_restart, verify_restart
