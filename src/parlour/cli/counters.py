@@ -7,19 +7,19 @@ from parlour.client.client import Client
 
 
 async def counters(*, options: HomeOptions = HomeOptions()) -> int:  # noqa: B008 - frozen
-    """Catch up, and count what happened in groups meanwhile: lost races, repairs, refusals.
+    """Print how often what has happened on this device: lost races, repairs, refusals.
 
-    Numbers only: no names, no contents, no ids. They begin at nothing each time.
+    Numbers only: no names, no contents, no ids. They count over the life of the device, from the
+    day that is printed with them. Nothing goes over the network, neither now nor by itself.
     """
     password = await options.password()
     output = options.output()
-    async with Client.open(options.folder(), password) as client:
-        await client.caught_up()
+    async with Client.open(options.folder(), password, connect=False) as client:
         found = dict(sorted(client.counters.items()))
-    output.document({"counters": found})
+        since = client.counted_since.isoformat()
+    output.document({"since": since, "counters": found})
+    output.text(f"Since {since}:" if found else f"Nothing to count since {since}.")
     width = max((len(name) for name in found), default=0)
     for name, count in found.items():
         output.text(f"{name:<{width}}  {count}")
-    if not found:
-        output.note("Nothing to count.")
     return 0

@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -234,8 +235,17 @@ class Client:
 
     @property
     def counters(self) -> dict[str, int]:
-        """How often what has happened in groups since this client began; without content."""
+        """How often what has happened on this device, over its life; without content.
+
+        The names and numbers are what an operator may collect (docs/unreadable.md). Nothing is
+        sent by itself.
+        """
         return self._engine.machine.counters
+
+    @property
+    def counted_since(self) -> date:
+        """The day on which this device began to count (UTC)."""
+        return date(1970, 1, 1) + timedelta(days=self._engine.machine.counted_since)
 
     @property
     def waiting(self) -> int:

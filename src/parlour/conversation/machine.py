@@ -128,7 +128,7 @@ class Machine:
 
         `shared` is what machines of one process share of the groups that they are in together.
         """
-        self._memory = Memory(records, random=random, shared=shared)
+        self._memory = Memory(records, now, random=random, shared=shared)
         self._directory = Directory(self._memory)
         self._bundling = Bundling(self._memory)
         self._sending = Sending(self._memory, self._directory, self._bundling)
@@ -365,8 +365,13 @@ class Machine:
 
     @property
     def counters(self) -> dict[str, int]:
-        """How often what has happened since the machine was made; without content."""
-        return dict(self._memory.counters)
+        """How often what has happened on this device; without content."""
+        return dict(self._memory.counters.counts)
+
+    @property
+    def counted_since(self) -> int:
+        """The day on which counting began, in days since the epoch."""
+        return self._memory.counters.since
 
     # --- What is known -------------------------------------------------------------------
 

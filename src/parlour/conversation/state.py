@@ -7,7 +7,7 @@ write and to show.
 from __future__ import annotations
 
 import functools
-from collections import Counter, OrderedDict, deque
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from itertools import islice
 from typing import Final
@@ -25,6 +25,7 @@ from parlour.conversation.changes import (
     PutRecord,
 )
 from parlour.conversation.contact import Contact
+from parlour.conversation.counting import Counters
 from parlour.conversation.events import Event
 from parlour.conversation.groups.chat import Chat
 from parlour.conversation.groups.memory import GroupMemory
@@ -72,7 +73,7 @@ class Memory:
     """Everything the machine knows, and what it changed since the shell last looked."""
 
     def __init__(
-        self, records: Records, *, random: Random, shared: SharedGroups | None = None
+        self, records: Records, now: int, *, random: Random, shared: SharedGroups | None = None
     ) -> None:
         self.random = random
         self.changes: list[Change] = []
@@ -124,8 +125,7 @@ class Memory:
         self.groups = GroupMemory(records, self, self._device_key, shared)
         # Links by which we are about to come into a group; asked again by a person if it fails.
         self.linked: dict[bytes, JoinLink] = {}
-        # How often what happened: for an operator, without content. Since the machine was made.
-        self.counters: Counter[str] = Counter()
+        self.counters = Counters(records, now)
         self._stored_sessions = dict(records.get(Namespace.SESSIONS, {}))
         self._sessions: dict[bytes, PeerSessions] = {}
 
@@ -156,7 +156,8 @@ class Memory:
         ]
         self._records = {}
         changes, self.changes = self.changes, []
-        return records + changes
+        written = records + changes
+        return written + self.counters.take_changes() if written else []
 
     def put(self, namespace: Namespace, key: bytes, encode: Callable[[], bytes]) -> None:
         """Write a record, encoded when the step ends."""
@@ -173,7 +174,7 @@ class Memory:
 
     def count(self, what: str) -> None:
         """Count something that happened."""
-        self.counters[what] += 1
+        self.counters.count(what)
 
     def _device_key(self, account_id: bytes, device_id: bytes) -> Ed25519PublicKey | None:
         """The key of a device that is, or once was, on its account's list."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -142,9 +144,23 @@ def test_the_suite_and_the_kind_are_as_asked_for(people: Shell) -> None:
     assert members(added)["carol"] == "member", "in a family everybody brings somebody in"
 
 
-def test_counters_have_numbers_only(people: Shell) -> None:
+def test_counters_have_a_day_and_numbers_and_nobody_s_name(people: Shell) -> None:
     (found,) = people.run("alice", "counters")
-    assert all(isinstance(count, int) for count in found["counters"].values())
+    assert found.keys() == {"since", "counters"}
+    assert date.fromisoformat(found["since"]) <= datetime.now(UTC).date()
+    for name, count in found["counters"].items():
+        assert re.fullmatch(r"[a-z]+(\.[a-z_]+)+", name)
+        assert isinstance(count, int)
+    assert found["since"] in people.read("alice", "counters")
+
+
+def test_counters_are_read_without_the_server(running: Running, people: Shell) -> None:
+    (before,) = people.run("alice", "counters")
+    running[0].stop()
+    try:
+        assert people.run("alice", "counters") == [before]
+    finally:
+        running[0].start()
 
 
 def test_a_chat_in_a_group(people: Shell) -> None:
