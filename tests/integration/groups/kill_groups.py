@@ -21,6 +21,7 @@ from tests.integration.killing import (
     in_child,
     killer,
     nonces,
+    record,
     served,
 )
 from tests.town import Town
@@ -46,46 +47,60 @@ def kill_device(town: Town, number: int) -> tuple[bool, dict[str, Any]]:
 
 
 async def commit(town: Town, number: int) -> None:
-    """Alice adds Carol and says something; she may be killed."""
+    """Alice adds Carol and says something; she may be killed.
+
+    What she wishes returns as soon as it is on her disk, so that she also dies between that and
+    the commit.
+    """
     killer(number)
-    with nonces(town):
+    with record(town, "returned") as returned, nonces(town):
         async with town.open("alice") as alice:
-            await alice.groups.add("trip", ["carol"])
+            await alice.groups.add("trip", ["carol"], timeout=0)
+            returned("add")
+            await until(alice, partial(together, alice, group_of(town)))
             await alice.send("#trip", "welcome")
+            returned("welcome")
             await alice.sent()
 
 
 async def add_carol(town: Town) -> None:
     """The same, undisturbed, with another name at the end."""
-    await commit(town, 0)
     async with town.open("alice") as alice:
+        await alice.groups.add("trip", ["carol"])
+        await alice.send("#trip", "welcome")
+        await alice.sent()
         await alice.groups.rename("trip", "journey")
 
 
 async def merge(town: Town, number: int) -> None:
     """Bob catches up with all that, and answers; he may be killed."""
     killer(number)
-    with nonces(town):
+    with record(town, "returned") as returned, nonces(town):
         async with town.open("bob") as bob:
             await bob.caught_up()
             await bob.unread()
             await bob.send("#journey", "thanks")
+            returned("thanks")
             await bob.sent()
 
 
 async def join(town: Town, number: int) -> None:
     """Carol comes by a link; she may be killed."""
     killer(number)
-    with nonces(town):
+    with record(town, "returned") as returned, nonces(town):
         async with town.open("carol") as carol:
             # Nobody is there who could tell its name.
             joined = await carol.groups.join((town.folder / "link").read_text())
+            returned("join")
             # It leaves when a member has confirmed that this is the group.
             await carol.send_to(joined.id, "here I am")
+            returned("here I am")
 
 
 async def look(town: Town, story: str) -> None:
-    """Whoever died does the same again; then each says something, and all of them read it."""
+    """What did not return is wished again, and nothing else; then each says something."""
+    group = group_of(town)
+    returned = (town.folder / "returned").read_text().splitlines()
     with nonces(town):
         async with (
             town.open("alice") as alice,
@@ -96,11 +111,10 @@ async def look(town: Town, story: str) -> None:
                 everybody = (alice, bob, carol)
                 for client in everybody:
                     await client.caught_up()
-                if story == "join":
+                if story == "commit" and "add" not in returned:
+                    await alice.groups.add(group, ["carol"])
+                if story == "join" and "join" not in returned:
                     await carol.groups.join((town.folder / "link").read_text())
-                else:
-                    await alice.groups.add((town.folder / "group").read_text(), ["carol"])
-                group = bytes.fromhex((town.folder / "group").read_text())
                 for client in everybody:
                     await until(client, partial(together, client, group))
                 for client in everybody:
@@ -116,6 +130,10 @@ async def look(town: Town, story: str) -> None:
     (town.folder / "found").write_text(
         json.dumps({"texts": found, "epochs": epochs, "members": members})
     )
+
+
+def group_of(town: Town) -> bytes:
+    return bytes.fromhex((town.folder / "group").read_text())
 
 
 async def together(client: Client, group: bytes) -> bool:
