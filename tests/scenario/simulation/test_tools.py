@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from parlour.testing import simulation
-from parlour.testing.simulation import shrink
+from parlour.testing.simulation import command, shrink
 from parlour.testing.simulation.command import main
 from parlour.testing.simulation.program import Step
+from parlour.testing.simulation.run import Run
 from parlour.testing.simulation.substitutes import SUBSTITUTES
 
 FOLDER = Path(simulation.__file__).parent
@@ -111,6 +112,30 @@ def test_a_program_that_was_written_down_runs_again(
     assert main(["--shrink", "3", "--steps", "5"]) == 0
 
 
-def test_it_has_to_be_said_what_to_run() -> None:
-    with pytest.raises(SystemExit):
-        main([])
+def test_without_a_word_it_runs_a_hundred_seeds_of_two_thousand_steps(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ran = []
+
+    def run(seed: int, kind: str, steps: int) -> Run:
+        ran.append((seed, kind, steps))
+        return Run(seed, kind)
+
+    monkeypatch.setattr(command, "run", run)
+    # The processes of a pool would know nothing of it.
+    assert main(["--jobs", "1"]) == 0
+    assert [seed for seed, _, _ in ran] == list(range(100))
+    assert {steps for _, _, steps in ran} == {2000}
+    assert {kind for _, kind, _ in ran} == {"pairwise", "groups"}
+    told = capsys.readouterr().err
+    assert "100 runs of 2000 steps" in told
+    assert "0 of 100 runs, 0 failed, 0:00" in told, "it is told before the first one is over"
+    assert "100 of 100 runs" in told
+
+
+def test_how_far_it_is_is_told_while_a_run_takes_long(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "_LOOK", 0.01)
+    assert main(["--seeds", "0-1", "--steps", "5", "--kind", "pairwise"]) == 0
+    assert capsys.readouterr().err.count("0 of 2 runs") > 1

@@ -1,5 +1,7 @@
 """The command: run seeds, show one, or make a failing one shorter.
 
+Without a word it runs 100 seeds of 2,000 steps. How far it is stands on standard error, renewed
+every few seconds, as one run may take minutes.
 A record for each seed goes to `--json`, as a list; `--evidence` takes their sum. What fails is
 printed with the commands that show it and that make it shorter; the exit code is 1 then.
 """
@@ -11,7 +13,9 @@ import json
 import multiprocessing
 import shlex
 import sys
+import time
 from collections.abc import Iterator, Sequence
+from multiprocessing.pool import IMapIterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,13 +25,17 @@ from parlour.testing.simulation.program import kind_of as _kind_of
 from parlour.testing.simulation.run import Run, run
 
 STEPS: Final = 2000
+# What runs when nothing is said: enough to see each kind of fault many times.
+SEEDS: Final = "0-99"
 _ME: Final = "python -m parlour.testing.simulation"
 _SHOWN: Final = 5
+# Seconds after which it is told again how far it is.
+_LOOK: Final = 5
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog=_ME, description=__doc__)
-    parser.add_argument("--seeds", metavar="A-B", help="run these")
+    parser.add_argument("--seeds", metavar="A-B", default=SEEDS, help=f"run these ({SEEDS})")
     parser.add_argument("--seed", type=int, metavar="N", help="run one")
     parser.add_argument("--steps", type=int, default=STEPS, help=f"of each run ({STEPS})")
     parser.add_argument("--kind", choices=("all", *KINDS), default="all")
@@ -37,10 +45,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--trace", action="store_true", help="show what happens in the run")
     parser.add_argument("--shrink", type=int, metavar="N", help="make a failing program shorter")
     parser.add_argument("--program", type=Path, metavar="FILE", help="run what --shrink wrote")
-    arguments = parser.parse_args(argv)
-    if not any((arguments.seeds, arguments.program)) and arguments.seed is arguments.shrink is None:
-        parser.error("say --seeds, --seed, --shrink or --program")
-    return arguments
+    return parser.parse_args(argv)
 
 
 def kind_of(seed: int, kind: str) -> str:
@@ -68,10 +73,15 @@ def _run_many(arguments: argparse.Namespace, argv: Sequence[str] | None) -> int:
     tasks = [(seed, kind_of(seed, arguments.kind), arguments.steps) for seed in seeds]
     records = []
     failed = 0
+    begun = time.monotonic()
+    sys.stderr.write(f"{len(tasks)} runs of {arguments.steps} steps, {arguments.jobs} at a time\n")
     for record in _records(tasks, arguments.jobs):
-        records.append(record)
-        failed += bool(record["problems"])
-        _progress(len(records), len(tasks), failed)
+        if record is not None:
+            records.append(record)
+            failed += bool(record["problems"])
+        _progress(len(records), len(tasks), failed, time.monotonic() - begun)
+        if record is None:
+            continue
         if record["problems"]:
             _tell(record["seed"], record["kind"], record["problems"], arguments.steps)
         # Whoever stops a long run has what it had found by then.
@@ -91,12 +101,25 @@ def _write(
         evidence.write(arguments.evidence, f"{_ME} {shlex.join(words)}", records)
 
 
-def _records(tasks: Sequence[tuple[int, str, int]], jobs: int) -> Iterator[dict[str, Any]]:
+def _records(tasks: Sequence[tuple[int, str, int]], jobs: int) -> Iterator[dict[str, Any] | None]:
+    """The record of each run when it is over, and None every few seconds in between."""
     if jobs <= 1 or len(tasks) == 1:
+        yield None
         yield from map(_record, tasks)
         return
     with multiprocessing.get_context("spawn").Pool(jobs) as pool:
-        yield from pool.imap_unordered(_record, tasks)
+        records = pool.imap_unordered(_record, tasks)
+        for _ in tasks:
+            while (record := _next(records)) is None:
+                yield None
+            yield record
+
+
+def _next(records: IMapIterator[dict[str, Any]]) -> dict[str, Any] | None:
+    try:
+        return records.next(timeout=_LOOK)
+    except multiprocessing.TimeoutError:
+        return None
 
 
 def _record(task: tuple[int, str, int]) -> dict[str, Any]:
@@ -104,8 +127,9 @@ def _record(task: tuple[int, str, int]) -> dict[str, Any]:
     return run(seed, kind, steps).record()
 
 
-def _progress(done: int, count: int, failed: int) -> None:
-    sys.stderr.write(f"\r{done} of {count} runs, {failed} failed ")
+def _progress(done: int, count: int, failed: int, seconds: float) -> None:
+    minutes, rest = divmod(int(seconds), 60)
+    sys.stderr.write(f"\r{done} of {count} runs, {failed} failed, {minutes}:{rest:02} ")
     sys.stderr.flush()
 
 
