@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from parlour.conversation.events import GroupRepairing, GroupRestarted
+from parlour.conversation.events import GroupLeft, GroupRepairing, GroupRestarted
 from parlour.conversation.groups.branches import BRANCH
 from parlour.conversation.groups.records import GroupState
 from parlour.roster.changes import Removed
@@ -151,3 +151,41 @@ def test_a_branch_that_is_made_up_gives_nobody_anything() -> None:
     party.settle(30, 60_000)
     party.check_together([alice, bob])
     assert memory.account_id not in chat_of(bob, party).accounts
+
+
+def test_who_left_is_not_brought_back_by_a_backup() -> None:
+    """Whoever is there has not seen it, so it is said again."""
+    party = Party("alice", "bob", "carol")
+    alice, bob, carol = party.devices
+    saved = two_branches(party, bob)
+    carol.machine.group_leave(party.group, party.server.now)
+    carol.settle()
+    party.settle(3)
+    assert party.view(carol).state is GroupState.LEFT
+    for device in party.devices:
+        device.disconnect()
+    restore(party, saved)
+    party.server.incarnation = bytes([1]) * 16
+    party.reconnect(bob, carol)
+    party.settle(12, 30_000)
+    assert party.view(carol).state is GroupState.LEFT
+    assert carol.machine.account_id not in {m.account_id for m in party.view(bob).members}
+    party.say(bob, "not for carol")
+    alice.connect()
+    party.settle(12, 60_000)
+    party.check_together([alice, bob])
+    assert alice.texts()[-1] == "not for carol"
+    assert carol.texts() == []
+
+
+def test_who_left_stays_out_where_a_restored_server_knows_of_it() -> None:
+    party = Party("alice", "bob", "carol")
+    _, _, carol = party.devices
+    carol.machine.group_leave(party.group, party.server.now)
+    carol.settle()
+    party.settle(3)
+    party.server.incarnation = bytes([1]) * 16
+    party.reconnect()
+    party.settle(6, 60_000)
+    assert party.view(carol).state is GroupState.LEFT
+    assert len(heard(carol, GroupLeft)) == 1

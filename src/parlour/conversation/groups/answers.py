@@ -93,9 +93,7 @@ class Answers:
             case PublicState() if what == READ_GROUP:
                 self._joining.answered(about, answer)
                 if chat is not None and chat.compares:
-                    chat.compares = False
-                    self._joining.done(about)
-                    self._ladder.compared(chat, answer, now)
+                    self._compared(chat, answer, now)
                 self._arriving.retry(now)
             case Page() if what == REREAD and isinstance(body, Read) and chat is not None:
                 for entry in self._ladder.reread(chat, body, answer):
@@ -104,6 +102,15 @@ class Answers:
             case _:
                 return False
         return True
+
+    def _compared(self, chat: Chat, answer: PublicState, now: int) -> None:
+        """Where the server's group is, after its data was put back perhaps."""
+        chat.compares = False
+        self._joining.done(chat.id)
+        if chat.is_left:
+            self._streams.put_back(chat, answer)
+        else:
+            self._ladder.compared(chat, answer, now)
 
     def _handled(self, chat: Chat, answer: Handled, now: int) -> None:
         pending = chat.record.pending

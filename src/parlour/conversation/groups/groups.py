@@ -34,6 +34,7 @@ from parlour.conversation.groups.messages import ASK_FOR_DETAILS, Messages
 from parlour.conversation.groups.plan import Planning
 from parlour.conversation.groups.progress import GroupProgress, progress_of
 from parlour.conversation.groups.records import (
+    Acceptance,
     GroupState,
     Sent,
     Want,
@@ -274,6 +275,9 @@ class Groups:
                 # Numbers are given again.
                 chat.record.followed_seq = 0
                 self._groups.put(chat)
+                if chat.record.acceptance is Acceptance.DECLINED and not chat.is_direct:
+                    # It may have lost that we went.
+                    self._ladder.compare(chat)
 
     # --- Controls ------------------------------------------------------------------------
 

@@ -16,6 +16,8 @@ from parlour.conversation.sync import GroupSync
 from parlour.errors import Code, ParlourError, SecurityStop, error
 from parlour.roster.genesis import Genesis
 from parlour.roster.roles import FIXED_KINDS
+from parlour.roster.state import RosterState
+from parlour.wire.groups import GroupState as PublicState
 from parlour.wire.streams import StreamInfo
 
 
@@ -137,6 +139,21 @@ class Streams:
             conversation.late = True
             conversation.senders.clear()
         self._memory.put_conversation(conversation)
+
+    def put_back(self, chat: Chat, state: PublicState) -> None:
+        """The server was put back; if it has lost that the person left, come back to leave again.
+
+        Nobody who is there may have seen it, and what they say would go to us still.
+        """
+        members = RosterState.decode(state.roster_state).members
+        if self._memory.account_id not in members:
+            return
+        record, decided_at = chat.record, chat.record.decided_at
+        self.come_back(chat)
+        record.acceptance, record.decided_at = Acceptance.DECLINED, decided_at
+        # Where it is now lies behind what we saw; nothing is said there but that we go.
+        record.highest, record.roster_number, record.roster_head = NOWHERE, 0, b""
+        self._groups.put(chat)
 
     def is_outside(self, group: bytes) -> bool:
         """Whether we left a group, so that what comes next of it is the first for us."""
