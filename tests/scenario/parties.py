@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
+from typing import Any
 
 from parlour.conversation.changes import Namespace
 from parlour.conversation.content import Text
@@ -115,6 +117,16 @@ class Party:
         chats = [chat_of(device, self) for device in devices or self.online]
         assert len({chat.record.tags[-1].tag for chat in chats}) == 1
         assert not any(chat.record.pending for chat in chats)
+
+
+def backup(party: Party) -> Any:
+    """What the server has of groups by now."""
+    return deepcopy((party.server.streams, party.server.groups.groups, party.server.windows))
+
+
+def restore(party: Party, saved: Any) -> None:
+    """Put the server back to that; it does not say so."""
+    party.server.streams, party.server.groups.groups, party.server.windows = saved
 
 
 def chat_of(device: MemoryDevice, party: Party) -> Chat:

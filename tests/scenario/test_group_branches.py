@@ -20,10 +20,9 @@ from parlour.testing.device import MemoryDevice
 from parlour.wire import groups as wire
 from parlour.wire.groups import RestartBody, RestartGroup, decode_body
 from parlour.wire.kinds import Kind as MessageKind
-from tests.scenario.parties import Party, chat_of
+from tests.scenario.parties import Party, backup, chat_of, restore
 from tests.scenario.people import heard
 from tests.scenario.test_group_entering import Lying
-from tests.scenario.test_group_generations import backup, restore
 
 
 def two_branches(party: Party, away: MemoryDevice) -> Any:

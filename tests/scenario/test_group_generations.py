@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
-from typing import Any
-
 import pytest
 from msgspec.structs import replace
 
@@ -23,19 +20,9 @@ from parlour.roster.genesis import Kind
 from parlour.roster.restart import MAX_GENERATION, MAX_LEAP
 from parlour.testing.device import MemoryDevice
 from parlour.wire.streams import Entry
-from tests.scenario.parties import Party, chat_of
+from tests.scenario.parties import Party, backup, chat_of, restore
 from tests.scenario.people import heard
 from tests.scenario.test_group_restarts import begin_again
-
-
-def backup(party: Party) -> Any:
-    """What the server has of groups by now."""
-    return deepcopy((party.server.streams, party.server.groups.groups, party.server.windows))
-
-
-def restore(party: Party, saved: Any) -> None:
-    """Put the server back to that; it does not say so."""
-    party.server.streams, party.server.groups.groups, party.server.windows = saved
 
 
 def begin(party: Party, device: MemoryDevice) -> None:

@@ -11,6 +11,8 @@ from parlour.conversation.groups.records import GroupState, Pending, Sent, Step,
 from parlour.conversation.groups.restarting import (
     ABANDONED_AFTER,
     ABANDONED_AT_LAST,
+    MEMBERS_AFTER,
+    RESTART_AFTER,
     RESTART_ALONE,
     RESTART_NEXT,
     WAITING,
@@ -19,7 +21,7 @@ from parlour.errors import Code, error
 from parlour.roster.roles import Role
 from parlour.testing.device import MemoryDevice
 from parlour.wire.kinds import Kind
-from tests.scenario.parties import Party, chat_of, let_time_pass
+from tests.scenario.parties import Party, backup, chat_of, let_time_pass, restore
 from tests.scenario.people import heard
 
 
@@ -87,7 +89,7 @@ def test_nobody_interferes_while_members_are_added(monkeypatch: pytest.MonkeyPat
     assert restarting.due_at(chat, trouble) == 1_000 + ABANDONED_AT_LAST
     # Who left it so comes last.
     chat.record.begun_by = alice.machine.account_id
-    assert restarting.due_at(chat, trouble) == 1_000 + ABANDONED_AT_LAST + RESTART_NEXT
+    assert restarting.due_at(chat, trouble) == 1_000 + ABANDONED_AT_LAST + 3 * RESTART_NEXT
     chat.record.begun_by = b""
     assert restarting.due_at(chat, trouble) is None
 
@@ -130,3 +132,42 @@ def test_a_beginning_that_is_refused_keeps_nobody_from_coming_back() -> None:
     let_time_pass(alice, 30)
     assert party.view(alice).state is GroupState.ACTIVE
     assert tries
+
+
+def test_where_no_admin_is_left_a_member_begins_the_group_again() -> None:
+    """The server has lost what was followed, and the only admin their device."""
+    party = Party("alice", "bob", "carol")
+    alice, bob, carol = party.devices
+    saved = backup(party)
+    alice.machine.group_rename(party.group, "Better friends", party.server.now)
+    alice.settle()
+    party.settle(3)
+    restore(party, saved)
+    party.server.incarnation = bytes([1]) * 16
+    alice.disconnect()
+    party.reconnect(bob, carol)
+    party.settle(MEMBERS_AFTER // 120_000, 60_000)
+    assert party.view(bob).state is party.view(carol).state is GroupState.REPAIRING
+    party.settle(MEMBERS_AFTER // 60_000, 60_000)
+    party.check_together([bob, carol])
+    party.say(bob, "we go on")
+    tablet = party.add_device("alice", beside=alice)
+    alice.disconnect()
+    party.settle(10, 60_000)
+    party.check_together([bob, carol, tablet])
+    assert party.view(tablet).role is Role.OWNER
+    assert party.view(carol).name == "Better friends"
+    assert carol.texts() == ["we go on"]
+
+
+def test_a_member_alone_with_its_trouble_begins_nothing_again() -> None:
+    party = Party("alice", "bob")
+    alice, bob = party.devices
+    alice.disconnect()
+    chat = chat_of(bob, party)
+    trouble = Trouble(9, 1, "mls.invalid", 1_000, Step.WAIT, 1_000, broken=True)
+    restarting = bob.machine._groups._ladder._restarting
+    assert restarting.due_at(chat, trouble) is None
+    chat.record.reports = {alice.machine.account_id: 1_000}
+    after = RESTART_AFTER + MEMBERS_AFTER + RESTART_NEXT
+    assert restarting.due_at(chat, trouble) == 1_000 + after

@@ -19,7 +19,7 @@ from typing import Final
 from parlour.conversation.groups.chat import Chat
 from parlour.primitives.hashes import equal
 from parlour.roster.entry import RosterEntry
-from parlour.roster.roles import FIXED_KINDS
+from parlour.roster.roles import FIXED_KINDS, Right
 from parlour.roster.state import RosterState
 from parlour.wire.groups import GroupState as PublicState
 
@@ -59,6 +59,11 @@ def leads_elsewhere(chat: Chat, head: RosterEntry) -> bool:
     remembered = map(RosterEntry.decode, chat.recent)
     after = next((each for each in remembered if each.number == head.number + 1), None)
     return after is None or not equal(after.previous, head.hash())
+
+
+def rules(state: RosterState, account: bytes) -> bool:
+    """Whether an account is an admin: who may carry over what the other branch had decided."""
+    return state.may(account, Right.SET_ROLE)
 
 
 def elsewhere(chat: Chat, entries: Sequence[bytes]) -> RosterEntry | None:

@@ -436,7 +436,7 @@ class Following:
             roster = self._restarting.roster_of(chat, body)
             head = elsewhere(chat, body.roster) if roster is None else None
             if head is not None:
-                self._restarting.check(chat, entry, body, head.hash())
+                self._restarting.check(chat, entry, body, head.hash(), over=True)
                 self._restarting.gone_over(chat, entry, body, head)
                 return True
             roster = roster or self._authorising.extended(chat, body.roster)

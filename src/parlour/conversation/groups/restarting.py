@@ -1,10 +1,10 @@
 """Beginning a group again: another generation, which is another MLS group in the same stream.
 
 It is for a winner that nobody can follow, for a server whose data is from a backup, and for a
-conversation of a fixed kind whose devices are all lost. An admin
-makes a group of its own alone, under the roster that all know, and everybody else is added to it
-at once. The maker signs for it with its device key: no server begins a group again in the name of
-somebody else.
+conversation of a fixed kind whose devices are all lost. An admin, or where none does it in an hour
+any member, makes a group of its own alone, under the roster that all know, and everybody else is
+added to it at once. The maker signs for it with its device key: no server begins a group again in
+the name of somebody else.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from msgspec import structs
 
 from parlour.conversation.events import GroupRestarted
 from parlour.conversation.groups.authorising import stored_at
-from parlour.conversation.groups.branches import elsewhere
+from parlour.conversation.groups.branches import elsewhere, rules
 from parlour.conversation.groups.chat import Chat, mls_group_id
 from parlour.conversation.groups.founding import extensions_of
 from parlour.conversation.groups.lists import Lists
@@ -39,7 +39,7 @@ from parlour.roster.carrying import carried_over
 from parlour.roster.changes import Removed
 from parlour.roster.entry import RosterEntry
 from parlour.roster.restart import MAX_GENERATION, may_follow, sign_restart, verify_restart
-from parlour.roster.roles import Right
+from parlour.roster.roles import FIXED_KINDS, Right
 from parlour.roster.roster import Roster
 from parlour.wire.envelope import ENVELOPE_FORMAT, Envelope, SuiteId
 from parlour.wire.frames import decode_body as decode_request
@@ -57,6 +57,9 @@ RESTART_AFTER: Final = 20_000
 RESTART_NEXT: Final = 15_000
 # Alone with it, an admin waits so long (ms): the others may be well, and add it again.
 RESTART_ALONE: Final = 180_000
+# Members who rule nothing do it so much later (ms): no admin may be left who has a device, or they
+# are the ones who are lost.
+MEMBERS_AFTER: Final = 3_600_000
 # The timer of the next one, after the server has told of another in its place.
 RESTART: Final = "restart"
 # Who began a group again adds everybody at once. If that does not come, it may have been killed, or
@@ -95,22 +98,27 @@ class Restarting:
             return None
         state = chat.known_roster().state
         own = self._memory.account_id
-        admins = [
+        may = [
             account
             for account in state.ordered()
             if account != trouble.culprit and state.may(account, Right.RESTART)
         ]
         if chat.branch is not None:
-            admins = [each for each in admins if chat.branch.state.may(each, Right.RESTART)]
-        if own not in admins or chat.record.generation == MAX_GENERATION:
+            may = [each for each in may if rules(state, each) and rules(chat.branch.state, each)]
+        if own not in may or chat.record.generation == MAX_GENERATION:
             return None
         if abandoned:
             # Last of all by who left it as it is.
-            admins.sort(key=lambda account: account == begun_by)
+            may.sort(key=lambda account: account == begun_by)
         first = self._first_after(chat, trouble, abandoned=abandoned)
+        if chat.genesis.kind not in FIXED_KINDS and not rules(state, own):
+            if trouble.broken and not self._others(chat):
+                # The others are well, as far as we know, and can add us again.
+                return None
+            first += MEMBERS_AFTER
         mine = self._memory.contacts[own].device_ids()
         place = mine.index(self._memory.device_id) if self._memory.device_id in mine else 0
-        mine_at = trouble.began + first + RESTART_NEXT * (admins.index(own) + place)
+        mine_at = trouble.began + first + RESTART_NEXT * (may.index(own) + place)
         return max(mine_at, chat.timers.get(RESTART, 0))
 
     def _first_after(self, chat: Chat, trouble: Trouble, *, abandoned: bool) -> int:
@@ -121,8 +129,11 @@ class Restarting:
         if abandoned:
             busy = min(max(chat.welcomed_at - trouble.began, 0), ABANDONED_AT_LAST)
             return min(busy + ABANDONED_AFTER, ABANDONED_AT_LAST)
-        others = chat.record.reports.keys() - {self._memory.account_id}
-        return RESTART_AFTER if others or not trouble.broken else RESTART_ALONE
+        return RESTART_AFTER if self._others(chat) or not trouble.broken else RESTART_ALONE
+
+    def _others(self, chat: Chat) -> set[bytes]:
+        """Who else can't follow the commit at which we stand."""
+        return chat.record.reports.keys() - {self._memory.account_id}
 
     def is_due(self, chat: Chat, trouble: Trouble, now: int) -> bool:
         """Whether it is."""
@@ -244,12 +255,16 @@ class Restarting:
 
     # --- Anybody's -----------------------------------------------------------------------
 
-    def check(self, chat: Chat, entry: Entry, body: RestartBody, head_hash: bytes) -> None:
+    def check(
+        self, chat: Chat, entry: Entry, body: RestartBody, head_hash: bytes, *, over: bool = False
+    ) -> None:
         """That somebody who may has signed for this generation; raises `Wanting`.
 
-        `head_hash` is that of the newest entry of the roster with which it begins.
+        `head_hash` is that of the newest entry of the roster with which it begins; `over` if that
+        leads another way than ours, for which an admin has to stand.
         """
-        if not chat.known_roster().state.may(entry.sender_account, Right.RESTART):
+        state, maker = chat.known_roster().state, entry.sender_account
+        if not (rules(state, maker) if over else state.may(maker, Right.RESTART)):
             raise error(Code.GROUP_COMMIT_REFUSED, "a restart by somebody who may not")
         if not may_follow(body.generation, chat.record.generation):
             raise error(Code.GROUP_COMMIT_REFUSED, "a generation that is too far ahead")

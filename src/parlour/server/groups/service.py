@@ -77,7 +77,7 @@ class GroupService:
         return await self._handled(sender, outcome)
 
     async def restart(self, grant: Grant, request: RestartGroup) -> Handled:
-        """Begin a group again; an admin does that to one group so often, and no oftener."""
+        """Begin a group again; an account does that to one group so often, and no oftener."""
         sender = _sender(grant)
         whose = f"{request.stream.hex()} {sender.account.hex()}"
         self._limits.check("restarts of", RESTARTS_PER_GROUP, whose)
