@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Set
 from typing import TYPE_CHECKING
 
+from parlour.conversation.groups.branches import BRANCH, rules
 from parlour.conversation.groups.chat import Chat
 from parlour.roster.roles import FIXED_KINDS
 from parlour.testing.simulation.chronicle import GroupOnDisk, groups_of
@@ -37,7 +38,9 @@ def _differences_in(
     members = [node for node in present if node.account_id in on_disk.roster.members]
     found = []
     devices = {node.device_id for node in members}
-    if is_orphaned(on_disk, devices) or _is_abandoned(group, on_disk, members):
+    if is_orphaned(on_disk, devices) or is_parted(group, on_disk, present):
+        return []
+    if _is_abandoned(group, on_disk, members):
         return []
     if devices != on_disk.leaves:
         without = sorted(node.label for node in members if node.device_id not in on_disk.leaves)
@@ -77,10 +80,15 @@ def settings_apart(world: World) -> list[str]:
 
 
 def orphans(world: World) -> set[bytes]:
-    """The groups of which that is so."""
+    """The groups in which nobody can do anything any more: `is_orphaned`, or `is_parted`."""
     listed = world.listed()
     groups = groups_of(world.server.connection)
-    return {group for group, on_disk in groups.items() if is_orphaned(on_disk, listed)}
+    present = [node for node in world.nodes.values() if node.device_id in listed and node.ready]
+    return {
+        group
+        for group, on_disk in groups.items()
+        if is_orphaned(on_disk, listed) or is_parted(group, on_disk, present)
+    }
 
 
 def is_orphaned(on_disk: GroupOnDisk, devices: Set[bytes]) -> bool:
@@ -90,6 +98,22 @@ def is_orphaned(on_disk: GroupOnDisk, devices: Set[bytes]) -> bool:
     """
     is_fixed = on_disk.roster.kind in FIXED_KINDS
     return bool(on_disk.leaves) and not (is_fixed or on_disk.leaves & devices)
+
+
+def is_parted(group: bytes, on_disk: GroupOnDisk, present: list[Node]) -> bool:
+    """Whether the server went on another way than some of its people, and no admin is on both.
+
+    They are told, and found the group anew (decision 0051).
+    """
+    beside = []
+    for node in present:
+        chat = node.chats().get(group)
+        trouble = None if chat is None else chat.record.trouble
+        if chat is not None and trouble is not None and trouble.reason == BRANCH:
+            beside.append((chat.known_roster().state, node.account_id))
+    return bool(beside) and not any(
+        rules(state, account) and rules(on_disk.roster, account) for state, account in beside
+    )
 
 
 def _is_abandoned(group: bytes, on_disk: GroupOnDisk, members: list[Node]) -> bool:
