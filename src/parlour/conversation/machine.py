@@ -30,6 +30,7 @@ from parlour.conversation.directory import DEVICE_LIST, DEVICE_LISTS, LIST_HEADS
 from parlour.conversation.events import Event, ServerRestored
 from parlour.conversation.gaps import GAP, Gaps
 from parlour.conversation.genesis import is_pairwise
+from parlour.conversation.groups.chat import Chat
 from parlour.conversation.groups.groups import GROUP_KINDS, Groups
 from parlour.conversation.groups.joining import READ_GROUP
 from parlour.conversation.groups.ladder import REREAD
@@ -712,8 +713,9 @@ class Machine:
         self._directory.failed(
             request.body if isinstance(request, ServerRequest) else None, problem
         )
-        if what == APPEND and self._is_of_group(about):
-            self._groups.answers.not_taken(self._memory.outbox[about].conversation, problem, now)
+        chat = self._group_of(about) if what == APPEND else None
+        if chat is not None:
+            self._groups.answers.not_taken(chat, problem, now)
         elif what == APPEND and problem.code in _REFRESH_ON:
             if self._sending.unseal(about):
                 self._pending.done(request.key)
@@ -742,11 +744,12 @@ class Machine:
         self._receiving.behind |= lost
         return lost
 
-    def _is_of_group(self, message_id: bytes) -> bool:
+    def _group_of(self, message_id: bytes) -> Chat | None:
+        """The group that a message of ours is for, if it is for one."""
         outgoing = self._memory.outbox.get(message_id)
         if outgoing is None or outgoing.inbox:
-            return False
-        return self._memory.groups.of(outgoing.conversation) is not None
+            return None
+        return self._memory.groups.of(outgoing.conversation)
 
     def loaded(self, message_id: bytes, message: Message | None, now: int) -> None:
         """Take the store's answer to `LoadMessage`."""

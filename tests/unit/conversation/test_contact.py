@@ -14,7 +14,7 @@ def _entry(seed: str) -> DeviceListEntry:
     return device.machine.contacts[b"b" * 16].head
 
 
-_OLD, _NEW = _entry("old"), _entry("new")
+_OLD, _NEW, _THIRD = _entry("old"), _entry("new"), _entry("third")
 _CONTACT = Contact("bob", _OLD)
 
 
@@ -77,6 +77,10 @@ def test_knows_under_which_key_a_device_stood() -> None:
         assert changed.device_key(was) == _OLD.devices[0].signature_key
         assert changed.device_key(became) == _NEW.devices[0].signature_key
         assert changed.shown == _NEW
+    later = _CONTACT.with_changed_key(_NEW).with_changed_key(_THIRD)
+    assert later.device_key(was) == _OLD.devices[0].signature_key
+    assert later.device_key(became) == _NEW.devices[0].signature_key
+    assert later.device_key(bytes(16)) is None
 
 
 def test_a_device_on_both_lists_stood_under_both_keys() -> None:

@@ -2,7 +2,7 @@ import msgspec
 import pytest
 
 from parlour.conversation import content
-from parlour.conversation.content import ResendRequest, Resent, Text, Unknown
+from parlour.conversation.content import GroupDetails, ResendRequest, Resent, Text, Unknown
 from parlour.conversation.sync import DeviceListGiven
 from parlour.errors import Code, ParlourError
 
@@ -57,4 +57,5 @@ def test_reprs_tell_nothing() -> None:
     assert repr(Text("secret")) == "Text([6 characters])"
     assert "secret" not in repr(Resent(bytes(16), 1, b"secret"))
     assert "secret" not in repr(Unknown(1, 9, b"secret"))
+    assert repr(GroupDetails("secret", bytes(16))) == "GroupDetails([6 characters])"
     assert repr(DeviceListGiven(b"secret")) == "DeviceListGiven([6 bytes])"

@@ -180,6 +180,7 @@ def _swapped(story: Story, **changes: Any) -> Answer:
         issued_at=changes.get("issued_at", now),
         expires_at=changes.get("expires_at", now + 86_400),
     )
+    certificate = replaced(certificate, signature=changes.get("signature", certificate.signature))
     honest = story.bob.machine._key_packages.identity(SUITE, now)
     credential = changes.get("credential", BasicCredential(certificate.encode()))
     identity: Identity = replaced(honest, credential=credential, signer=leaf_key)
@@ -235,6 +236,7 @@ LIES: dict[str, tuple[Callable[[Story], Answer], Code]] = {
     "of another device": (lambda s: _swapped(s, device_key=_mallory()), Code.KEY_PACKAGE_INVALID),
     "of another account": (lambda s: _swapped(s, account=bytes(16)), Code.KEY_PACKAGE_INVALID),
     "for another leaf": (lambda s: _swapped(s, leaf_key=bytes(32)), Code.KEY_PACKAGE_INVALID),
+    "signed by nobody": (lambda s: _swapped(s, signature=bytes(64)), Code.KEY_PACKAGE_INVALID),
     "no certificate": (
         lambda s: _swapped(s, credential=X509Credential((b"x",))),
         Code.KEY_PACKAGE_INVALID,

@@ -22,6 +22,7 @@ from parlour.conversation.sync import (
     AnnouncedProfile,
     ContactSync,
     Forgotten,
+    GroupSync,
     OwnProfileSync,
     ProfileKeyGiven,
     ReadUpTo,
@@ -438,6 +439,7 @@ def test_reprs_say_nothing_of_what_is_in_them() -> None:
     for sync in (
         known(alice, "bob"),
         SettingSync("colour", "secret", 1),
+        GroupSync(bytes(16), accepted=True, at=1, name="secret", salt=b"secret"),
         OwnProfileSync(_profile(1, b"secret" * 5 + b"!!")),
         ProfileKeyGiven(_profile(1, b"secret" * 5 + b"!!")),
     ):

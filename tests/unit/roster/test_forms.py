@@ -36,6 +36,7 @@ from parlour.roster import (
     encode_change,
     limits,
 )
+from parlour.roster.certificate import is_genuine
 from parlour.roster.entry import RosterEntry
 from parlour.roster.links import JoinLink, LinkSecret
 from parlour.roster.naming import MAX_NAME_SIZE, name_commitment
@@ -289,6 +290,9 @@ def test_certificate() -> None:
     for key in (None, BEA.key.public_key):
         with pytest.raises(SecurityStop):
             made.verify(key)
+    assert is_genuine(made.encode(), ANNA.key.public_key.to_bytes())
+    assert not is_genuine(made.encode(), BEA.key.public_key.to_bytes())
+    assert not is_genuine(b"none", ANNA.key.public_key.to_bytes())
 
 
 @pytest.mark.parametrize("lifetime", [-1, 0, 180 * DAY + 1])

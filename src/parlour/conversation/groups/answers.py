@@ -218,12 +218,11 @@ class Answers:
         if named is not None:
             self.on_stream(named, now)
 
-    def not_taken(self, group: bytes, problem: ParlourError, now: int) -> None:
+    def not_taken(self, chat: Chat, problem: ParlourError, now: int) -> None:
         """The server did not take a message."""
-        chat = self._groups.of(group)
         gone = (Code.GROUP_NOT_MEMBER, Code.STREAM_UNKNOWN)
-        if chat is not None and problem.code in gone and chat.is_active:
+        if problem.code in gone and chat.is_active:
             self._groups.behind = True
             self._ladder.expelled(chat, now)
-        elif chat is not None:
+        else:
             self._messages.reseal(chat)

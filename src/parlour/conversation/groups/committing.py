@@ -561,11 +561,9 @@ class Committing:
             )
 
     def _give_up_all(self, chat: Chat, intents: list[bytes], problem: ParlourError) -> None:
-        for intent_id in intents:
-            intent = self._groups.intents.get(intent_id)
-            if intent is not None:
-                self._memory.tell(chat, GroupRefused(chat.id, intent.want.value, problem.code))
-                self._groups.fulfilled(intent_id)
+        for intent in [i for i in self._groups.intents_of(chat.id) if i.intent_id in intents]:
+            self._memory.tell(chat, GroupRefused(chat.id, intent.want.value, problem.code))
+            self._groups.fulfilled(intent.intent_id)
         chat.attempts = 0
 
     def drop(self, chat: Chat) -> None:

@@ -255,7 +255,8 @@ class Groups:
         for chat in self._groups.chats.values():
             chat.taken = b""
             self._unlisted.connected(chat)
-            if chat.record.state is GroupState.ACTIVE and not chat.has_state:
+            is_whole = chat.has_state and chat.roster is not None
+            if chat.record.state is GroupState.ACTIVE and not is_whole:
                 self._ladder.bereft(chat, now)
             if not chat.is_left:
                 self._confirming.connected(chat, now)

@@ -138,7 +138,9 @@ class Ladder:
         self._begin(chat, trouble)
 
     def bereft(self, chat: Chat, now: int) -> None:
-        """The keys of the group are gone from this device."""
+        """The keys of the group are gone from this device, or its roster: neither serves alone."""
+        chat.group = None
+        self._groups.put_state(chat)
         self._begin(chat, Trouble(0, 0, "state", now, Step.ASK, now))
 
     def uninvited(self, chat: Chat, now: int) -> None:

@@ -147,8 +147,8 @@ class GroupMemory:
 
     def fulfilled(self, intent_id: bytes) -> None:
         """A wish has come true, or can't any more."""
-        if self.intents.pop(intent_id, None) is not None:
-            self._writes.delete(Namespace.INTENT, intent_id)
+        self.intents.pop(intent_id, None)
+        self._writes.delete(Namespace.INTENT, intent_id)
 
     def intents_of(self, group: bytes) -> list[Intent]:
         """What is wanted of a group, in order."""

@@ -72,10 +72,9 @@ class Streams:
             record.link = self._memory.linked[stream].link_id
         chat = Chat(record, self._groups.policy, self._groups.shared)
         self._groups.put(chat)
-        if stream not in self._memory.conversations:
-            self._memory.put_conversation(
-                Conversation(peer=stream, stream=stream, genesis=genesis, late=True)
-            )
+        self._memory.put_conversation(
+            Conversation(peer=stream, stream=stream, genesis=genesis, late=True)
+        )
         return chat
 
     def come_back(self, chat: Chat) -> None:
