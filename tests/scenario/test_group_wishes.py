@@ -4,23 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
+from parlour.conversation.content import DetailsWanted
 from parlour.conversation.events import GroupRefused
 from parlour.conversation.groups.records import GroupState, Want
 from parlour.conversation.groups.wishes import Wishes
 from parlour.conversation.machine import Machine
+from parlour.conversation.sync import MAX_GROUP_NAME
 from parlour.errors import Code, ParlourError
 from parlour.mls.public.proposals import Remove
 from parlour.roster.changes import encode_change, leave_statement
-from parlour.roster.genesis import Kind
+from parlour.roster.genesis import Kind as GroupKind
 from parlour.roster.roles import Role
 from parlour.testing.device import MemoryDevice
 from parlour.wire import groups as wire
 from parlour.wire.envelope import ENVELOPE_FORMAT, Envelope, SuiteId
+from parlour.wire.kinds import Kind
 from tests.scenario.parties import Party, chat_of
 from tests.scenario.people import heard
+from tests.scenario.test_group_answers import Refusing, always
 from tests.scenario.test_group_hostile import check_goes_on, put, refusals
 
 STRANGER = b"stranger" * 2
@@ -47,6 +52,10 @@ def test_what_can_not_be_wanted_is_said_at_once() -> None:
     assert refusal(lambda: machine.group_remove(group, [STRANGER], now)) is no_member
     assert refusal(lambda: machine.group_set_role(group, STRANGER, Role.ADMIN, now)) is no_member
     assert refusal(lambda: machine.group_refresh(STRANGER, now)) is Code.GROUP_UNKNOWN
+    for name in ("", " ", "two\nlines", "x" * (MAX_GROUP_NAME + 1), "\U0001f642" * MAX_GROUP_NAME):
+        act = partial(machine.group_rename, group, name, now)
+        assert refusal(act) is Code.USAGE_INVALID
+    assert refusal(lambda: machine.send_to(group, DetailsWanted(), now)) is Code.USAGE_INVALID
     machine.group_set_role(group, party.ids[0], Role.ADMIN, now)
     alice.settle()
     party.settle(2)
@@ -69,7 +78,7 @@ def test_whom_somebody_has_blocked_they_do_not_bring_in() -> None:
     blocked = Code.CONTACT_BLOCKED
     assert refusal(lambda: alice.machine.group_add(party.group, [account], now)) is blocked
     create: Callable[..., bytes] = alice.machine.create_group
-    assert refusal(lambda: create(Kind.GROUP, "New", [account], now, suite=1)) is blocked
+    assert refusal(lambda: create(GroupKind.GROUP, "New", [account], now, suite=1)) is blocked
     assert set(alice.machine.groups) == {party.group}
 
 
@@ -91,6 +100,96 @@ def test_nobody_is_brought_in_behind_an_account_key_that_changed() -> None:
     assert refusal(lambda: alice.machine.group_add(party.group, [account], now)) is changed
 
 
+@pytest.mark.parametrize("why", [Code.ACCOUNT_UNKNOWN, Code.ACCOUNT_KEY_CHANGED])
+def test_whom_somebody_wanted_to_bring_in_and_can_not_any_more(why: Code) -> None:
+    party = Party("alice", "bob")
+    alice, _ = party.devices
+    dave = party.outsider("dave")
+    account, now = alice.meet("dave"), party.server.now
+    alice.machine.verify(account, now)
+    alice.settle()
+    alice.disconnect()
+    alice.machine.group_add(party.group, [account], now)
+    assert alice.machine.group_progress(party.group, now).devices == 3
+    if why is Code.ACCOUNT_UNKNOWN:
+        alice.machine.forget(account, now)
+    else:
+        dave.disconnect()
+        del party.server.accounts[account]
+        MemoryDevice(party.server, "dave", seed="other", account_id=account).connect()
+    alice.connect()
+    assert refused(alice) == [("add", why)]
+    assert alice.machine.group_progress(party.group, now).devices == 2
+    party.settle(2)
+    assert len(party.view(alice).members) == 2
+    check_followed(party, *party.devices)
+
+
+def test_who_waits_to_be_let_in_changes_nothing_yet() -> None:
+    party = Party("alice", "bob")
+    alice, _ = party.devices
+    dave = party.outsider("dave")
+    Refusing(party.server, dave, always(Kind.READ_GROUP, Code.LIMIT_RATE))
+    alice.machine.group_add(party.group, [alice.meet("dave")], party.server.now)
+    alice.settle()
+    dave.pull()
+    assert party.view(dave).state is GroupState.JOINING
+    rename = partial(dave.machine.group_rename, party.group, "Mine", party.server.now)
+    assert refusal(rename) is Code.GROUP_NOT_MEMBER
+
+
+def test_a_no_drops_what_a_stranger_said() -> None:
+    party = Party("alice", "bob")
+    alice, _ = party.devices
+    dave = party.outsider("dave")
+    party.devices.append(dave)
+    alice.machine.group_add(party.group, [alice.meet("dave")], party.server.now)
+    alice.settle()
+    party.say(alice, "psst")
+    dave.pull()
+    kept = [each.conversation for each in dave.store.messages.values()]
+    assert kept.count(party.group) == 1
+    dave.machine.decline_group(party.group, party.server.now)
+    dave.settle()
+    assert party.group not in [each.conversation for each in dave.store.messages.values()]
+    party.settle()
+    assert party.view(dave).state is GroupState.LEFT
+    assert len(party.view(alice).members) == 2
+
+
+def test_who_goes_is_let_go_by_others_and_not_by_an_own_device() -> None:
+    """Nobody takes themselves off the roster: another account enters it."""
+    party = Party("alice", "bob")
+    alice, bob = party.devices
+    laptop = party.add_device("bob", beside=bob)
+    party.settle()
+    alice.disconnect()
+    bob.machine.group_leave(party.group, party.server.now)
+    bob.settle()
+    party.settle(8, 60_000)
+    assert len(chat_of(laptop, party).record.leaving) == 1
+    assert len(party.view(laptop).members) == 2
+    alice.connect()
+    party.settle(8)
+    assert party.view(bob).state is party.view(laptop).state is GroupState.LEFT
+    assert party.view(alice).leaves == 1
+
+
+def test_nothing_is_fetched_for_further_devices_of_who_goes() -> None:
+    party = Party("alice", "bob", "carol")
+    alice, _, carol = party.devices
+    tablet = MemoryDevice(party.server, "carol", seed="tablet", beside=carol, linked=True)
+    tablet.connect()
+    packages = party.server.key_packages[tablet.machine.device_id]
+    before = list(packages)
+    alice.machine._directory.want(carol.machine.account_id)
+    alice.machine.group_remove(party.group, [carol.machine.account_id], party.server.now)
+    alice.settle()
+    party.settle(2)
+    assert party.view(alice).leaves == 2
+    assert packages == before
+
+
 def test_a_group_has_as_many_people_as_its_kind_may(monkeypatch: pytest.MonkeyPatch) -> None:
     party = Party("alice", "bob")
     alice, _ = party.devices
@@ -105,7 +204,7 @@ def test_a_group_has_as_many_people_as_its_kind_may(monkeypatch: pytest.MonkeyPa
     everybody = [dave, *party.ids]
 
     def create(wishes: Wishes) -> bytes:
-        return wishes.create(Kind.GROUP, "New", everybody, now, suite=1, policy=full)
+        return wishes.create(GroupKind.GROUP, "New", everybody, now, suite=1, policy=full)
 
     assert refusal(lambda: create(wishes)) is Code.LIMIT_COUNT
     monkeypatch.undo()

@@ -316,11 +316,7 @@ class Following:
         chat.note_former(chat.since.keys() - members.keys(), seq)
         chat.since = {account: chat.since.get(account, seq) for account in members}
         chat.roster = roster
-        chat.record.leaving = [
-            data
-            for data in chat.record.leaving
-            if decode_change(data).account in members  # type: ignore[union-attr]
-        ]
+        chat.record.leaving = [each for each in chat.record.leaving if _leaver(each) in members]
 
     def _removed(self, chat: Chat, entry: Entry, body: CommitBody, now: int) -> bool:
         """We have no leaf any more: for good, or to come again."""
@@ -411,12 +407,11 @@ class Following:
         return True
 
     def _leaves(self, chat: Chat, entry: Entry, evidence: bytes) -> None:
-        """Somebody wants out, and has signed for it."""
-        statement = decode_change(evidence)
-        known = chat.record.leaving
-        own = isinstance(statement, Left) and statement.account == entry.sender_account
-        if own and evidence not in known and len(known) < MAX_LEAVING:
-            chat.record.leaving = [*known, evidence]
+        """Somebody wants out, and has signed for it; however often they say so, it is kept once."""
+        statement, account = decode_change(evidence), entry.sender_account
+        if isinstance(statement, Left) and statement.account == account:
+            others = [each for each in chat.record.leaving if _leaver(each) != account]
+            chat.record.leaving = [*others, evidence][:MAX_LEAVING]
 
     # --- Beginning again -----------------------------------------------------------------
 
@@ -497,6 +492,11 @@ def _as_event(group: bytes, by: bytes, change: Change) -> GroupChanged | None:
             return GroupChanged(group, by, GroupChange.LINK_CLOSED, b"")
         case _:
             return None
+
+
+def _leaver(evidence: bytes) -> bytes:
+    """Who goes by a statement that was kept."""
+    return cast(Left, decode_change(evidence)).account
 
 
 def _leaves_in(message: PublicMessage) -> Iterator[LeafNode]:
