@@ -25,6 +25,7 @@ from parlour.wire.streams import Append, Entry
 from tests.scenario.parties import Party, chat_of, let_time_pass, lose_alone
 from tests.scenario.people import heard
 from tests.scenario.test_group_account_keys import another_key
+from tests.scenario.test_group_authority import come_in
 from tests.scenario.test_group_entering import Lying
 from tests.scenario.test_group_hostile import check_goes_on, put
 from tests.scenario.test_group_hostile import refusals as codes
@@ -161,7 +162,7 @@ def change_welcomes(party: Party, dave: MemoryDevice, **changes: object) -> None
     party.server.deliver = deliver
 
 
-@pytest.mark.parametrize("lie", ["sender", "message", "junk"])
+@pytest.mark.parametrize("lie", ["sender", "message", "junk", "from outside"])
 def test_a_welcome_that_is_shown_with_another_commit_or_sender(lie: str) -> None:
     """Who says who brought them in: it decides whether they are asked."""
     party = Party("alice", "bob")
@@ -172,6 +173,12 @@ def test_a_welcome_that_is_shown_with_another_commit_or_sender(lie: str) -> None
         change_welcomes(
             party, dave, sender_account=memory.account_id, sender_device=memory.device_id
         )
+    elif lie == "from outside":
+        # Who comes in by itself welcomes nobody.
+        come_in(party, bob, in_place_of=bob)
+        stray = party.server.streams[party.group].entries.pop().entry
+        commit = wire.decode_body(stray.envelope.body, wire.CommitBody).commit
+        change_welcomes(party, dave, commit=commit)
     else:
         message = chat_of(bob, party).live().encrypt(b"x", b"y", random=bob.random)
         change_welcomes(party, dave, commit=message if lie == "message" else b"?")

@@ -16,6 +16,7 @@ from parlour.roster.entry import RosterEntry
 from parlour.roster.genesis import Genesis
 from parlour.testing.device import MemoryDevice
 from parlour.wire import groups as wire
+from parlour.wire.envelope import SuiteId
 from parlour.wire.kinds import Kind
 from parlour.wire.streams import CaughtUp, Entry
 from tests.scenario.parties import (
@@ -90,6 +91,14 @@ def no_group_info(party: Party, state: wire.GroupState) -> wire.GroupState:
     return replace(state, group_info=b"\0\1\0\3")
 
 
+def another_message(party: Party, state: wire.GroupState) -> wire.GroupState:
+    """In the place of a GroupInfo."""
+    entries = party.server.streams[party.group].entries
+    commits = [e.entry for e in entries if e.entry.envelope.suite == SuiteId.MLS_COMMIT]
+    body = wire.decode_body(commits[-1].envelope.body, wire.CommitBody)
+    return replace(state, group_info=body.commit)
+
+
 LIES: list[Change] = [
     another_stream,
     another_genesis,
@@ -123,7 +132,7 @@ def test_nobody_comes_in_by_a_welcome_and_a_lie(lie: Change) -> None:
     assert dave.texts() == ["welcome"]
 
 
-@pytest.mark.parametrize("lie", [*LIES, an_older_group_info, no_group_info])
+@pytest.mark.parametrize("lie", [*LIES, an_older_group_info, no_group_info, another_message])
 def test_nobody_comes_back_by_their_own_commit_and_a_lie(lie: Change) -> None:
     party = Party("alice", "bob", "carol")
     alice, _, carol = party.devices

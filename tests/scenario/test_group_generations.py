@@ -121,6 +121,25 @@ def test_a_beginning_that_rests_on_what_was_missed() -> None:
     assert carol.texts()[-1] == "we go on"
 
 
+def test_who_is_not_shown_a_beginning_comes_in_by_the_welcome_after_it() -> None:
+    party = Party("alice", "bob", "carol")
+    alice, bob, carol = party.devices
+    hidden = len(party.server.streams[party.group].entries) + 1
+
+    def deliver(entry: Entry, device_id: bytes) -> list[Entry]:
+        hides = (entry.stream, entry.seq) == (party.group, hidden)
+        return [] if hides and device_id == carol.machine.device_id else [entry]
+
+    party.server.deliver = deliver
+    begin(party, alice)
+    assert heard(carol, GroupRestarted) == []
+    assert party.view(carol).generation == 1
+    party.check_together()
+    party.say(bob, "all here")
+    party.settle()
+    assert carol.texts() == ["all here"]
+
+
 def test_nobody_follows_into_a_generation_that_is_too_far_ahead(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

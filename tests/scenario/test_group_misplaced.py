@@ -5,7 +5,6 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from parlour.conversation.events import GroupChanged, GroupRestarted, MessageMissing
-from parlour.conversation.groups.records import GroupState
 from parlour.errors import Code, error
 from parlour.mls.public.commit import Commit
 from parlour.mls.public.extensions import Extension
@@ -21,7 +20,7 @@ from parlour.wire.envelope import ENVELOPE_FORMAT, Envelope, SuiteId
 from parlour.wire.streams import Entry
 from tests.scenario.parties import Party, chat_of
 from tests.scenario.people import heard
-from tests.scenario.test_group_authority import bring_in, come_in, next_entry, package
+from tests.scenario.test_group_authority import bring_in, next_entry, package
 from tests.scenario.test_group_hostile import check_goes_on, forge, put, refusals
 from tests.scenario.test_group_readding import published
 from tests.scenario.test_group_repair import _Broken, _Refusing
@@ -71,35 +70,6 @@ def test_a_commit_that_renews_no_keys_brings_in_a_device_of_a_member() -> None:
     assert refusals(bob) == refusals(alice) == []
     assert party.view(bob).leaves == 4
     party.check_together([alice, bob])
-
-
-def test_a_welcome_beside_a_commit_from_outside_is_not_entered_by() -> None:
-    """Who comes in by itself welcomes nobody; the real Welcome is another entry's."""
-    party = Party("alice", "bob", "mallory")
-    alice, _, mallory = party.devices
-    dave = party.outsider("dave")
-    come_in(party, mallory, in_place_of=mallory)
-    stray = party.server.streams[party.group].entries.pop().entry
-    commit = wire.decode_body(stray.envelope.body, wire.CommitBody).commit
-
-    def deliver(entry: Entry, device_id: bytes) -> list[Entry]:
-        if device_id != dave.machine.device_id or entry.part is None:
-            return [entry]
-        body = wire.decode_body(entry.envelope.body, wire.CommitBody)
-        changed = wire.encode_body(replace(body, commit=commit))
-        return [replace(entry, envelope=replace(entry.envelope, body=changed))]
-
-    party.server.deliver = deliver
-    alice.machine.group_add(party.group, [alice.meet("dave")], party.server.now)
-    alice.settle()
-    dave.pull()
-    assert dave.machine.counters["welcome.refused"] == 1
-    assert party.view(dave).state is GroupState.REPAIRING
-    party.server.deliver = lambda entry, device_id: [entry]
-    party.devices.append(dave)
-    party.settle(20)
-    dave.machine.accept_group(party.group, party.server.now)
-    party.check_together()
 
 
 def test_a_change_that_is_for_programs_is_followed_and_not_told() -> None:

@@ -15,6 +15,7 @@ from parlour.conversation.events import (
     MessageUnreadable,
 )
 from parlour.conversation.groups.records import GroupState
+from parlour.conversation.reasons import Reason
 from parlour.errors import Code, TransportError, error
 from parlour.testing.device import MemoryDevice
 from parlour.wire import groups as wire
@@ -290,11 +291,45 @@ def test_what_a_device_list_is_kept_back_for_is_given_up_in_the_end() -> None:
     party.server.answer = answer  # type: ignore[assignment]
     alice.machine.group_add(party.group, [alice.meet("dave")], party.server.now)
     alice.settle()
+    dave.pull()
+    dave.machine.accept_group(party.group, party.server.now)
+    party.say(dave, "hello from dave")
     for _ in range(80):
         bob.pull()
         bob.wait(60_000)
     assert heard(bob, CommitRefused)
     assert "ask" in [event.step for event in heard(bob, GroupRepairing)]
+    told = [(each.message.sender_account, each.reason) for each in heard(bob, MessageUnreadable)]
+    assert told == [(hidden, Reason.UNKNOWN_DEVICE)]
+    assert chat_of(bob, party).waiting == []
+
+
+def test_who_is_welcomed_while_a_device_list_is_kept_back_asks_to_be_welcomed_again() -> None:
+    party = Party("alice", "bob")
+    alice, bob = party.devices
+    dave = party.outsider("dave")
+    hidden = bob.machine.account_id
+
+    def answer(device_id: bytes, kind: Kind, body: object, answer: object) -> object:
+        asked = [each.account_id for each in getattr(body, "lists", [])]
+        asked.append(getattr(body, "account_id", b""))
+        if device_id == dave.machine.device_id and hidden in asked:
+            raise TransportError(Code.NETWORK_TIMEOUT)
+        return answer
+
+    party.server.answer = answer  # type: ignore[assignment]
+    alice.machine.group_add(party.group, [alice.meet("dave")], party.server.now)
+    alice.settle()
+    for _ in range(65):
+        dave.pull()
+        dave.wait(60_000)
+    assert "welcome" in [event.reason for event in heard(dave, GroupRepairing)]
+    assert party.view(dave).state is GroupState.REPAIRING
+    party.server.answer = lambda device_id, kind, body, answer: answer
+    party.devices.append(dave)
+    party.settle(30, 60_000)
+    dave.machine.accept_group(party.group, party.server.now)
+    party.check_together()
 
 
 def test_a_changed_account_key_brings_no_device_in_until_the_account_is_asked_back() -> None:

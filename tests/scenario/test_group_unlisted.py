@@ -12,7 +12,7 @@ from parlour.errors import Code, error
 from parlour.testing.device import MemoryDevice
 from parlour.wire.directory import ReadDeviceList
 from parlour.wire.kinds import Kind
-from tests.scenario.parties import Party, chat_of
+from tests.scenario.parties import Party, chat_of, let_time_pass
 from tests.scenario.people import heard
 
 
@@ -135,7 +135,8 @@ def test_nothing_is_said_where_a_list_was_shown_to_go_on(removed: bool) -> None:
         assert len(party.view(bob).members) == 2
 
 
-def test_other_changes_do_not_wait_for_a_device_of_that_account() -> None:
+@pytest.mark.parametrize("changes", [False, True])
+def test_other_changes_do_not_wait_for_a_device_of_that_account(changes: bool) -> None:
     party, alice, bob, carol, server = story()
     server.withholds = False
     bob.disconnect()
@@ -148,13 +149,22 @@ def test_other_changes_do_not_wait_for_a_device_of_that_account() -> None:
     assert party.view(alice).leaves == 3
     server.withholds = True
     party.reconnect(alice)
-    alice.machine.group_rename(party.group, "New", party.server.now)
-    alice.settle()
-    alice.wait(PATIENCE // 2)
+    epoch = party.view(alice).epoch
+    if changes:
+        alice.machine.group_rename(party.group, "New", party.server.now)
+        alice.settle()
+    for _ in range(8):
+        alice.wait(PATIENCE // 8 - 1)
     assert party.view(alice).name == "Friends"
-    alice.wait(PATIENCE // 2 + 1)
-    assert party.view(alice).name == "New"
+    for _ in range(4):
+        alice.wait(PATIENCE // 8 + 1)
+    assert party.view(alice).name == ("New" if changes else "Friends")
+    assert party.view(alice).epoch == epoch + changes
     assert party.view(alice).leaves == 3
+    server.withholds = False
+    party.reconnect(alice)
+    let_time_pass(alice, 4)
+    assert party.view(alice).leaves == 4
 
 
 def test_between_two_people_it_waits() -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from parlour.conversation import state
 from parlour.conversation.content import Text
+from parlour.conversation.groups import committing
 from parlour.conversation.groups.chat import MAX_READ
 from parlour.conversation.groups.records import GroupState
 from parlour.conversation.groups.renewing import FIRST_AFTER, FIRST_WINDOW, PER_LEAF, Renewing
@@ -14,6 +16,8 @@ from parlour.conversation.records import Setting
 from parlour.errors import Code, ParlourError
 from parlour.mls.public.types import LeafIndex
 from parlour.roster.genesis import Kind
+from parlour.testing.device import MemoryDevice
+from parlour.wire.limits import MAX_HANDSHAKE_BODY
 from tests.scenario.parties import Party, chat_of
 from tests.scenario.test_direct import settle, strangers, view
 
@@ -167,6 +171,71 @@ def test_who_was_away_with_all_others_does_not_act_at_once_with_them() -> None:
     party.check_together()
     begun = party.server.now - DAY
     assert all(chat_of(device, party).record.refreshed_at > begun for device in party.devices)
+
+
+def test_whoever_does_not_fit_into_a_commit_comes_with_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    party = Party("alice", "bob")
+    alice, _ = party.devices
+    others = [party.outsider(name) for name in ("carol", "dave", "erin")]
+    # Room for the path of two leaves, and for two key packages.
+    monkeypatch.setattr(committing, "_COMMIT_OVERHEAD", MAX_HANDSHAKE_BODY - 1_200)
+    ids, epoch = [alice.meet(each.name) for each in others], party.view(alice).epoch
+    alice.machine.group_add(party.group, ids, party.server.now)
+    alice.settle()
+    party.devices += others
+    party.settle(3)
+    for device in others:
+        device.machine.accept_group(party.group, party.server.now)
+    assert party.view(alice).epoch == epoch + 2
+    party.check_together()
+
+
+def test_what_is_not_needed_any_more_has_no_turn() -> None:
+    """What comes instead waits its own time."""
+    party = Party("alice", "bob", "carol")
+    alice, bob, carol = party.devices
+    laptop = party.add_device("alice", beside=alice)
+    party.settle()
+    alice.disconnect()
+    bob.disconnect()
+    tablet = MemoryDevice(party.server, "bob", seed="tablet", beside=bob, linked=True)
+    chat, accounts = chat_of(carol, party), [alice.machine.account_id, bob.machine.account_id]
+    carol.machine._directory.want_aside(accounts)
+    carol.settle()
+    assert chat.due.keys() == {"add"}
+    bob.remove(tablet)
+    alice.remove(laptop)
+    laptop.disconnect()
+    carol.machine._directory.want_aside(accounts)
+    carol.settle()
+    assert chat.due.keys() == {"remove"}
+    party.devices.remove(laptop)
+    party.reconnect()
+    party.settle(8)
+    party.check_together()
+    assert party.view(carol).leaves == 3
+
+
+def test_of_many_lists_that_change_at_once_none_is_overlooked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(state, "MAX_CONTACT_LOG", 1)
+    party = Party("alice", "bob", "carol")
+    alice, bob, carol = party.devices
+    tablets = [
+        MemoryDevice(party.server, each.name, seed="tablet", beside=each, linked=True)
+        for each in (bob, carol)
+    ]
+    for tablet in tablets:
+        tablet.connect()
+    alice.machine._directory.want_aside(party.ids)
+    alice.settle()
+    party.devices += tablets
+    party.settle()
+    assert party.view(alice).leaves == 5
+    party.check_together()
 
 
 def test_no_more_people_and_devices_than_a_group_may_have(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -128,7 +128,7 @@ class Following:
     def give_up(self, chat: Chat, entry: Entry, now: int) -> None:
         """Go on without an entry whose needs were never met."""
         if entry.envelope.suite == SuiteId.MLS_MESSAGE:
-            self._messages.unknown(chat, entry, now)
+            self._messages.unlisted(chat, entry, now)
             return
         self._refuse(chat, entry, error(Code.DEVICE_UNKNOWN, "no device list"), now)
         if not chat.is_active and entry.part is not None:

@@ -400,6 +400,10 @@ class Messages:
         """An entry of a kind that a newer program makes."""
         self._unreadable(chat, entry, Reason.NEWER_FORMAT, now)
 
+    def unlisted(self, chat: Chat, entry: Entry, now: int) -> None:
+        """A message of a device whose account's list never came."""
+        self._unreadable(chat, entry, Reason.UNKNOWN_DEVICE, now)
+
     # --- What was said -------------------------------------------------------------------
 
     def resent(self, chat: Chat, entry: Entry, sent_at: int, encoded: bytes, now: int) -> bool:
