@@ -79,6 +79,8 @@ class Syncing:
         self.on_standing: Callable[[Contact], None] = lambda contact: None
         self.on_forgotten: Callable[[bytes, int], None] = lambda account_id, at: None
         self.on_group: Callable[[GroupSync], None] = lambda sync: None
+        # Something goes to our other devices; set by the groups, which compare epochs with it.
+        self.on_told: Callable[[int], None] = lambda now: None
         self.groups: Callable[[], Iterable[GroupSync]] = tuple
         self.on_unstopped: Callable[[bytes, int], None] = lambda account_id, now: None
 
@@ -87,6 +89,7 @@ class Syncing:
     def tell(self, sync: Sync, now: int) -> None:
         """Tell our other devices, if there are any."""
         self._sending.send_silently(self._memory.account_id, sync, now)
+        self.on_told(now)
 
     def tell_contact(self, contact: Contact, now: int) -> None:
         """Tell how we stand to an account, and whether we have verified it."""

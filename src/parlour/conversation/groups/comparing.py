@@ -1,8 +1,8 @@
 """Comparing epochs by another path than the group's: so that no server keeps two halves apart.
 
 Two epochs of one number differ in their authenticator (RFC 9420 §8.7). A short hash of it goes
-from device to device over pairwise sessions: to our own devices with each epoch in which nothing
-happens for a while, and to and from a device that came back by its own commit (`confirming`).
+from device to device over pairwise sessions: to our own devices and to others with what they are
+told anyway, and to and from a device that came back by its own commit (`confirming`).
 """
 
 from __future__ import annotations
@@ -47,15 +47,13 @@ class Comparing:
 
     def tell(self, account_id: bytes, now: int) -> None:
         """With something that we say to somebody, say in which epochs of common groups we are."""
-        contact = self._memory.contacts.get(account_id)
-        if contact is None:
-            return
+        contact = self._memory.contacts[account_id]
         pause = TELL_OWN_EVERY if account_id == self._memory.account_id else TELL_EVERY
         for chat in self._groups.chats.values():
             told = self._told.get((account_id, chat.id))
             if not chat.is_active or (told is not None and told <= now < told + pause):
                 continue
-            if account_id not in chat.known_roster().state.members:
+            if account_id not in chat.accounts:
                 continue
             self._told[account_id, chat.id] = now
             for identity in contact.identities():

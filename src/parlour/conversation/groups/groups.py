@@ -152,6 +152,7 @@ class Groups:
             ladder,
         )
         self._confirming.some_devices = ladder.some_devices
+        syncing.on_told = lambda now: self.spoke(memory.account_id, now)
         ladder.on_astray = self.wishes.tell_gone
         self._messages.lets_speak = self._unlisted.lets_speak
         self._messages.is_left_out = committing.is_left_out
