@@ -6,6 +6,7 @@ import pytest
 from msgspec import Struct
 from msgspec.structs import replace
 
+from parlour.conversation.changes import Namespace
 from parlour.conversation.events import RequestReceived, ServerMisbehaved
 from parlour.conversation.genesis import between
 from parlour.conversation.groups.committing import LEFT_OUT_FOR
@@ -316,6 +317,35 @@ def test_a_changed_key_stops_it() -> None:
     again.say("alice", "it is me")
     settle(alice, again)
     assert alice.texts()[-1] == "it is me"
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_what_comes_while_a_changed_key_waits_is_read_after_it(lost: bool) -> None:
+    server, alice, bob = spoken("default-mls", "default-mls")
+    peer, group = bob.machine.account_id, view(alice, bob).id
+    alice.machine.verify(peer, server.now)
+    alice.settle()
+    settle(alice, bob)
+    bob.say("alice", "my last words")
+    bob.disconnect()
+    del server.accounts[peer]
+    MemoryDevice(server, "bob", seed="again", account_id=peer).connect()
+    alice.machine._directory.want(peer)
+    alice.settle()
+    assert alice.machine.contacts[peer].stopped
+    alice.pull()
+    assert alice.texts() == ["hello to you"]
+    assert len(alice.store.records[Namespace.TURN]) == 1
+    if lost:
+        lose(server, group)
+        alice.disconnect()
+        alice.connect()
+        assert alice.machine.direct_group(peer) is None
+    else:
+        alice.machine.verify(peer, server.now)
+        alice.settle()
+        assert alice.texts() == ["hello to you", "my last words"]
+    assert alice.store.records[Namespace.TURN] == {}
 
 
 # --- A server that misbehaves, or was restored -------------------------------------------------

@@ -317,6 +317,19 @@ def missed(party: Party, commits: int) -> tuple[MemoryDevice, set[int]]:
     return carol, hidden
 
 
+def test_what_is_missing_is_followed_after_a_restart() -> None:
+    party = Party("alice", "bob", "carol")
+    carol, hidden = missed(party, 1)
+    carol.pull()
+    assert party.view(carol).state is GroupState.REPAIRING
+    hidden.clear()
+    carol.restart()
+    carol.connect()
+    party.settle()
+    assert "ask" not in [event.step for event in heard(carol, GroupRepairing)]
+    party.check_together()
+
+
 def test_what_is_missing_stands_on_several_pages() -> None:
     party = Party("alice", "bob", "carol")
     pages: list[int] = []

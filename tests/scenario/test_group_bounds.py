@@ -6,8 +6,13 @@ import pytest
 
 from parlour.conversation.content import CommitBroken, DetailsWanted, EpochSeen, ReaddWanted
 from parlour.conversation.events import DeviceChange, GroupDevice, GroupForked, GroupJoined
-from parlour.conversation.groups import messages
-from parlour.conversation.groups.comparing import ANSWER_EVERY, FORKED_EVERY, MAX_REMEMBERED
+from parlour.conversation.groups import messages, wishes
+from parlour.conversation.groups.comparing import (
+    ANSWER_EVERY,
+    FORKED_EVERY,
+    MAX_REMEMBERED,
+    TELL_EVERY,
+)
 from parlour.conversation.groups.readding import HOUR, MAX_READDED, Readding
 from parlour.conversation.groups.readding import MAX_REMEMBERED as MAX_DEVICES
 from parlour.conversation.groups.records import Acceptance, GroupState
@@ -151,6 +156,45 @@ def test_claims_of_other_epochs_are_shown_once_in_a_while() -> None:
     party.server.now += FORKED_EVERY
     control(party, mallory, alice, EpochSeen(party.group, 0, epoch, bytes(16), answer=False))
     assert len(heard(alice, GroupForked)) == 2
+
+
+def test_nobody_is_told_of_epochs_in_which_they_or_we_are_not() -> None:
+    party = Party("alice", "bob", "mallory")
+    alice, bob, mallory = party.devices
+    noted = chat_of(alice, party).record.tags[-1]
+    alice.machine.group_remove(party.group, [mallory.machine.account_id], party.server.now)
+    alice.settle()
+    party.settle(2)
+    inbox = party.server.streams[mallory.machine.device_id].entries
+    before, wrong = len(inbox), bytes(16)
+    for group, asked, asker in (
+        (party.group, alice, mallory),
+        (bytes(16), alice, mallory),
+        (party.group, mallory, bob),
+    ):
+        control(
+            party, asker, asked, EpochSeen(group, noted.generation, noted.epoch, wrong, answer=True)
+        )
+        assert heard(asked, GroupForked) == []
+    assert len(inbox) == before
+    # Nor of one for which there is no name any more.
+    chat_of(alice, party).record.tags = []
+    party.server.now += TELL_EVERY
+    inbox = party.server.streams[bob.machine.device_id].entries
+    before = len(inbox)
+    alice.say("bob", "by another path")
+    assert len(inbox) == before
+
+
+def test_decisions_about_groups_that_never_come_are_bounded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(wishes, "MAX_PENDING", 2)
+    memory = Party("alice", "bob").devices[0].machine._groups.wishes
+    for number in range(4):
+        sync = GroupSync(number.to_bytes(16), accepted=True, at=1, name="", salt=b"")
+        memory._decided_elsewhere(sync)
+    assert len(memory._memory.syncs) == 2
 
 
 def test_questions_are_answered_once_in_a_while() -> None:

@@ -6,7 +6,13 @@ import pytest
 from msgspec import Struct
 
 from parlour.conversation.changes import Namespace
-from parlour.conversation.events import GroupRefused, GroupRepaired, MessageUnreadable
+from parlour.conversation.events import (
+    GroupRefused,
+    GroupRepaired,
+    MessageMissing,
+    MessageUnreadable,
+)
+from parlour.conversation.groups import arriving
 from parlour.errors import Code, TransportError
 from parlour.testing.device import Killed, MemoryDevice
 from parlour.wire.directory import ReadDeviceList
@@ -94,6 +100,27 @@ def test_what_waits_for_its_turn_waits_over_a_restart() -> None:
     party.settle(8)
     assert bob.texts() == ["dave is here"]
     assert party.view(bob).leaves == 3
+
+
+def test_what_has_no_room_is_left_with_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arriving, "MAX_WAITING", 2)
+    party = Party("alice", "bob")
+    alice, bob = party.devices
+    dave = party.outsider("dave")
+    hidden = Hidden(party, bob, dave.machine.account_id)
+    alice.machine.group_add(party.group, [alice.meet("dave")], party.server.now)
+    alice.settle()
+    texts = [f"number {number}" for number in range(5)]
+    for text in texts:
+        party.say(alice, text)
+    bob.pull()
+    assert len(chat_of(bob, party).waiting) == 2
+    hidden.account_id = b""
+    party.reconnect(bob)
+    party.settle(4)
+    assert bob.texts() == texts
+    assert chat_of(bob, party).waiting == []
+    assert heard(bob, MessageMissing) == []
 
 
 def test_who_is_put_out_and_brought_back_by_what_waited_is_in() -> None:

@@ -14,6 +14,8 @@ from parlour.errors import Code, ParlourError, error
 from parlour.roster.links import JoinLink
 from parlour.testing.device import MemoryDevice
 from parlour.wire.kinds import Kind
+from parlour.wire.push import PushStream
+from parlour.wire.streams import Entry
 from tests.scenario.parties import HOUR, Party, chat_of, let_time_pass, lose_alone
 from tests.scenario.people import heard
 
@@ -93,6 +95,39 @@ def test_who_follows_a_group_goes_by_no_answer_of_the_server() -> None:
     party.say(alice, "still here")
     party.settle()
     assert bob.texts() == ["still here"]
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_who_was_put_out_reads_on_until_nothing_is_missing_from_before(named: bool) -> None:
+    party = Party("alice", "bob", "carol")
+    alice, bob, carol = party.devices
+    stream = party.server.streams[party.group]
+    hidden = [len(stream.entries) + 1]
+
+    def deliver(entry: Entry, device_id: bytes) -> list[Entry]:
+        hides = entry.stream == party.group and entry.seq in hidden
+        return [] if hides and device_id == carol.machine.device_id else [entry]
+
+    party.server.deliver = deliver
+    party.say(alice, "before you went")
+    party.say(bob, "this, too")
+    carol.pull()
+    alice.machine.group_remove(party.group, [carol.machine.account_id], party.server.now)
+    alice.settle()
+    party.settle(2)
+    conversation = carol.machine._memory.conversations[party.group]
+    assert party.view(carol).state is GroupState.LEFT
+    assert conversation.gaps
+    assert conversation.stream == party.group
+    if named:
+        carol.machine.pushed(PushStream(stream.info), party.server.now)
+    hidden.clear()
+    party.reconnect(carol)
+    party.settle(4)
+    assert carol.texts() == ["before you went", "this, too"]
+    assert conversation.gaps == []
+    # What is named again is read on, for the Welcome in it.
+    assert conversation.stream == (party.group if named else b"")
 
 
 # --- Alone -----------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import pytest
 from parlour.conversation.content import ResendRequest, Text
 from parlour.conversation.events import MessageUnreadable
 from parlour.conversation.groups.chat import MAX_FORMER, MAX_LATE, MAX_TIMES
+from parlour.conversation.groups.messages import LINKING
 from parlour.conversation.groups.records import Former, GroupState, Late
 from parlour.conversation.reasons import Reason
 from parlour.conversation.requests import ServerRequest
@@ -101,6 +102,56 @@ def test_only_the_last_late_messages_are_remembered() -> None:
     assert not ask(party, bob, alice, message_id)
     # What came in its own epoch is not among them.
     assert party.say(alice, "quick") not in chat.record.late
+
+
+def test_nobody_gets_anything_who_is_not_on_a_list_or_of_a_group_that_is_not_ours() -> None:
+    party, tablet = with_a_tablet()
+    alice, bob, _ = party.devices
+    message_id = party.say(alice, "all of us")
+    party.settle(1)
+    message = alice.store.messages[party.group, alice.machine.device_id, message_id]
+    of = alice.machine.contacts[bob.machine.account_id].identity(tablet.machine.device_id)
+    assert of is not None
+    may_resend = alice.machine._groups.may_resend
+    assert may_resend(party.group, of, message)
+    assert not may_resend(bytes(16), of, message)
+    take_out(party, tablet)
+    assert not may_resend(party.group, of, message)
+    party.reconnect(bob)
+
+
+@pytest.mark.parametrize("linked_before", [True, False])
+def test_what_comes_late_to_a_linked_device_from_before_it_had_a_leaf(linked_before: bool) -> None:
+    """It is for it if it was on its account's list by then."""
+    party = Party("alice", "bob")
+    alice, bob = party.devices
+    seq = len(party.server.streams[party.group].entries) + 1
+    hidden = [seq]
+    if not linked_before:
+        party.say(alice, "for bob")
+        party.settle(2)
+        party.server.now += 2 * LINKING
+    laptop = MemoryDevice(party.server, "bob", seed="laptop", beside=bob, linked=True)
+
+    def deliver(entry: Entry, device_id: bytes) -> list[Entry]:
+        hides = entry.stream == party.group and entry.seq in hidden
+        return [] if hides and device_id == laptop.machine.device_id else [entry]
+
+    party.server.deliver = deliver
+    laptop.connect()
+    if linked_before:
+        party.say(alice, "for bob")
+        party.settle(1)
+    party.devices.append(laptop)
+    party.reconnect()
+    party.settle(6)
+    assert laptop.texts() == []
+    hidden.clear()
+    party.reconnect(laptop)
+    party.settle(2)
+    assert laptop.texts() == (["for bob"] if linked_before else [])
+    assert heard(laptop, MessageUnreadable) == [] or linked_before
+    party.check_together()
 
 
 def test_who_went_gets_what_was_said_before_and_nothing_else() -> None:

@@ -23,6 +23,7 @@ from parlour.testing.device import MemoryDevice
 from parlour.wire.kinds import Kind
 from tests.scenario.parties import Party, backup, chat_of, let_time_pass, restore
 from tests.scenario.people import heard
+from tests.scenario.test_group_repair import _Broken
 
 
 def begin_again(device: MemoryDevice, party: Party) -> None:
@@ -71,6 +72,30 @@ def test_an_admin_begins_a_healthy_group_again_and_adds_nobody(
     alice.settle()
     party.settle()
     assert len(party.view(bob).members) == 3
+
+
+def test_the_machine_wakes_up_by_itself_to_begin_a_group_again() -> None:
+    party = Party("alice", "bob", "mallory")
+    alice, bob, mallory = party.devices
+    for device in (alice, bob):
+        chat = chat_of(device, party)
+        chat._records.group = _Broken(chat.live())  # type: ignore[union-attr]
+    mallory.machine.group_refresh(party.group, party.server.now)
+    mallory.settle()
+    mallory.disconnect()
+    party.settle(3, 2_000)
+    trouble = chat_of(alice, party).record.trouble
+    assert trouble is not None
+    assert chat_of(alice, party).record.reports
+    began = trouble.began
+    while not heard(alice, GroupRestarted) and party.server.now < began + RESTART_ALONE:
+        at = alice.machine.next_timeout()
+        assert at is not None
+        alice.wait(max(at - party.server.now, 1))
+        alice.pull()
+    assert party.server.now == began + RESTART_AFTER
+    party.settle(6)
+    party.check_together([alice, bob])
 
 
 def test_nobody_interferes_while_members_are_added(monkeypatch: pytest.MonkeyPatch) -> None:

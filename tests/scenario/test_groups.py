@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace as replaced
+
 import pytest
 from msgspec import Struct
 
@@ -15,6 +17,7 @@ from parlour.conversation.events import (
 )
 from parlour.conversation.groups.records import Acceptance, GroupState
 from parlour.errors import Code, ParlourError, TransportError
+from parlour.identity.device_list import next_entry
 from parlour.roster.genesis import Kind
 from parlour.roster.roles import Role
 from parlour.testing.device import Killed, MemoryDevice
@@ -29,6 +32,10 @@ def test_founded_named_and_spoken_in() -> None:
     alice, bob, carol = party.devices
     party.check_together()
     assert {party.view(device).name for device in party.devices} == {"Friends"}
+    for device in party.devices:
+        assert device.machine.has_group(party.group)
+        assert device.machine.group(party.group) == party.view(device)
+    assert not alice.machine.has_group(party.ids[0])
     party.say(alice, "hi")
     party.say(bob, "hello")
     party.settle()
@@ -49,6 +56,19 @@ def test_x_wing_where_all_devices_can() -> None:
     party = Party("alice", "bob", suite=None)
     assert party.view(party.devices[0]).genesis.suite == 0xF001
     party.check_together()
+
+
+def test_no_x_wing_where_a_device_can_not() -> None:
+    party = Party("alice", "bob")
+    alice, bob = party.devices
+    account = party.server.accounts[bob.machine.account_id]
+    (device,) = account.state.devices
+    old = (replaced(device, has_kem=False),)
+    now = party.server.now
+    account.entries.append(next_entry(account.state, bob.account_key, old, now // 1000).encode())
+    party.reconnect(alice)
+    group = alice.machine.create_group(Kind.GROUP, "Old", party.ids, now)
+    assert alice.machine.group(group).genesis.suite == 1
 
 
 def test_two_change_at_once_and_nobody_sees_a_lost_race() -> None:

@@ -36,7 +36,7 @@ from parlour.wire.kinds import Kind
 from parlour.wire.prekeys import Bundles
 from parlour.wire.push import PushEntry, PushStream
 from parlour.wire.server import Nothing
-from parlour.wire.streams import Appended, CaughtUp, CreateConversation, Entry, StreamInfo
+from parlour.wire.streams import Appended, CaughtUp, CreateConversation, Entry, Read, StreamInfo
 from tests.scenario.people import blocks, heard, meet_again, strangers, two
 
 Change = Callable[[Any], Struct]
@@ -447,6 +447,55 @@ def test_a_dropped_entry_is_missed() -> None:
     alice.say("bob", "yes")
     bob.pull()
     assert len(heard(bob, MessageMissing)) == 1  # told once
+
+
+def test_a_gap_that_can_not_be_read_is_tried_on_the_next_connection() -> None:
+    server, alice, bob = two()
+    alice.say("bob", "1")
+    stream = bob.machine.positions()[-1].stream
+    dropped = len(server.streams[stream].entries)
+    alice.say("bob", "2")
+    deliver(server, lambda entry: [] if entry.seq == dropped else [entry], to=bob)
+    refused: list[Read] = []
+    request = server.request
+
+    def refuse(device_id: bytes, kind: Kind, body: Struct) -> Struct:
+        if isinstance(body, Read) and device_id == bob.machine.device_id:
+            refused.append(body)
+            raise error(Code.STREAM_UNKNOWN)
+        return request(device_id, kind, body)
+
+    server.request = refuse  # type: ignore[method-assign]
+    bob.connect()
+    for _ in range(10):
+        bob.wait(60_000)
+    assert len(refused) == 1
+    assert bob.texts() == ["hello", "2"]
+    behave(server)
+    server.deliver = lambda entry, device_id: [entry]
+    server.request = request  # type: ignore[method-assign]
+    bob.connect()
+    assert bob.texts() == ["hello", "1", "2"]
+
+
+def test_a_server_that_is_not_told_how_far_we_read_wakes_nobody_each_second() -> None:
+    server, alice, bob = two()
+    request = server.request
+
+    def refuse(device_id: bytes, kind: Kind, body: Struct) -> Struct:
+        if kind is Kind.ACKNOWLEDGE:
+            raise error(Code.INTERNAL_BUG)
+        return request(device_id, kind, body)
+
+    server.request = refuse  # type: ignore[method-assign]
+    alice.say("bob", "hello")
+    bob.pull()
+    until, wakes = server.now + 600_000, 0
+    while (at := bob.machine.next_timeout()) is not None and at < until:
+        bob.wait(max(at - server.now, 1))
+        wakes += 1
+    assert 0 < wakes < 40
+    assert bob.texts() == ["hello", "hello"]
 
 
 def test_mixed_up_and_repeated_entries_are_read_once_in_order() -> None:

@@ -175,15 +175,21 @@ def test_what_a_clock_made_that_was_far_ahead_is_made_again() -> None:
 def test_a_new_device_publishes_on_its_first_connection() -> None:
     server, device = made(supply=12)
     batches: list[int] = []
+    seen: list[bool] = []
 
     def watch(device_id: bytes, kind: Kind, body: object, answer: object) -> object:
         if isinstance(body, PublishKeyPackages):
             batches.append(len(body.packages))
+            seen.append(device.machine.can_be_added)
         return answer
 
     server.answer = watch  # type: ignore[assignment]
     assert at_server(server, device) == []
+    assert not device.machine.can_be_added
     device.connect()
+    # On no connection before the server has said that it has them.
+    assert seen == [False] * 3
+    assert device.machine.can_be_added
     assert at_server(server, device) == [(SUITE, 12, True, False), (XWING, 12, True, False)]
     assert batches == [10, 10, 6]  # in small steps
     (upload,) = [
@@ -195,7 +201,9 @@ def test_a_new_device_publishes_on_its_first_connection() -> None:
     # All that is there is on disk, and a second connection publishes nothing.
     assert len(device.store.records[Namespace.KEY_PACKAGE]) == 26
     device.restart()
+    assert not device.machine.can_be_added
     device.connect()
+    assert device.machine.can_be_added
     assert batches == [10, 10, 6]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, Self, cast
 
 import msgspec
 
@@ -24,6 +24,7 @@ from parlour.errors import Code, ParlourError, StorageError
 from parlour.mls.private.group import Group
 from parlour.mls.private.records import GroupRecords
 from parlour.mls.public.changes import Changes
+from parlour.mls.public.leaf_node import LeafNode
 from parlour.mls.public.policy import Policy
 from parlour.mls.public.sharing import SharedStages
 from parlour.mls.public.types import LeafIndex
@@ -420,11 +421,9 @@ class Chat:
                 if self._leaves.get(former.device_id) == index:
                     del self._leaves[former.device_id]
         for index in changed:
-            leaf = tree.leaf(index)
-            if leaf is not None:
-                owner = self._owners[index] = owner_of(leaf)
-                self._index(index, owner)
-                self.touch([owner.account_id])
+            owner = self._owners[index] = owner_of(cast(LeafNode, tree.leaf(index)))
+            self._index(index, owner)
+            self.touch([owner.account_id])
 
     def left_with(self, device_id: bytes) -> int:
         """The number of the entry that took a device's leaf, as far as remembered; else 0."""

@@ -240,8 +240,13 @@ class Ladder:
         self._memory.count(f"ladder.{trouble.step.value}")
 
     def connected(self, chat: Chat) -> None:
-        """Whoever could not help may be able to by now: try again soon, if it is a while ago."""
+        """Whoever could not help may be able to by now: try again soon, if it is a while ago.
+
+        What was to be read again is known in memory alone.
+        """
         trouble = chat.record.trouble
+        if trouble is not None and trouble.step is Step.FETCH:
+            self._reread[chat.id] = self._last_good(chat)
         if trouble is not None and trouble.step is Step.WAIT and trouble.rounds:
             chat.record.trouble = structs.replace(trouble, rounds=0)
             self._groups.put(chat)
