@@ -499,6 +499,10 @@ def test_a_restored_server_shows_nonsense_of_the_epoch_that_we_are_in() -> None:
     party.reconnect()
     assert reasons(alice) == ["fork"]
     assert reasons(bob) == []
+    # Who looks for its way already is asked nothing by another one.
+    restore(party)
+    party.reconnect()
+    assert reasons(alice) == ["fork"]
     lies = False
     party.settle(20)
     party.check_together()

@@ -114,6 +114,7 @@ def test_whom_somebody_wanted_to_bring_in_and_can_not_any_more(why: Code) -> Non
     assert alice.machine.group_progress(party.group, now).devices == 3
     if why is Code.ACCOUNT_UNKNOWN:
         alice.machine.forget(account, now)
+        assert alice.machine.group_progress(party.group, now).devices == 2
     else:
         dave.disconnect()
         del party.server.accounts[account]
@@ -166,6 +167,7 @@ def test_nothing_is_fetched_for_further_devices_of_who_goes() -> None:
     packages = party.server.key_packages[tablet.machine.device_id]
     before = list(packages)
     alice.machine._directory.want(carol.machine.account_id)
+    alice.settle()
     alice.machine.group_remove(party.group, [carol.machine.account_id], party.server.now)
     alice.settle()
     party.settle(2)

@@ -416,10 +416,12 @@ class Chat:
         for index in (*changes.removed, *changed):
             former = self._owners.pop(index, None)
             if former is not None:
-                self._by_account[former.account_id].discard(index)
+                others = self._by_account[former.account_id]
+                others.discard(index)
                 self.touch([former.account_id])
-                if self._leaves.get(former.device_id) == index:
-                    del self._leaves[former.device_id]
+                self._leaves.pop(former.device_id, None)
+                # A member may have added the device once more, under another key of its own.
+                self._leaves.update((self._owners[each].device_id, each) for each in others)
         for index in changed:
             owner = self._owners[index] = owner_of(cast(LeafNode, tree.leaf(index)))
             self._index(index, owner)

@@ -66,10 +66,8 @@ class GroupMemory:
             for key, record in all_of(records, Namespace.GROUP, GroupRecord).items()
         }
         self._by_conversation = {chat.conversation: chat for chat in self.chats.values()}
-        for waiting in dict(sorted(all_of(records, Namespace.TURN, Waiting).items())).values():
-            chat = self.chats.get(waiting.entry.stream)
-            if chat is not None:
-                chat.waiting.append(waiting)
+        for _, waiting in sorted(all_of(records, Namespace.TURN, Waiting).items()):
+            self.chats[waiting.entry.stream].waiting.append(waiting)
         intents = all_of(records, Namespace.INTENT, Intent).values()
         self.intents = {item.intent_id: item for item in sorted(intents, key=lambda x: x.order)}
         # Whether there is something to catch up with that an answer, or a refusal, told of first.
