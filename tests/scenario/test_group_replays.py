@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from parlour.conversation.events import (
     CommitRefused,
     GroupRestarted,
+    MessageMissing,
     MessageReceived,
     MessageUnreadable,
 )
@@ -162,3 +163,52 @@ def test_who_left_and_is_named_its_group_again_reads_on() -> None:
     bob.machine._groups.streams.learn(info)
     bob.settle()
     assert bob.machine._memory.conversations[party.group].stream == party.group
+
+
+# --- In the place of another one -------------------------------------------------------------
+
+
+def test_the_first_message_of_somebody_is_missed_where_it_was_ours() -> None:
+    """Its number is shown with what was said before; nothing of it can be seen but the count."""
+    party = Party("alice", "bob", "carol")
+    alice, bob, carol = party.devices
+    said_before = party.say(alice, "said before")
+    party.settle()
+    entries = party.server.streams[party.group].entries
+    known = next(s.entry for s in entries if s.entry.client_id == said_before)
+    number = len(entries) + 1
+
+    def deliver(entry: Entry, device_id: bytes) -> list[Entry]:
+        hides = entry.stream == party.group and entry.seq == number
+        return [replace(known, seq=number)] if hides and device_id == device.device_id else [entry]
+
+    device = bob.machine
+    party.server.deliver = deliver
+    party.say(carol, "hidden")
+    party.settle()
+    assert heard(bob, MessageMissing) == []
+    party.say(carol, "shown")
+    party.settle()
+    assert bob.texts() == ["said before", "shown"]
+    assert heard(bob, MessageMissing) == [
+        MessageMissing(party.group, carol.machine.device_id, (1,))
+    ]
+    assert heard(alice, MessageMissing) == []
+
+
+def test_who_came_later_misses_nothing_from_before() -> None:
+    party = Party("alice", "bob")
+    alice, _ = party.devices
+    party.say(alice, "one")
+    party.say(alice, "two")
+    dave = party.outsider("dave")
+    alice.machine.group_add(party.group, [alice.meet("dave")], party.server.now)
+    alice.settle()
+    party.devices.append(dave)
+    party.settle()
+    dave.machine.accept_group(party.group, party.server.now)
+    party.say(alice, "welcome")
+    party.say(alice, "dave")
+    party.settle()
+    assert dave.texts() == ["welcome", "dave"]
+    assert heard(dave, MessageMissing) == []

@@ -95,18 +95,26 @@ class Histories:
         if claim is not None and conversation is not None and digest is not None:
             self._compare(conversation, seq, claim, digest)
 
-    def count(self, entry: Entry, conversation: Conversation, counter: int, since: int = 0) -> None:
+    def count(
+        self,
+        entry: Entry,
+        conversation: Conversation,
+        counter: int,
+        since: int = 0,
+        *,
+        owed: bool = False,
+    ) -> None:
         """Compare a message's number with what came before from that device.
 
-        `since` is the number of the first one that it encrypted for us, where it says so.
+        `since` is the number of the first one that it encrypted for us, where it says so; `owed` if
+        the one before was for us.
         """
         if not counter:
             return
         first = entry.sender_device not in conversation.senders
         count = conversation.senders.setdefault(entry.sender_device, SenderCount())
         if first and conversation.late:
-            count.highest = counter
-            return
+            count.highest = max(counter - 2, 0) if owed else counter - 1
         if since <= counter:
             count.highest = max(count.highest, since - 1)
         gap = range(max(count.highest + 1, counter - MAX_MISSING), counter)

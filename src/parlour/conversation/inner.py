@@ -26,7 +26,9 @@ class Inner:
     `counter` numbers the messages of one device in one conversation from 1; 0 stands for control
     messages outside the count. `last_seq` and `last_hash` name the newest entry that the sender
     had seen in this conversation: a server that drops, reorders or shows different histories to
-    different people is noticed with the next message. `sent_at` is in milliseconds.
+    different people is noticed with the next message. `after` is the generation and epoch in which
+    the device said the one before: who came after the first ones knows by it whether that one was
+    for them, and is missing. `sent_at` is in milliseconds.
 
     ::
 
@@ -36,6 +38,8 @@ class Inner:
             uint64 sent_at;
             uint64 last_seq;            /* 0: none */
             opaque last_hash<V>;        /* empty or 32 bytes */
+            uint32 after_generation;    /* outside of groups both are 0 */
+            uint64 after_epoch;
             opaque content<V>;
             uint8  padding[];           /* zeros */
         } Inner;
@@ -46,11 +50,14 @@ class Inner:
     last_seq: int
     last_hash: bytes
     content: bytes
+    after: tuple[int, int] = (0, 0)
 
     def encode(self) -> bytes:
         """Encode it, padded to its size class."""
         writer = Writer().uint8(FORMAT).uint64(self.counter).uint64(self.sent_at)
-        writer.uint64(self.last_seq).opaque(self.last_hash).opaque(self.content)
+        generation, epoch = self.after
+        writer.uint64(self.last_seq).opaque(self.last_hash).uint32(generation).uint64(epoch)
+        writer.opaque(self.content)
         data = writer.data()
         return data + bytes(size_class(len(data)) - len(data))
 
@@ -68,9 +75,10 @@ class Inner:
             sent_at=reader.uint64(),
             last_seq=reader.uint64(),
             last_hash=reader.opaque(_HASH_SIZE),
+            after=(reader.uint32(), reader.uint64()),
             content=reader.opaque(MAX_ENCODED),
         )
-        if max(inner.counter, inner.sent_at, inner.last_seq) > MAX_NUMBER:
+        if max(inner.counter, inner.sent_at, inner.last_seq, *inner.after) > MAX_NUMBER:
             raise DecodeError(Code.DECODE_MALFORMED, "number")
         if any(reader.rest()):
             raise DecodeError(Code.DECODE_MALFORMED, "padding")

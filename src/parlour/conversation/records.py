@@ -136,7 +136,8 @@ class Outgoing(Struct):
 
     `inbox` names a device when it goes to that device's inbox instead of the conversation.
     `resealed` when it was encrypted more than once: the server may hold any of these. `silent`
-    when it is for programs.
+    when it is for programs. `after` is the generation and epoch in which the one before was said,
+    in groups.
     """
 
     message_id: _Id
@@ -149,6 +150,7 @@ class Outgoing(Struct):
     inbox: bytes = b""
     resealed: bool = False
     silent: bool = False
+    after: tuple[int, int] = (0, 0)
 
     def __repr__(self) -> str:
         return f"Outgoing({self.message_id.hex()}, [{len(self.content)} bytes])"

@@ -6,7 +6,14 @@ from parlour.conversation.inner import Inner, size_class
 from parlour.errors import Code, ParlourError
 from parlour.wire.limits import MAX_BODY
 
-_INNER = Inner(counter=3, sent_at=1_800_000_000_000, last_seq=9, last_hash=b"h" * 32, content=b"c")
+_INNER = Inner(
+    counter=3,
+    sent_at=1_800_000_000_000,
+    last_seq=9,
+    last_hash=b"h" * 32,
+    content=b"c",
+    after=(1, 7),
+)
 
 
 @pytest.mark.parametrize("size", [0, 1, 200, 256, 1000, 1024, 1025, 5000, MAX_ENCODED])
@@ -40,6 +47,7 @@ def _with(position: int, value: bytes) -> bytes:
         (_with(1, b"\xff"), Code.DECODE_MALFORMED),  # the counter
         (_with(9, b"\xff"), Code.DECODE_MALFORMED),  # the time, which a database could not take
         (_with(17, b"\x80"), Code.DECODE_MALFORMED),  # the number seen last
+        (_with(17 + 8 + 33 + 4, b"\x80"), Code.DECODE_MALFORMED),  # the epoch of the one before
         (b"", Code.DECODE_TRUNCATED),
     ],
 )
@@ -50,7 +58,8 @@ def test_refuses(data: bytes, code: Code) -> None:
 
 
 def test_refuses_a_hash_of_another_size() -> None:
-    writer = Writer().uint8(1).uint64(1).uint64(1).uint64(1).opaque(b"short").opaque(b"")
+    writer = Writer().uint8(1).uint64(1).uint64(1).uint64(1).opaque(b"short")
+    writer.uint32(0).uint64(0).opaque(b"")
     with pytest.raises(ParlourError) as caught:
         Inner.decode(writer.data())
     assert caught.value.code is Code.DECODE_MALFORMED

@@ -205,13 +205,17 @@ class Messages:
             if not outgoing.counter:
                 conversation.sent_counter += 1
                 chat.record.sent_since += 1
-                numbered = structs.replace(outgoing, counter=conversation.sent_counter)
+                numbered = structs.replace(
+                    outgoing, counter=conversation.sent_counter, after=chat.record.said_in
+                )
+            chat.record.said_in = (chat.record.generation, chat.epoch)
             inner = Inner(
                 counter=numbered.counter,
                 sent_at=numbered.sent_at,
                 last_seq=conversation.last_seq,
                 last_hash=conversation.last_hash,
                 content=numbered.content,
+                after=numbered.after,
             )
             body = group.encrypt(
                 inner.encode(),
@@ -288,7 +292,9 @@ class Messages:
             return True
         finally:
             self._groups.put_state(chat)
-        self._histories.count(entry, conversation, inner.counter)
+        # Who said something since we came has not begun with this one.
+        owed = NOWHERE != chat.record.joined_epoch <= inner.after
+        self._histories.count(entry, conversation, inner.counter, owed=owed)
         self._histories.claim(conversation, entry, inner)
         self._deliver(chat, entry, inner.sent_at, inner.content, content, now)
         self._memory.put_conversation(conversation)

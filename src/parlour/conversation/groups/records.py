@@ -192,6 +192,7 @@ class GroupRecord(Struct):
     server's clock.
     `wishes` are the times (ms) of the wishes to be added again that were fulfilled, by device.
     `shut_out` when we left it because the server said that there is no such group for us.
+    `said_in` is the generation and epoch in which we said something last.
     `letting_go` when we left it, and read its stream no more once nothing is missing from before.
     """
 
@@ -239,6 +240,7 @@ class GroupRecord(Struct):
     wish_packages: dict[bytes, int] = {}
     joined_at: int = 0
     times: list[tuple[tuple[int, int], tuple[int, int]]] = []
+    said_in: tuple[int, int] = (0, 0)
 
     def __repr__(self) -> str:
         return f"GroupRecord({self.group.hex()}, {self.state.value})"
