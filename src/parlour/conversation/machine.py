@@ -701,7 +701,7 @@ class Machine:
         if what == ACKNOWLEDGE:
             self._upkeep.not_acknowledged()
         body = request.body if isinstance(request, ServerRequest) else None
-        if problem.code is Code.STREAM_UNKNOWN and self._lost_stream(what, about, body):
+        if problem.code is Code.STREAM_UNKNOWN and self._lost_stream(what, about, body, now):
             return
         if what == PROFILE and not isinstance(problem, TransportError):
             self._profiles.failed(about)
@@ -728,17 +728,19 @@ class Machine:
                 self._directory.want(about)
             self._sending.blocked(about, problem.code)
 
-    def _lost_stream(self, what: str, about: bytes, body: Struct | None) -> bool:
+    def _lost_stream(self, what: str, about: bytes, body: Struct | None, now: int) -> bool:
         """Whether the server has no more what we append to, or asked for; then we start over."""
-        lost = False
+        lost, answers = False, self._groups.answers
         match body:
             case Read() if what == GAP:
                 # We were put out of it; it is tried again on another connection.
                 self._gaps.asked(body)
             case Read(stream=stream) if what == KNOWN:
-                lost = self._sending.is_lost(about, stream)
+                self._sending.is_known(about)
+                lost = answers.is_lost(stream, now) or self._sending.is_lost(about, stream)
             case Append(stream=stream) if about in self._memory.outbox:
-                lost = self._sending.is_lost(self._memory.outbox[about].conversation, stream)
+                peer = self._memory.outbox[about].conversation
+                lost = answers.is_lost(stream, now) or self._sending.is_lost(peer, stream)
             case _:
                 pass
         self._receiving.behind |= lost
@@ -829,6 +831,8 @@ class Machine:
 
     def _learn(self, info: StreamInfo, now: int) -> None:
         """Take part in a stream, as what its genesis says; raises what is wrong with it."""
+        if self._groups.puts_off(info):
+            return
         on_mls = info.kind in GROUP_KINDS or not is_pairwise(info.genesis)
         if on_mls or self._groups.is_group(info.stream):
             self._groups.streams.learn(info)

@@ -36,6 +36,7 @@ from parlour.conversation.standing import Standing
 from parlour.conversation.state import Memory, unsent_message
 from parlour.conversation.sync import Sync
 from parlour.errors import CODES, Code, NotFoundError, SecurityStop, TransportError, error
+from parlour.roster.genesis import Genesis
 from parlour.wire.ids import ID_SIZE
 from parlour.wire.kinds import Kind
 from parlour.wire.streams import CreateConversation, Entry, Read, StreamInfo
@@ -154,7 +155,7 @@ class Sending:
     def requests(self, now: int, is_paused: Callable[[Key, int], bool]) -> list[ServerRequest]:
         """Everything that has to be asked so that the outbox empties."""
         doubted = [self._memory.conversations[peer] for peer in sorted(self._doubted)]
-        needs = [self._ask_for(conversation) for conversation in doubted if conversation.stream]
+        needs = [self._ask_for(each) for each in doubted if _stream_of(each)]
         for peer in list(self._memory.queues):
             if peer in self._memory.groups.chats:
                 continue
@@ -168,7 +169,7 @@ class Sending:
 
     def _ask_for(self, conversation: Conversation) -> ServerRequest:
         """Ask whether a stream is still there, of which another one is named as well."""
-        body = Read(stream=conversation.stream, after=conversation.received, limit=1)
+        body = Read(stream=_stream_of(conversation), after=conversation.received, limit=1)
         return ServerRequest((KNOWN, conversation.peer), Kind.READ, body)
 
     def _conversation_needs(
@@ -259,6 +260,7 @@ class Sending:
         group = self._memory.groups.of(peer)
         if group is not None:
             if group.record.state is not GroupState.FOUNDING:
+                self.doubt(peer)
                 raise error(Code.CONVERSATION_GENESIS, "another kind than before")
             # The other was first, and founded one of the other kind.
             self._memory.groups.drop(group)
@@ -266,7 +268,7 @@ class Sending:
         if conversation is None:
             conversation = Conversation(peer=peer)
         if conversation.stream and conversation.stream != info.stream:
-            self._doubted.add(peer)
+            self.doubt(peer)
             raise error(Code.SERVER_MISBEHAVED, "a second stream for one conversation")
         if not conversation.stream:
             if conversation.former not in (b"", info.stream):
@@ -278,21 +280,28 @@ class Sending:
             conversation.genesis = info.genesis
             self._memory.put_conversation(conversation)
 
+    def doubt(self, peer: bytes) -> None:
+        """Ask whether the server still has the stream that we know: it named another one."""
+        self._doubted.add(peer)
+
     def is_known(self, peer: bytes) -> None:
         """The server has the stream that we know: the other one that it named stays refused."""
         self._doubted.discard(peer)
 
     def is_lost(self, peer: bytes, stream: bytes) -> bool:
-        """Whether the server has a pairwise conversation's stream no more, as it says.
+        """Whether the server has a conversation's stream no more, as it says; not a group's.
 
         It has shown us what it showed nobody else, or pretends to have lost it. We are told so, and
         go on where the others are: what is missing by that is known from its counters.
         """
         self._doubted.discard(peer)
         conversation = self._memory.conversations[peer]
-        if conversation.stream != stream or self._memory.groups.of(peer) is not None:
+        if _stream_of(conversation) != stream or self._memory.groups.of(peer) is not None:
             return False
         start_over(conversation)
+        if not founding.is_pairwise(conversation.genesis):
+            # Another device of ours was in it, and has told this one.
+            conversation.genesis = conversation.former = b""
         # Others may know it: under the same id, what is new would be taken for what they have read.
         self._anew.add(peer)
         self._memory.put_conversation(conversation)
@@ -318,6 +327,12 @@ class Sending:
         outgoing = self._memory.outbox.get(message_id)
         if outgoing is not None:
             self.blocked(outgoing.conversation, reason)
+
+    def unseal_all(self, peer: bytes) -> None:
+        """What waits goes to a conversation of another kind: nobody there could read it."""
+        for outgoing in list(self._memory.queues.get(peer, {}).get(b"", {}).values()):
+            if outgoing.sealed:
+                self._sealing.unsealed(outgoing)
 
     def unseal(self, message_id: bytes) -> bool:
         """Encrypt once more: the server refused the devices that a message was made for.
@@ -406,6 +421,14 @@ class Sending:
             state=MessageState.SILENT if outgoing.silent else MessageState.SENT,
             content=outgoing.content,
         )
+
+
+def _stream_of(conversation: Conversation) -> bytes:
+    """Its stream; on MLS also where the server has not named it, and another device of ours has."""
+    stream, genesis = conversation.stream, conversation.genesis
+    if stream or not genesis or founding.is_pairwise(genesis):
+        return stream
+    return Genesis.decode(genesis).stream
 
 
 def other_member(info: StreamInfo, own: bytes) -> bytes:

@@ -8,7 +8,7 @@ from typing import Final
 from msgspec import Struct
 
 from parlour.conversation.directory import Directory
-from parlour.conversation.events import GroupRefused
+from parlour.conversation.events import GroupRefused, ServerMisbehaved
 from parlour.conversation.groups.arriving import Arriving
 from parlour.conversation.groups.by_links import ByLinks
 from parlour.conversation.groups.chat import Chat
@@ -166,6 +166,7 @@ class Answers:
             if chat is not None and problem.code in _GONE and self._direct.is_compared(chat):
                 self._lost_direct(chat, now)
             elif chat is not None and problem.code in _GONE:
+                self.is_lost(chat.id, now)
                 self._streams.shut_out(chat)
             self._arriving.retry(now)
         elif what == REREAD:
@@ -209,6 +210,20 @@ class Answers:
         chat.losses += 1
         chat.timers[RESTART] = now + retry_after(chat.losses, self._memory.random)
         self._groups.put(chat)
+
+    def is_lost(self, stream: bytes, now: int) -> bool:
+        """Whether the server has a conversation of two no more, as it says, and no backup is why.
+
+        It has shown us what it showed nobody else, or pretends to have lost it. We are told so, and
+        go on where the other is, as between two who talk pairwise.
+        """
+        chat = self._groups.chats.get(stream)
+        if chat is None or not chat.is_direct or self._direct.is_compared(chat):
+            return False
+        self._memory.events.append(ServerMisbehaved("stream", Code.STREAM_UNKNOWN))
+        self._lost_direct(chat, now)
+        self._groups.behind = True
+        return True
 
     def _lost_direct(self, chat: Chat, now: int) -> None:
         """The server has lost a conversation of two: the next message founds it anew."""

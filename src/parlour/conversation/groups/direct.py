@@ -19,6 +19,7 @@ from parlour.conversation.groups.chat import Chat
 from parlour.conversation.groups.founding import Founding
 from parlour.conversation.groups.memory import GroupMemory
 from parlour.conversation.groups.records import GroupRecord, GroupState
+from parlour.conversation.numbers import start_over
 from parlour.conversation.policies import Policy, Suite
 from parlour.conversation.presets import built, chosen
 from parlour.conversation.records import Conversation
@@ -115,17 +116,12 @@ class Direct:
             raise error(Code.CONVERSATION_GENESIS, "founded by somebody else")
         known = self._groups.of(peer)
         if known is not None:
-            if self.is_compared(known):
-                # The other may have found out before us that the server has lost the former one.
-                self._named[peer] = info
-                return
             if known.record.state is not GroupState.FOUNDING:
+                self._sending.doubt(peer)
                 raise error(Code.SERVER_MISBEHAVED, "a second stream for one conversation")
             # The other, or another device of ours, was first.
             self._groups.drop(known)
-        conversation = self._memory.conversations.get(peer)
-        if conversation is not None and conversation.genesis not in (b"", info.genesis):
-            raise error(Code.CONVERSATION_GENESIS, "another one than before")
+        self._check_genesis(peer, info)
         record = GroupRecord(
             group=info.stream, genesis=info.genesis, state=GroupState.JOINING, peer=peer
         )
@@ -133,6 +129,34 @@ class Direct:
         self._groups.put(chat)
         self._begin(chat, late=True)
         self._directory.want(peer)
+
+    def _check_genesis(self, peer: bytes, info: StreamInfo) -> None:
+        """Raise where a conversation that is known is another one, and is not lost.
+
+        Of one that the server has lost, who founds the next one decides anew.
+        """
+        conversation = self._memory.conversations.get(peer)
+        if conversation is None or conversation.genesis in (b"", info.genesis):
+            return
+        if conversation.stream or not conversation.former:
+            self._sending.doubt(peer)
+            raise error(Code.CONVERSATION_GENESIS, "another one than before")
+        conversation.seen_before = 0
+        self._sending.unseal_all(peer)
+
+    def puts_off(self, info: StreamInfo) -> bool:
+        """Whether a stream waits until the server has said whether it still has the one we know.
+
+        The other may have found out before us that it is lost, and founded one of either kind.
+        """
+        if info.kind not in (Kind.DIRECT.name.lower(), Kind.SELF.name.lower()):
+            return False
+        peer = other_member(info, self._memory.account_id)
+        known = self._groups.of(peer)
+        if known is None or known.id == info.stream or not self.is_compared(known):
+            return False
+        self._named[peer] = info
+        return True
 
     def is_compared(self, chat: Chat) -> bool:
         """Whether the server's data is from a backup, and it has not said where this group is."""
@@ -147,8 +171,12 @@ class Direct:
         peer = chat.record.peer
         self._groups.drop(chat)
         conversation = self._memory.conversations[peer]
+        start_over(conversation)
         conversation.stream = conversation.former = conversation.genesis = b""
+        # Nothing of the next one was seen.
+        conversation.seen_before = 0
         conversation.late = True
+        self._memory.refused.clear()
         self._memory.put_conversation(conversation)
         return self._named.pop(peer, None)
 

@@ -64,6 +64,7 @@ from parlour.errors import (
 from parlour.wire.frames import decode_body as decode_request
 from parlour.wire.groups import CreateGroup, Handshake, RestartGroup
 from parlour.wire.kinds import Kind
+from parlour.wire.streams import StreamInfo
 
 GROUP_KINDS: Final = frozenset({"group", "family", "channel"})
 # A group in which something can't be done is left alone so long, in milliseconds.
@@ -166,6 +167,10 @@ class Groups:
     def found_direct(self, peer: bytes, now: int) -> bool:
         """Whether a new conversation with an account is one on MLS; then it is founded."""
         return self._direct.found(peer, now)
+
+    def puts_off(self, info: StreamInfo) -> bool:
+        """Whether a stream of two waits until it is known what became of the former one."""
+        return self._direct.puts_off(info)
 
     # --- What is known -------------------------------------------------------------------
 
@@ -271,7 +276,7 @@ class Groups:
     def restored(self) -> None:
         """The server's data is from a backup: see where its groups are."""
         for chat in self._groups.chats.values():
-            if chat.is_active:
+            if chat.is_active or (chat.is_direct and chat.record.state is not GroupState.FOUNDING):
                 self._ladder.compare(chat)
             elif chat.is_left:
                 # Numbers are given again.
