@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace as replaced
 from typing import Any
 
+import pytest
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -107,12 +108,14 @@ def test_nobody_comes_back_by_an_admin_who_has_not_heard_that_they_went() -> Non
     assert [event.by for event in heard(bob, GroupRestarted)] == [admin, alice.machine.account_id]
 
 
-def test_a_branch_that_is_made_up_gives_nobody_anything() -> None:
+@pytest.mark.parametrize("is_known", [False, True])
+def test_a_branch_that_is_made_up_gives_nobody_anything(is_known: bool) -> None:
     """A server shows an account of its own as the owner; an admin begins again, without it."""
     party = Party("alice", "bob")
     alice, bob = party.devices
     eve = party.outsider("eve")
-    alice.meet("eve")
+    if is_known:
+        alice.meet("eve")
     chat = chat_of(alice, party)
     roster, memory = chat.known_roster(), eve.machine._memory
     key = eve.account_key.public_key.to_bytes()
@@ -188,3 +191,35 @@ def test_who_left_stays_out_where_a_restored_server_knows_of_it() -> None:
     party.settle(6, 60_000)
     assert party.view(carol).state is GroupState.LEFT
     assert len(heard(carol, GroupLeft)) == 1
+
+
+def test_a_branch_that_can_not_be_gone_on_from_is_compared_again() -> None:
+    """What the server shows does not hold together; the truth is found by the next look."""
+    party = Party("alice", "bob", "carol")
+    alice, bob, carol = party.devices
+    saved = two_branches(party, bob)
+    alice.machine.group_rename(party.group, "Alice's friends", party.server.now)
+    alice.settle()
+    for device in party.devices:
+        device.disconnect()
+    restore(party, saved)
+    party.server.incarnation = bytes([1]) * 16
+    bob.connect()
+    carol.machine.group_leave(party.group, party.server.now)
+    carol.connect()
+    party.settle(3)
+
+    def lie(party: Party, shown: wire.GroupState) -> wire.GroupState:
+        head = replaced(RosterEntry.decode(shown.roster_head), state_hash=bytes(32))
+        return replace(shown, roster_head=head.encode())
+
+    server = Lying(party, alice, lie)
+    alice.connect()
+    party.settle(6, 60_000)
+    assert server.lies
+    assert alice.machine.counters["branch.refused"]
+    assert party.view(alice).trouble == BRANCH
+    server.change = None
+    party.settle(30, 60_000)
+    party.check_together([alice, bob])
+    assert carol.machine.account_id not in chat_of(alice, party).accounts

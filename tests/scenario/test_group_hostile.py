@@ -22,6 +22,7 @@ from parlour.errors import Code
 from parlour.mls.private.committing import CommitOptions
 from parlour.mls.public.capabilities import RequiredCapabilities
 from parlour.mls.public.extensions import Extension
+from parlour.mls.public.key_package import KeyPackage
 from parlour.mls.public.proposals import GroupContextExtensions, Proposal
 from parlour.mls.public.types import ExtensionType, LeafIndex
 from parlour.primitives.signature import Ed25519PrivateKey
@@ -44,6 +45,7 @@ def forge(
     party: Party,
     device: MemoryDevice,
     *,
+    adds: Sequence[KeyPackage] = (),
     removes: Sequence[LeafIndex] = (),
     proposals: Sequence[Proposal] = (),
     roster: Sequence[bytes] = (),
@@ -53,6 +55,7 @@ def forge(
     group = chat_of(device, party).live()
     pending = group.commit(
         party.server.now // 1000,
+        adds=adds,
         removes=removes,
         proposals=proposals,
         options=CommitOptions(ratchet_tree=False, group_info=True),
@@ -102,6 +105,29 @@ def test_a_member_without_the_right_puts_somebody_out() -> None:
     party.settle(2)
     assert refusals(alice) == [Code.GROUP_COMMIT_REFUSED]
     assert party.view(bob).state is not GroupState.LEFT
+    check_goes_on(party, alice, bob)
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+def test_a_device_gets_no_second_leaf(at_once: bool) -> None:
+    """Whoever is put out with one of them would read on with the other."""
+    party = Party("alice", "bob", "mallory")
+    alice, bob, mallory = party.devices
+    coming = bob
+    if at_once:
+        coming = MemoryDevice(party.server, "bob", seed="tablet", beside=bob, linked=True)
+        party.reconnect()
+    packages = []
+    for _ in range(1 + at_once):
+        # Its key is replaced in time, and key packages under the old one stay good.
+        coming.machine._memory.leaf_key = None
+        key_packages = coming.machine._groups._joining._key_packages
+        packages.append(key_packages.for_wish(1, party.server.now // 1000).key_package)
+    forge(party, mallory, adds=packages)
+    mallory.disconnect()
+    party.settle(2)
+    refused = heard(alice, CommitRefused)
+    assert [event.detail for event in refused] == ["two leaves of one device"]
     check_goes_on(party, alice, bob)
 
 

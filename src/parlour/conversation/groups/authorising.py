@@ -128,6 +128,7 @@ class Authorising:
         for leaf in changes.new_leaves[len(changes.added) :]:
             self._check_leaf(leaf, roster)
         self._check_leaf(staged.committer_leaf, roster)
+        _check_one_each(chat, changes, added)
         again = self._fulfilled(chat, changes, added, wishes, entry)
         gone = chat.known_roster().state.differing(roster.state) if changes.removed else set()
         for index in changes.removed:
@@ -241,6 +242,15 @@ class Authorising:
         for account in before.state.differing(roster.state):
             if not set(chat.leaves_of(account)) <= set(changes.removed):
                 raise _refuse("an account left the roster, and its devices stay")
+
+
+def _check_one_each(chat: Chat, changes: Changes, added: Sequence[LeafOwner]) -> None:
+    """No device has two leaves: one of them could be removed, and the other would read on."""
+    devices = {new.device_id for new in added}
+    leaves = (chat.leaf_of(device_id) for device_id in devices)
+    twice = any(leaf is not None and leaf not in changes.removed for leaf in leaves)
+    if twice or len(devices) < len(added):
+        raise _refuse("two leaves of one device")
 
 
 def _joined(before: Roster, after: Roster) -> JoinedByLink | None:

@@ -206,8 +206,6 @@ class Restarting:
 
         Raises what speaks against it.
         """
-        if chat.record.pending is not None:
-            return
         entry = roster.next_entry(
             carried_over(chat.known_roster().state, roster.state),
             self._memory.account_id,
