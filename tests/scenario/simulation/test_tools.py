@@ -17,21 +17,6 @@ from parlour.testing.simulation.substitutes import SUBSTITUTES
 FOLDER = Path(simulation.__file__).parent
 
 
-def test_nothing_but_time_randomness_and_the_wire_is_put_in_something_s_place() -> None:
-    assert list(SUBSTITUTES) == [
-        "SimulatedLoop",
-        "randomness.seeded",
-        "ClientSocket",
-        "ServerSocket",
-        "InlineWorker",
-        "InlineWriter",
-        "InlineReaders",
-        "InlineDatabase",
-        "LocalDisk",
-        "NoLock",
-    ]
-
-
 def test_no_other_class_of_the_product_is_derived_from_or_patched() -> None:
     derived = set()
     for path in FOLDER.glob("*.py"):
@@ -52,18 +37,6 @@ def test_no_other_class_of_the_product_is_derived_from_or_patched() -> None:
         assert "setattr(" not in path.read_text("utf-8")
     assert derived == {"InlineWorker", "InlineWriter", "InlineReaders", "InlineDatabase", "NoLock"}
     assert derived < SUBSTITUTES.keys()
-
-
-def test_shrinking_finds_what_a_failure_needs() -> None:
-    steps = [Step("say", [number], 0) for number in range(200)]
-    needed = {17, 90, 141}
-
-    def fails(tried: object) -> bool:
-        assert isinstance(tried, list)
-        return needed <= {step.arguments[0] for step in tried}
-
-    shorter = shrink.shrink(steps, fails)
-    assert {step.arguments[0] for step in shorter} == needed
 
 
 def test_a_program_in_a_file_is_the_same_program(tmp_path: Path) -> None:

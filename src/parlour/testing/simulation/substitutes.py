@@ -1,6 +1,7 @@
 """What stands in a run in the place of something of the product or of the system, and of what.
 
-A test compares this list with what a run uses: nothing else is put in its place.
+A test runs seeds and compares this list with what the product called that is not its own: nothing
+else is put in its place. `NEVER` are modules of the product that no run enters by that.
 """
 
 from __future__ import annotations
@@ -23,4 +24,33 @@ SUBSTITUTES: Final[dict[str, str]] = {
     "InlineDatabase": "the file below `store.sqlite.database.Database`: it lies in memory",
     "LocalDisk": "the file below `client.store.LocalStore`: it lies in memory, without a key",
     "NoLock": "`store.sqlite.lock.FileLock`, the lock on the server's folder",
+    # processes
+    "Process": "the system's process: its tasks end between two steps, as by SIGKILL",
+    # the shells around what decides
+    "Node": "`client.client.Client` and the person in front of it: who loads engine and link, "
+    "calls the machine when something is due, reads what it tells, and hands it what people want",
+    "Node._dial": "`client.connection.connect` and all below it: TLS, names and addresses",
+    "SimulatedServer": "`server.process` and the framework: who makes the core, and sweeps",
+    "SimulatedServer._serve": "`server.socket.starlette` with the door of sockets: it counts, has "
+    "the token authenticated, opens a session and feeds it frames, as the product's does",
+    # what lies behind everybody when a run begins
+    "population": "registration, login and linking: accounts, tokens and lists are written as "
+    "those would have left them",
 }
+
+NEVER: Final[frozenset[str]] = frozenset(
+    {
+        "client/client.py",
+        "client/groups.py",
+        "client/home.py",
+        "client/linking.py",
+        "client/lock.py",
+        "client/registration.py",
+        "client/workers.py",
+        "server/http/app.py",
+        "server/http/requests.py",
+        "server/process.py",
+        "server/socket/starlette.py",
+        "server/store/sqlite/lock.py",
+    }
+)
