@@ -76,6 +76,8 @@ ifneq ($(wildcard src/parlour/wire/document*),)
 	@$(BIN)/python -m parlour.wire.document --check
 	@$(BIN)/python -m tools.doors --check
 endif
+	$(call section,evidence (told and no more))
+	@$(BIN)/python -m tools.evidence
 
 .PHONY: test
 test: lint ## Everything a change must pass
