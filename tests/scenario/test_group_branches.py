@@ -223,3 +223,20 @@ def test_a_branch_that_can_not_be_gone_on_from_is_compared_again() -> None:
     party.settle(30, 60_000)
     party.check_together([alice, bob])
     assert carol.machine.account_id not in chat_of(alice, party).accounts
+
+
+def test_a_wish_to_leave_that_a_backup_has_lost_is_said_again() -> None:
+    party = Party("alice", "bob")
+    alice, bob = party.devices
+    bob.disconnect()
+    saved = backup(party)
+    alice.machine.group_leave(party.group, party.server.now)
+    alice.settle()
+    assert chat_of(alice, party).live().proposals
+    alice.disconnect()
+    restore(party, saved)
+    party.server.incarnation = bytes([1]) * 16
+    party.reconnect()
+    party.settle(6, 30_000)
+    assert party.view(alice).state is GroupState.LEFT
+    assert [member.account_id for member in party.view(bob).members] == party.ids

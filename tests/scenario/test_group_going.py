@@ -206,6 +206,30 @@ def test_a_no_on_one_device_takes_the_others_along() -> None:
     assert party.view(laptop).state is GroupState.LEFT
 
 
+def test_a_no_of_who_thought_to_be_alone_counts_where_somebody_has_come() -> None:
+    """The other device asks those who came to enter it, or the account would be in by halves."""
+    party, alice, bob = alone()
+    laptop = MemoryDevice(party.server, "alice", seed="laptop", beside=alice, linked=True)
+    laptop.connect()
+    party.devices.append(laptop)
+    party.reconnect(alice)
+    party.settle(6)
+    alice.disconnect()
+    alice.machine.group_leave(party.group, party.server.now)
+    alice._write()
+    assert party.view(alice).state is GroupState.LEFT
+    laptop.meet("bob")
+    laptop.machine.group_add(party.group, party.ids, party.server.now)
+    laptop.settle()
+    party.settle(3)
+    bob.machine.accept_group(party.group, party.server.now)
+    alice.connect()
+    party.settle(12, 10_000)
+    assert party.view(laptop).state is GroupState.LEFT
+    assert party.view(alice).state is GroupState.LEFT
+    assert [member.account_id for member in party.view(bob).members] == party.ids
+
+
 def test_a_device_that_is_linked_after_the_last_one_went_goes_too() -> None:
     """The server still names the group to it, and nobody is there who would let it in."""
     party, alice, _ = alone()

@@ -78,7 +78,7 @@ class Syncing:
         self._misnamed: set[tuple[bytes, str]] = set()
         self.on_standing: Callable[[Contact], None] = lambda contact: None
         self.on_forgotten: Callable[[bytes, int], None] = lambda account_id, at: None
-        self.on_group: Callable[[GroupSync], None] = lambda sync: None
+        self.on_group: Callable[[GroupSync, int], None] = lambda *_: None
         # Something goes to our other devices; set by the groups, which compare epochs with it.
         self.on_told: Callable[[int], None] = lambda now: None
         self.groups: Callable[[], Iterable[GroupSync]] = tuple
@@ -208,7 +208,7 @@ class Syncing:
             case OwnListSync():
                 self._own_list.take(sync, sender)
             case GroupSync():
-                self.on_group(sync)
+                self.on_group(sync, now)
             case _:
                 self._take_request(sync, now)
 

@@ -98,6 +98,9 @@ class Chat:
         # When devices were last added to the group that we wait to be added to (ms).
         self.welcomed_at = 0
         self.stalled = False
+        # The generation and epoch in which we asked to be taken out, on this connection: a server
+        # that was put back may have lost that.
+        self.leave_asked: tuple[int, int] | None = None
         # Accounts whose lists were not read on this connection, and since when (ms); when that has
         # been long enough; and what of it was told: their ids, and whether we are silent by it.
         self.unlisted: dict[bytes, int] = {}

@@ -513,10 +513,10 @@ class Committing:
         member = roster.state.members.get(own)
         if not intents or member is None or len(roster.state.members) == 1:
             return
-        group = chat.live()
-        waits = any(sent.sender.leaf_index == group.own_leaf for sent in group.proposals)
-        if waits or now < chat.timers.get("leave", 0):
+        group, here = chat.live(), (chat.record.generation, chat.epoch)
+        if chat.leave_asked == here or now < chat.timers.get("leave", 0):
             return
+        chat.leave_asked = here
         statement = leave_statement(
             roster.state.roster_id, own, member.since, self._memory.local.signature_key
         )

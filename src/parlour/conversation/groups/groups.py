@@ -259,7 +259,7 @@ class Groups:
         self._lists.connected()
         accounts: set[bytes] = set()
         for chat in self._groups.chats.values():
-            chat.taken = b""
+            chat.taken, chat.leave_asked = b"", None
             self._unlisted.connected(chat)
             is_whole = chat.has_state and chat.roster is not None
             if chat.record.state is GroupState.ACTIVE and not is_whole:

@@ -209,7 +209,7 @@ class Wishes:
             if decided and not chat.is_left:
                 yield _decision(chat)
 
-    def _decided_elsewhere(self, sync: GroupSync) -> None:
+    def _decided_elsewhere(self, sync: GroupSync, now: int) -> None:
         """Another device of ours says whether the person wants to be in a group."""
         chat = self._groups.chats.get(sync.group)
         if chat is not None and chat.is_direct:
@@ -217,7 +217,7 @@ class Wishes:
             return
         if not sync.accepted:
             if chat is not None and sync.at >= chat.record.decided_at:
-                self._left_elsewhere(chat, sync.at)
+                self._left_elsewhere(chat, sync.at, now)
             return
         again = chat is not None and chat.is_left and sync.at > chat.record.decided_at
         if chat is None or again or not chat.record.joined_seq:
@@ -231,19 +231,23 @@ class Wishes:
         if chat.record.acceptance is Acceptance.INVITED:
             self._accepted(chat)
 
-    def _left_elsewhere(self, chat: Chat, at: int) -> None:
+    def _left_elsewhere(self, chat: Chat, at: int, now: int) -> None:
         """Another device of ours was alone in a group, and left it.
 
-        Where others are, they enter it. Who is not in yet is brought in if there is anybody.
+        Where somebody has come meanwhile, they enter that the account goes: this one asks for it.
+        Who is not in yet is brought in if there is anybody.
         """
         if chat.id in self._memory.syncs:
             # A yes from before that.
             self._memory.delete_sync(chat.id)
-        is_in = not chat.is_left
-        if is_in and (chat.is_alone or not chat.record.joined_seq):
+        if chat.is_left:
+            return
+        if chat.is_alone or not chat.record.joined_seq:
             chat.record.acceptance = Acceptance.DECLINED
             chat.record.decided_at = at
             self._following.leave(chat, self._memory.account_id)
+        elif chat.record.acceptance is not Acceptance.DECLINED:
+            self.leave(chat.id, now)
 
     def tell_gone(self, chat: Chat, now: int) -> None:
         """Tell our other devices of a no, if we have gone by it: one waits to be let in, in vain.

@@ -195,6 +195,9 @@ class _Running:
         await self._use_copies()
         world.mend_everything()
         await self._rest(_BEFORE_SPEAKING[0])
+        if lies(self._result.seed):
+            # Who was kept out for hours comes back by itself a few times a day, and no oftener.
+            await asyncio.sleep(_DAY)
         world.reconnect_everybody()
         await self._rest(_BEFORE_SPEAKING[1])
         self._probe()
