@@ -193,7 +193,7 @@ def test_decisions_about_groups_that_never_come_are_bounded(
     memory = Party("alice", "bob").devices[0].machine._groups.wishes
     for number in range(4):
         sync = GroupSync(number.to_bytes(16), accepted=True, at=1, name="", salt=b"")
-        memory._decided_elsewhere(sync)
+        memory._decided_elsewhere(sync, 1_000)
     assert len(memory._memory.syncs) == 2
 
 
@@ -331,9 +331,9 @@ def test_a_yes_that_is_quicker_than_the_group() -> None:
     bob.machine.accept_group(group, server.now)
     bob.settle()
     said = GroupSync(group, True, server.now, "Friends", bytes(16))
-    laptop.machine._syncing.on_group(said)
+    laptop.machine._syncing.on_group(said, party.server.now)
     no = GroupSync(bytes(16), False, server.now, "No", bytes(16))
-    laptop.machine._syncing.on_group(no)
+    laptop.machine._syncing.on_group(no, party.server.now)
     assert set(laptop.machine._memory.syncs) == {group}
     server.key_packages[laptop_id] = packages
     server.now += HOUR
