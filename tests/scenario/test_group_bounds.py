@@ -331,9 +331,9 @@ def test_a_yes_that_is_quicker_than_the_group() -> None:
     bob.machine.accept_group(group, server.now)
     bob.settle()
     said = GroupSync(group, True, server.now, "Friends", bytes(16))
-    laptop.machine._syncing.on_group(said, party.server.now)
+    laptop.machine._syncing.on_group(said, server.now)
     no = GroupSync(bytes(16), False, server.now, "No", bytes(16))
-    laptop.machine._syncing.on_group(no, party.server.now)
+    laptop.machine._syncing.on_group(no, server.now)
     assert set(laptop.machine._memory.syncs) == {group}
     server.key_packages[laptop_id] = packages
     server.now += HOUR
