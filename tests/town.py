@@ -7,7 +7,9 @@ copy of it is running.
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
+import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -31,7 +33,7 @@ PASSWORD = "correct horse battery"
 CHEAP = Argon2Cost(memory_kib=8, passes=1)
 SERVER_NAME = "home.test"
 # No test waits so long; one that would hang ends by it.
-PATIENCE = 30.0
+PATIENCE = float(os.environ.get("PAT", "30"))
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,20 @@ async def next_texts(client: Client, count: int) -> list[str]:
 
 async def history(client: Client, name: str, limit: int = 10_000) -> list[str]:
     return texts(await client.history(name, limit=limit))
+
+
+def restored(data: Path, *, openly: bool = True) -> None:
+    """What restoring a backup does to a server's data: they get a new name, tickets begin anew.
+
+    Not `openly`, they keep their name, so that nobody is to notice.
+    """
+    [path] = data.glob("*.db")
+    with sqlite3.connect(path) as connection:
+        if openly:
+            name = (os.urandom(16),)
+            connection.execute("UPDATE meta SET value = ? WHERE key = 'incarnation'", name)
+        connection.execute("UPDATE devices SET ticket = NULL")
+    connection.close()
 
 
 def texts(page: list[Said]) -> list[str]:

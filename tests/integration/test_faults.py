@@ -1,10 +1,8 @@
 """Networks, disks, clocks and servers that fail: nothing is lost, nothing is there twice."""
 
 import asyncio
-import os
 import random
 import shutil
-import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
@@ -23,7 +21,7 @@ from parlour.errors import Code, ExitCode, ParlourError
 from parlour.wire.server import ServerInfo
 from tests.integration.client.fakes import Identity, answer, make_identity, next_request, running
 from tests.proxy import Proxy
-from tests.town import PATIENCE, Town, history, next_texts
+from tests.town import PATIENCE, Town, history, next_texts, restored
 
 DAY = 86_400_000
 
@@ -351,15 +349,6 @@ async def test_a_restored_server_is_noticed_and_gets_what_it_has_lost_next(town:
         assert sorted(await history(bob, "alice")) == ["one", "three", "two"]
         await bob.send("alice", "four")
         assert await next_texts(alice, 1) == ["four"]
-
-
-def restored(data: Path) -> None:
-    """What restoring a backup does: the data get a new name, and tickets begin anew."""
-    [path] = data.glob("*.db")
-    with sqlite3.connect(path) as connection:
-        connection.execute("UPDATE meta SET value = ? WHERE key = 'incarnation'", (os.urandom(16),))
-        connection.execute("UPDATE devices SET ticket = NULL")
-    connection.close()
 
 
 Behaviour = Callable[[ServerConnection], Any]
