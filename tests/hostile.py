@@ -20,6 +20,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
+from parlour.errors import DecodeError
 from parlour.server import Server
 from parlour.server.certificates import load_tls
 from parlour.wire.frames import Frame, decode_body, decode_frame, encode_frame
@@ -27,6 +28,7 @@ from parlour.wire.groups import Handled
 from parlour.wire.kinds import OPERATIONS, PUSHES, Kind
 from parlour.wire.limits import MAX_FRAME
 from parlour.wire.push import PushEntry
+from parlour.wire.server import Nothing
 from parlour.wire.streams import CaughtUp, Entry, LiveStarted, Page
 
 _SILENT = logging.Logger("hostile", logging.CRITICAL + 1)
@@ -168,7 +170,11 @@ class _Line:
 
     def _of_client(self, frame: Frame, data: bytes) -> bytes:
         kind = Kind(frame.kind)
-        body: Struct = decode_body(frame.body, OPERATIONS[kind].request)
+        try:
+            body: Struct = decode_body(frame.body, OPERATIONS[kind].request)
+        except DecodeError:
+            # From a member that is hostile, too: the server shall judge it.
+            body = Nothing()
         self._hostile.asked.append((self.device, kind, body))
         self._asked[frame.request_id] = kind, body
         self._hostile.under_way += 1

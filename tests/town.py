@@ -33,7 +33,7 @@ PASSWORD = "correct horse battery"
 CHEAP = Argon2Cost(memory_kib=8, passes=1)
 SERVER_NAME = "home.test"
 # No test waits so long; one that would hang ends by it.
-PATIENCE = float(os.environ.get("PAT", "30"))
+PATIENCE = 30.0
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,8 @@ class Circle:
         self.clock = clock
         self.group = b""
         self.clients: dict[str, Client] = {}
+        self.skipping = True
+        """Whether time is put forward when nobody has anything to do."""
         self._laps = 0
         self._readers: dict[str, Reader] = {}
         self._heard: dict[str, list[object]] = {}
@@ -82,11 +84,14 @@ class Circle:
         del self.clients[name], self._readers[name]
 
     async def found(self, founder: str, *others: str) -> None:
-        """Found a group; all others who are online come in."""
-        made = await self.clients[founder].groups.create("circle", others, suite="mls")
+        """Found a group; all others who are online come in. So early nobody renews any keys."""
+        self.skipping = False
+        founding = self.clients[founder].groups.create("circle", others, suite="mls")
+        made = await self.during(founding)
         self.group = made.id
         await self.until(lambda: self.are_together(founder, *others))
         await self.say(founder, "welcome", to=others)
+        self.skipping = True
 
     # --- The server ----------------------------------------------------------------------
 
@@ -131,7 +136,7 @@ class Circle:
             seen = [each._engine.changed.count for each in self.clients.values()]
             await asyncio.sleep(_QUIET)
             now = [each._engine.changed.count for each in self.clients.values()]
-            if seen == now and not self.hostile.under_way and not self._busy():
+            if seen == now and self.skipping and not (self.hostile.under_way or self._busy()):
                 self.skip()
 
     async def during(self, doing: Coroutine[Any, Any, T]) -> T:

@@ -55,8 +55,8 @@ async def test_commits_that_a_server_hides_for_good(party: Circle) -> None:
             return [entry]
 
         party.hostile.deliver = deliver
-        await alice.groups.refresh(party.group)
-        await alice.groups.refresh(party.group)
+        await party.during(alice.groups.refresh(party.group))
+        await party.during(alice.groups.refresh(party.group))
         await alice.send_to(party.group, "Bob was not there")
         await party.until(party.has("bob", GroupRepaired))
         assert [each.step for each in party.heard("bob", GroupRepairing)] == ["fetch", "ask"]
@@ -90,9 +90,9 @@ async def test_a_server_that_reorders(party: Circle) -> None:
         party.hostile.page = lambda entries, device: entries[::-1]
         for lap in range(4):
             await alice.send_to(party.group, f"alice {lap}")
-            await carol.groups.refresh(party.group)
+            await party.during(carol.groups.refresh(party.group))
             await carol.send_to(party.group, f"carol {lap}")
-            await alice.groups.refresh(party.group)
+            await party.during(alice.groups.refresh(party.group))
         party.hostile.be_honest()
         await party.goes_on("alice", "bob", "carol")
         assert await party.said("bob") == await party.said("alice")
@@ -115,10 +115,10 @@ async def test_a_server_that_replays(party: Circle) -> None:
 
         party.hostile.deliver = deliver
         await party.say("alice", "once", to=("bob", "carol"))
-        await alice.groups.refresh(party.group)
+        await party.during(alice.groups.refresh(party.group))
         await party.until(lambda: party.are_together("alice", "bob", "carol"))
         await carol.send_to(party.group, "in the place of that")
-        await carol.groups.refresh(party.group)
+        await party.during(carol.groups.refresh(party.group))
         await party.until(lambda: bool(bob.counters.get("unreadable.repeated")))
         party.hostile.be_honest()
         await party.goes_on("alice", "bob", "carol")
@@ -135,8 +135,8 @@ async def test_two_halves_of_a_group(town: Town, party: Circle) -> None:
         await party.found("alice", "bob", "carol")
         async with party.two_halves(town.folder / "copy", "carol"):
             await carol.send_to(party.group, "only here")
-            await carol.groups.refresh(party.group)
-            await alice.groups.refresh(party.group)
+            await party.during(carol.groups.refresh(party.group))
+            await party.during(alice.groups.refresh(party.group))
             await alice.send_to(party.group, "only there")
             await alice.sent()
             await carol.sent()
@@ -155,8 +155,8 @@ async def test_a_server_put_back_to_an_older_state(town: Town, party: Circle) ->
         await party.found("alice", "bob")
         async with party.stopped() as data:
             shutil.copytree(data, backup)
-        await alice.groups.add(party.group, ["carol"])
-        await bob.groups.refresh(party.group)
+        await party.during(alice.groups.add(party.group, ["carol"]))
+        await party.during(bob.groups.refresh(party.group))
         await party.goes_on("alice", "bob", "carol")
         async with party.stopped() as data:
             shutil.rmtree(data)
@@ -211,9 +211,9 @@ async def test_an_old_state_of_the_group(party: Circle) -> None:
             party.hostile.deliver = lambda entry, device: (
                 [] if of_group(party, entry, device, "carol") else [entry]
             )
-            await alice.groups.refresh(party.group)
+            await party.during(alice.groups.refresh(party.group))
             party.hostile.be_honest()
-            await alice.groups.refresh(party.group)
+            await party.during(alice.groups.refresh(party.group))
             await party.until(lambda: party.are_together("alice", "bob", "carol"))
             lose_state(party, "carol")
         party.hostile.answer = lambda device, kind, asked, answer: (
