@@ -109,7 +109,11 @@ class HostileServer:
             server = self.shown_to.get(device, self.server)
             uri = f"wss://127.0.0.1:{server.port}{client.request.path}"
             headers = {"Authorization": bearer} if bearer else None
-            options = {"ssl": _any_server(), "additional_headers": headers, "proxy": None}
+            options: dict[str, Any] = {
+                "ssl": _any_server(),
+                "additional_headers": headers,
+                "proxy": None,
+            }
             async with connect(uri, **options, **_SOCKET) as there:
                 line = _Line(self, device, client, there, server)
                 self._lines.add(line)

@@ -53,7 +53,7 @@ def test_else_by_the_next_one_who_is_there() -> None:
 
 def test_a_removed_device_is_removed_in_all_of_its_groups_once_each() -> None:
     party = Party("alice", "bob", "carol")
-    alice, bob, carol = party.devices
+    alice, bob, _ = party.devices
     tablet = party.add_device("bob", beside=bob)
     groups = [party.group]
     for founder, others in ((alice, ["bob"]), (bob, ["alice", "carol"])):

@@ -24,6 +24,7 @@ from parlour.conversation.groups.records import GroupState
 from parlour.errors import Code, ParlourError
 from parlour.mls.private import committing
 from parlour.mls.private.committing import CommitOptions
+from parlour.mls.private.treekem import seal_path
 from parlour.mls.public.commit import HpkeCiphertexts, UpdatePath
 from parlour.mls.public.types import LeafIndex
 from parlour.roster import Role
@@ -143,7 +144,7 @@ async def test_a_server_refuses_what_breaks_a_rule_in_public(party: Circle) -> N
 @pytest.mark.parametrize("what", ["junk", "oversized", "puts somebody out", "takes a role"])
 async def test_a_server_that_lets_a_member_break_the_rules(party: Circle, what: str) -> None:
     """What it shows the others in the place of carol's commit is what it has let win."""
-    async with party.online("alice", "bob") as (alice, bob):
+    async with party.online("alice", "bob"):
         async with party.online("carol") as (carol,):
             await party.found("alice", "bob", "carol")
             body, _ = BROKEN[what].body(party)
@@ -172,10 +173,10 @@ async def test_a_server_that_lets_a_member_break_the_rules(party: Circle, what: 
 
 def spoiled_paths(keep: int) -> AbstractContextManager[object]:
     """A commit that is made in here has path secrets of which the first `keep` can be opened."""
-    seal, made = committing.seal_path, []
+    made: list[UpdatePath] = []
 
     def spoil(*arguments: object) -> UpdatePath:
-        path, left = seal(*arguments), keep  # type: ignore[arg-type]
+        path, left = seal_path(*arguments), keep  # type: ignore[arg-type]
         made.append(path)
         if len(made) > 1:
             return path
@@ -255,7 +256,7 @@ async def test_a_welcome_that_can_not_be_opened(party: Circle) -> None:
 
 
 async def test_who_was_removed_and_still_sends(party: Circle) -> None:
-    async with party.online("alice", "bob", "carol") as (alice, bob, carol):
+    async with party.online("alice", "bob", "carol") as (alice, _, carol):
         await party.found("alice", "bob", "carol")
         body = party.chat("carol").live().encrypt(b"never mind")
         commit = Forged().request(party)
@@ -269,7 +270,7 @@ async def test_who_was_removed_and_still_sends(party: Circle) -> None:
             (Kind.HANDSHAKE, commit, Handled),
         ):
             with pytest.raises(ParlourError) as refused:
-                await carol._link.ask(kind, request, response)  # type: ignore[type-var]
+                await carol._link.ask(kind, request, response)
             assert refused.value.code is Code.STREAM_UNKNOWN
         # A server that lets her speak all the same.
         with patch.object(stored_entries, "_check_leaf", lambda *_: None):
