@@ -107,7 +107,7 @@ fuzz: $(STAMP) ## Fuzz the parsers (ARGS: see python -m fuzz --help)
 	@$(BIN)/python -m fuzz $(ARGS)
 
 .PHONY: simulate
-simulate: $(STAMP) ## Simulate devices and a faulty server (hours; ARGS="--seeds 0-9 --steps 200")
+simulate: $(STAMP) ## Simulate devices and a faulty server (long; ARGS="--seeds 0-9 --steps 200")
 	@$(BIN)/python -m parlour.testing.simulation $(ARGS)
 
 .PHONY: audit
