@@ -509,6 +509,41 @@ def test_a_founding_that_is_refused_is_made_anew() -> None:
     check_on_mls(alice, bob)
 
 
+def test_who_was_refused_waits_for_nothing_where_the_other_has_founded_it() -> None:
+    """A time that is over and stays would wake the device fifty times a second."""
+    server, alice, bob = strangers("default-mls", "default-mls")
+    honest = server.answer
+
+    def refuse(device_id: bytes, kind: WireKind, body: Struct, answer: Struct) -> Struct:
+        if kind is WireKind.CREATE_GROUP and device_id == alice.machine.device_id:
+            assert isinstance(body, CreateGroup)
+            server.streams.pop(body.stream, None)
+            raise error(Code.GROUP_INVALID)
+        return answer
+
+    server.answer = refuse
+    alice.say("bob", "hello")
+    bob.say("alice", "hello yourself")
+    settle(alice, bob)
+    server.answer = honest
+    alice.say("bob", "there you are")
+    settle(alice, bob)
+    check_on_mls(alice, bob)
+    # Something waits, and nobody can take it.
+    bob.disconnect()
+    server.answer = no_appends
+    alice.say("bob", "one more")
+    alice.wait(2 * FOUND_AGAIN)
+    due = alice.machine.next_timeout()
+    assert due is None or due > server.now
+
+
+def no_appends(device_id: bytes, kind: WireKind, body: Struct, answer: Struct) -> Struct:
+    if kind is WireKind.APPEND:
+        raise error(Code.SERVER_DRAINING)
+    return answer
+
+
 def test_the_stream_of_somebody_else_is_not_taken_for_ours() -> None:
     server, alice, bob = strangers("default-mls", "default-mls")
     carol = MemoryDevice(server, "carol")

@@ -82,8 +82,12 @@ class Direct:
         if policy.suite is not Suite.MLS:
             return False
         everybody = sorted({self._memory.account_id, peer})
-        if self._directory.all_current(everybody) and self._again.get(peer, 0) <= now:
-            self._again.pop(peer, None)
+        ready = self._directory.all_current(everybody)
+        if self._again.get(peer, 0) > now:
+            return True
+        # Where lists are still to come, it goes on when they do: that is no time to wait for.
+        self._again.pop(peer, None)
+        if ready:
             suite = self._founding.choose_suite(everybody, policy)
             self._founding.begin(kind, "", everybody, suite, now, policy)
         return True
@@ -97,7 +101,11 @@ class Direct:
 
     def next_timeout(self) -> int | None:
         """When to found again (ms)."""
-        waiting = (at for peer, at in self._again.items() if peer in self._memory.queues)
+        waiting = (
+            at
+            for peer, at in self._again.items()
+            if peer in self._memory.queues and self._groups.of(peer) is None
+        )
         return min(waiting, default=None)
 
     # --- Streams -------------------------------------------------------------------------
@@ -184,6 +192,7 @@ class Direct:
         conversation = self._memory.conversations.get(chat.record.peer)
         if conversation is None:
             conversation = Conversation(peer=chat.record.peer)
+        self._again.pop(chat.record.peer, None)
         conversation.late |= late
         conversation.stream = chat.id
         conversation.former = b""
