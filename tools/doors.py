@@ -113,7 +113,7 @@ TABLE: Final = (
     _row(Kind.CREATE_GROUP, "in her name", Code.GROUP_INVALID),
     _row(Kind.HANDSHAKE, GROUP, Code.STREAM_UNKNOWN, Code.GROUP_INVALID),
     _row(Kind.READ_GROUP, GROUP, Code.STREAM_UNKNOWN, YES),
-    _row(Kind.RESTART_GROUP, GROUP, Code.STREAM_UNKNOWN, Code.ROSTER_FORBIDDEN),
+    _row(Kind.RESTART_GROUP, GROUP, Code.STREAM_UNKNOWN, Code.GROUP_INVALID),
     _row(Kind.CREATE_CONVERSATION, "with her", YES),
     _row(Kind.CONVERSATIONS, "", OWN),
     _row(Kind.APPEND, DIRECT, Code.STREAM_UNKNOWN, YES),
