@@ -317,3 +317,46 @@ def test_two_people_renew_their_keys_too() -> None:
     bob.say("alice", "after a week")
     settle(alice, bob)
     assert alice.texts() == ["after a week"]
+
+
+# --- The keys that sign ----------------------------------------------------------------------
+
+
+def signing_key(party: Party, of: MemoryDevice, seen_by: MemoryDevice) -> bytes:
+    """The key of a device's leaf, in the tree of another one."""
+    chat = chat_of(seen_by, party)
+    index = chat.leaf_of(of.machine.device_id)
+    assert index is not None
+    leaf = chat.live().member.public.tree.leaf(index)
+    assert leaf is not None
+    return leaf.signature_key
+
+
+def test_whoever_suspects_something_signs_with_another_key() -> None:
+    party = Party("alice", "bob")
+    alice, bob = party.devices
+    before = signing_key(party, alice, bob)
+    alice.machine.group_refresh(party.group, party.server.now)
+    alice.settle()
+    party.settle()
+    after = signing_key(party, alice, bob)
+    assert after != before
+    party.check_together()
+    party.say(alice, "it is still me")
+    party.settle()
+    assert bob.texts() == ["it is still me"]
+
+
+def test_a_leaf_signs_with_another_key_after_ninety_days() -> None:
+    party = Party("alice", "bob")
+    alice, bob = party.devices
+    live(party, 3)
+    before = signing_key(party, alice, bob)
+    live(party, 77)
+    assert signing_key(party, alice, bob) == before
+    live(party, 25)
+    assert signing_key(party, alice, bob) != before
+    party.check_together()
+    party.say(alice, "it is still me")
+    party.settle()
+    assert bob.texts() == ["it is still me"]

@@ -118,6 +118,13 @@ class KeyPackages:
         self._memory.put_leaf_key(known)
         return known
 
+    def distrust_leaf_key(self) -> None:
+        """Sign with another leaf key from now on: somebody may have the one that we have."""
+        known = self._memory.leaf_key
+        if known is not None:
+            known.made_at = 0
+            self._memory.put_leaf_key(known)
+
     def _certificate(self, key: Ed25519PrivateKey, now: int) -> bytes:
         return LeafCertificate.create(
             self._memory.local.signature_key,

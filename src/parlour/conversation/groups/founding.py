@@ -150,6 +150,10 @@ class Founding:
             random=self._memory.random,
         )
 
+    def distrust_leaf_key(self) -> None:
+        """Sign with another key from the next commit on (TRUST §4: "or on suspicion")."""
+        self._key_packages.distrust_leaf_key()
+
     def want(self, chat: Chat, want: Want, now: int, **fields: object) -> Intent:
         """Keep a wish."""
         intent = Intent(

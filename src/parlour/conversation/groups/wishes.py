@@ -146,8 +146,13 @@ class Wishes:
         self._founding.want(chat, Want.RENAME, now, name=name, salt=salt)
 
     def refresh(self, group: bytes, now: int) -> None:
-        """Renew our own keys in a group now."""
-        self._founding.want(self._joined(group), Want.UPDATE, now)
+        """Renew our own keys in a group now, the one that signs among them.
+
+        Nobody does that without a suspicion: with time, it happens by itself.
+        """
+        chat = self._joined(group)
+        self._founding.distrust_leaf_key()
+        self._founding.want(chat, Want.UPDATE, now)
 
     def leave(self, group: bytes, now: int) -> None:
         """Go. Somebody who stays has to enter it; nothing is said from now on."""
