@@ -40,7 +40,8 @@ class _Nothing:
         if timeout is None:
             raise Stuck("everybody waits, and nothing is left that could happen")
         seconds = self._loop.seconds
-        if seconds > YEAR or self._loop.turns > self._loop.most_turns + TURNS_PER_SECOND * seconds:
+        turns = self._loop.most_turns + TURNS_PER_SECOND * seconds
+        if seconds > self._loop.longest or self._loop.turns > turns:
             raise Stuck("too much happens, as if it never came to an end")
         self._loop.seconds += max(timeout, 0.0)
         return []
@@ -57,6 +58,8 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         """After so many turns of the loop beyond those of its time, it is taken for endless."""
         self._selector = _Nothing(self)
         self._clock_resolution = RESOLUTION
+        self.longest: float = YEAR
+        """Seconds after which it is taken for endless, too."""
         self.faults: list[dict[str, Any]] = []
         """What went wrong where nobody waited for it."""
         self.set_exception_handler(lambda _loop, context: self.faults.append(context))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import math
 import random
 import sys
 import time
@@ -19,7 +20,7 @@ from parlour.testing.simulation.agreement import differences, orphans, settings_
 from parlour.testing.simulation.forks import unnamed
 from parlour.testing.simulation.harm import did_harm
 from parlour.testing.simulation.lies import NAMES
-from parlour.testing.simulation.loop import SimulatedLoop, Stuck
+from parlour.testing.simulation.loop import YEAR, SimulatedLoop, Stuck
 from parlour.testing.simulation.node import Node
 from parlour.testing.simulation.population import NAMES as PEOPLE
 from parlour.testing.simulation.process import make_task
@@ -119,6 +120,8 @@ def run(
     loop = SimulatedLoop()
     loop.set_task_factory(make_task)  # type: ignore[arg-type]
     loop.most_turns = TURNS + TURNS_PER_STEP * count
+    # People vanish for days: of two thousand steps, some take more than a year.
+    loop.longest = YEAR * (1 + count // 1_000)
     trace = Trace(loop.time, show=show)
     was_enabled = gc.isenabled()
     # Whenever garbage is collected, it is at another moment; and it takes a fifth of the time. At
@@ -134,7 +137,7 @@ def run(
             loop.run_until_complete(running.all())
         except Stuck as stuck:
             result.problems.append(str(stuck))
-        loop.most_turns = sys.maxsize
+        loop.most_turns, loop.longest = sys.maxsize, math.inf
         running.conclude()
         _clear(loop)
         running.check_loop()
