@@ -10,8 +10,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from parlour.conversation.events import GroupLeft, GroupRepairing, GroupRestarted
-from parlour.conversation.groups.branches import BRANCH
-from parlour.conversation.groups.records import GroupState
+from parlour.conversation.groups.branches import BRANCH, Branch
+from parlour.conversation.groups.records import GroupState, Step, Trouble
+from parlour.conversation.groups.restarting import RESTART_ALONE
 from parlour.roster.changes import Removed
 from parlour.roster.entry import RosterEntry
 from parlour.roster.genesis import Kind
@@ -240,3 +241,17 @@ def test_a_wish_to_leave_that_a_backup_has_lost_is_said_again() -> None:
     party.settle(6, 30_000)
     assert party.view(alice).state is GroupState.LEFT
     assert [member.account_id for member in party.view(bob).members] == party.ids
+
+
+def test_a_branch_that_is_over_begins_nothing_again() -> None:
+    """Another trouble comes later; what the server had shown once is not gone on from then."""
+    party = Party("alice", "bob")
+    alice, _ = party.devices
+    chat, restarting = chat_of(alice, party), alice.machine._groups._ladder._restarting
+    group = party.server.groups.groups[party.group]
+    shown = group.epochs[0, chat.epoch]
+    chat.branch = Branch(shown, chat.known_roster().state)
+    trouble = Trouble(0, chat.epoch, BRANCH, 1_000, Step.WAIT, 1_000)
+    assert restarting.due_at(chat, trouble) == 1_000 + RESTART_ALONE
+    for reason in ("gap", "fork", "welcome"):
+        assert restarting.due_at(chat, replace(trouble, reason=reason)) is None

@@ -142,6 +142,15 @@ def alone() -> tuple[Party, MemoryDevice, MemoryDevice]:
     return party, alice, bob
 
 
+def link_laptop(party: Party, alice: MemoryDevice) -> MemoryDevice:
+    """A further device of Alice's, which she has heard of; nobody has let it in yet."""
+    laptop = MemoryDevice(party.server, "alice", seed="laptop", beside=alice, linked=True)
+    laptop.connect()
+    party.devices.append(laptop)
+    party.reconnect(alice)
+    return laptop
+
+
 def leave_meanwhile(party: Party, device: MemoryDevice) -> None:
     """Leave while a commit is with the server, and hear then that it has won."""
     requests: list[Request] = []
@@ -194,10 +203,7 @@ def test_who_comes_by_what_was_under_way_enters_that_the_last_one_goes() -> None
 def test_a_no_on_one_device_takes_the_others_along() -> None:
     """Nobody is left who would enter it."""
     party, alice, _ = alone()
-    laptop = MemoryDevice(party.server, "alice", seed="laptop", beside=alice, linked=True)
-    laptop.connect()
-    party.devices.append(laptop)
-    party.reconnect(alice)
+    laptop = link_laptop(party, alice)
     party.settle(6)
     assert party.view(laptop).leaves == 2
     alice.machine.group_leave(party.group, party.server.now)
@@ -209,10 +215,7 @@ def test_a_no_on_one_device_takes_the_others_along() -> None:
 def test_a_no_of_who_thought_to_be_alone_counts_where_somebody_has_come() -> None:
     """The other device asks those who came to enter it, or the account would be in by halves."""
     party, alice, bob = alone()
-    laptop = MemoryDevice(party.server, "alice", seed="laptop", beside=alice, linked=True)
-    laptop.connect()
-    party.devices.append(laptop)
-    party.reconnect(alice)
+    laptop = link_laptop(party, alice)
     party.settle(6)
     alice.disconnect()
     alice.machine.group_leave(party.group, party.server.now)
@@ -235,10 +238,7 @@ def test_a_device_that_is_linked_after_the_last_one_went_goes_too() -> None:
     party, alice, _ = alone()
     alice.machine.group_leave(party.group, party.server.now)
     alice.settle()
-    laptop = MemoryDevice(party.server, "alice", seed="laptop", beside=alice, linked=True)
-    laptop.connect()
-    party.devices.append(laptop)
-    party.reconnect(alice)
+    laptop = link_laptop(party, alice)
     party.settle(1)
     assert party.view(laptop).state is GroupState.JOINING
     party.settle(6, 60_000)
@@ -248,10 +248,7 @@ def test_a_device_that_is_linked_after_the_last_one_went_goes_too() -> None:
 def left_on_both_devices() -> tuple[Party, MemoryDevice, MemoryDevice, JoinLink]:
     """The last one in a group has left it, on two devices, and has a link into it."""
     party, alice, _ = alone()
-    laptop = MemoryDevice(party.server, "alice", seed="laptop", beside=alice, linked=True)
-    laptop.connect()
-    party.devices.append(laptop)
-    party.reconnect(alice)
+    laptop = link_laptop(party, alice)
     party.settle(6)
     link = party.link(alice)
     alice.machine.group_leave(party.group, party.server.now)
@@ -294,10 +291,7 @@ def test_a_device_without_a_leaf_gets_one_from_a_device_that_had_left() -> None:
     link = party.link(alice)
     alice.machine.group_leave(party.group, party.server.now)
     alice.settle()
-    laptop = MemoryDevice(party.server, "alice", seed="laptop", beside=alice, linked=True)
-    laptop.connect()
-    party.devices.append(laptop)
-    party.reconnect(alice)
+    laptop = link_laptop(party, alice)
     party.settle(6, 60_000)
     assert party.view(laptop).state is GroupState.LEFT
     laptop.machine.join_by_link(link, party.server.now)

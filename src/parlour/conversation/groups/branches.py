@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from parlour.conversation.groups.chat import Chat
+from parlour.conversation.groups.records import Trouble
 from parlour.primitives.hashes import equal
 from parlour.roster.entry import RosterEntry
 from parlour.roster.roles import FIXED_KINDS, Right
@@ -44,6 +45,11 @@ class Branch:
         if not went_over and not leads_elsewhere(chat, head):
             return None
         return cls(shown, RosterState.decode(shown.roster_state))
+
+
+def branch_of(chat: Chat, trouble: Trouble) -> Branch | None:
+    """The branch that a trouble is about; one that was seen earlier counts no more."""
+    return chat.branch if trouble.reason == BRANCH else None
 
 
 def leads_elsewhere(chat: Chat, head: RosterEntry) -> bool:

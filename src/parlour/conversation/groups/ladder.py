@@ -18,7 +18,7 @@ from msgspec import structs
 from parlour.conversation.content import CommitBroken, ReaddWanted
 from parlour.conversation.events import GroupRepaired, GroupRepairing, ServerMisbehaved
 from parlour.conversation.groups.authorising import check_wish
-from parlour.conversation.groups.branches import BRANCH, Branch
+from parlour.conversation.groups.branches import BRANCH, Branch, branch_of
 from parlour.conversation.groups.chat import Chat
 from parlour.conversation.groups.committing import Committing
 from parlour.conversation.groups.joining import Joining
@@ -292,7 +292,7 @@ class Ladder:
             self._rejoin(chat, trouble, now)
 
     def _restart(self, chat: Chat, trouble: Trouble, now: int) -> None:
-        branch = chat.branch
+        branch = branch_of(chat, trouble)
         if branch is None:
             self._restarting.begin(chat, trouble, now)
             return

@@ -15,7 +15,7 @@ from msgspec import structs
 
 from parlour.conversation.events import GroupRestarted
 from parlour.conversation.groups.authorising import stored_at
-from parlour.conversation.groups.branches import elsewhere, rules
+from parlour.conversation.groups.branches import branch_of, elsewhere, rules
 from parlour.conversation.groups.chat import Chat, mls_group_id
 from parlour.conversation.groups.founding import extensions_of
 from parlour.conversation.groups.lists import Lists
@@ -94,7 +94,8 @@ class Restarting:
         broken = chat.has_state and (trouble.broken or trouble.reason == ROLLBACK)
         begun_by = chat.record.begun_by
         abandoned = bool(begun_by) and trouble.reason == WAITING
-        if not (broken or abandoned or chat.branch is not None):
+        branch = branch_of(chat, trouble)
+        if not (broken or abandoned or branch is not None):
             return None
         state = chat.known_roster().state
         own = self._memory.account_id
@@ -103,8 +104,8 @@ class Restarting:
             for account in state.ordered()
             if account != trouble.culprit and state.may(account, Right.RESTART)
         ]
-        if chat.branch is not None:
-            may = [each for each in may if rules(state, each) and rules(chat.branch.state, each)]
+        if branch is not None:
+            may = [each for each in may if rules(state, each) and rules(branch.state, each)]
         if own not in may or chat.record.generation == MAX_GENERATION:
             return None
         if abandoned:
@@ -123,7 +124,7 @@ class Restarting:
 
     def _first_after(self, chat: Chat, trouble: Trouble, *, abandoned: bool) -> int:
         """How long (ms) after the trouble began it is the first admin's turn."""
-        if chat.branch is not None:
+        if branch_of(chat, trouble) is not None:
             # Somebody may still remember what the server needs to go on by our roster.
             return RESTART_ALONE
         if abandoned:
