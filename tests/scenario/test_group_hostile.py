@@ -37,7 +37,7 @@ from parlour.wire.envelope import ENVELOPE_FORMAT, Envelope, SuiteId
 from parlour.wire.kinds import Kind
 from parlour.wire.push import PushStream
 from parlour.wire.streams import Append, Entry, StreamInfo
-from tests.scenario.parties import Party, chat_of
+from tests.scenario.parties import Party, chat_of, let_time_pass
 from tests.scenario.people import heard
 
 
@@ -261,6 +261,24 @@ def test_a_part_that_opens_nothing() -> None:
     assert heard(dave, GroupJoined)
     dave.machine.accept_group(party.group, party.server.now)
     party.check_together()
+
+
+def test_who_has_to_let_itself_in_is_told_of_no_inviter() -> None:
+    """The Welcome is spoiled, and nobody is there: who had added dave, only the server has said."""
+    party = Party("alice", "bob")
+    alice, bob = party.devices
+    dave = party.outsider("dave")
+    party.server.deliver = lambda entry, device_id: [
+        entry if entry.part is None else replace(entry, part=entry.part[:-1])
+    ]
+    alice.machine.group_add(party.group, [alice.meet("dave")], party.server.now)
+    alice.settle()
+    for device in (alice, bob):
+        device.disconnect()
+    dave.pull()
+    let_time_pass(dave)
+    (joined,) = heard(dave, GroupJoined)
+    assert (joined.inviter, joined.invited, joined.confirmed) == (b"", True, False)
 
 
 def test_a_removed_member_still_speaks() -> None:

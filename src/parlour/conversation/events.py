@@ -303,7 +303,8 @@ class GroupJoined:
     """This device is in a group now. `invited` when it waits for the person's yes.
 
     Not `confirmed` when it came by a link: then only the server says who is in it, until a member
-    has (`GroupRepaired`), or nobody is there to say so (`GroupUnconfirmed`).
+    has (`GroupRepaired`), or nobody is there to say so (`GroupUnconfirmed`). Nor when its Welcome
+    was spoiled, and it had to let itself in; then `inviter` is empty.
     """
 
     code = EventCode.GROUP_JOINED

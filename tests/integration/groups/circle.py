@@ -234,14 +234,16 @@ class Circle:
     def describe(self) -> str:
         """Where everybody stands."""
         lines = ["not reached:"]
-        for name in self.clients:
+        for name, client in self.clients.items():
+            lines.extend(f"  {name}: {event}" for event in self.heard(name, object)[-20:])
+            if not client._engine.machine.has_group(self.group):
+                continue
             record = self.chat(name).record
             trouble = record.trouble
             members = [each.account_id.hex()[:4] for each in self.view(name).members]
             place = f"{record.generation}.{self.chat(name).epoch} after {record.followed_seq}"
             lines.append(f"{name} {record.state} in {place} with {members}, {trouble}")
-            lines.append(f"  {self.clients[name].counters}")
-            lines.extend(f"  {event}" for event in self.heard(name, object)[-20:])
+            lines.append(f"  {client.counters}")
         return "\n".join(lines)
 
     async def goes_on(self, *names: str) -> None:

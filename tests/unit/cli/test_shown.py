@@ -56,6 +56,8 @@ EVENTS: list[ClientEvent] = [
     events.GroupJoined(bytes(16), "trip", bytes(16), invited=True),
     events.GroupJoined(bytes(16), "trip", bytes(16), invited=False),
     events.GroupJoined(bytes(16), "trip", bytes(16), invited=False, confirmed=False),
+    events.GroupJoined(bytes(16), "trip", b"", invited=True, confirmed=False),
+    events.GroupJoined(bytes(16), "trip", b"", invited=False, confirmed=False),
     *(
         events.GroupChanged(bytes(16), bytes(16), change, bytes(16), role=3, name="trip")
         for change in events.GroupChange
@@ -122,6 +124,16 @@ def test_what_concerns_our_own_account_has_its_own_words() -> None:
     text = event_text(events.MessagesSkipped(bytes(16), 3, 7), own)
     assert text is not None
     assert "meant for this device" in text.plain
+
+
+def test_who_was_put_into_a_group_by_nobody_knows_whom_is_told_so() -> None:
+    told = event_text(events.GroupJoined(bytes(16), "trip", b"", True, False), NOBODY)
+    assert told is not None
+    assert "Who it was, only the server says." in told.plain
+    assert "parlour group accept" in told.plain
+    told = event_text(events.GroupJoined(bytes(16), "trip", b"", False, False), NOBODY)
+    assert told is not None
+    assert "a link" not in told.plain
 
 
 def test_later_lines_stand_under_the_first() -> None:

@@ -127,14 +127,17 @@ def _restarted(event: GroupRestarted, where: str, names: Names) -> str:
 def _own(event: GroupJoined | GroupLeft, where: str, names: Names) -> str:
     match event:
         case GroupJoined(inviter=inviter, invited=True):
+            who = f"{names.who(inviter)}, whom you have not accepted, put you into {where}."
+            if not inviter:
+                who = f"Somebody put you into {where}. Who it was, only the server says."
             return (
-                f"{names.who(inviter)}, whom you have not accepted, put you into {where}. To read "
-                f"what is said there: parlour group accept '{where}'. Otherwise: parlour group "
-                f"decline '{where}'."
+                f"{who} To read what is said there: parlour group accept '{where}'. Otherwise: "
+                f"parlour group decline '{where}'."
             )
-        case GroupJoined(confirmed=False):
+        case GroupJoined(inviter=inviter, confirmed=False):
+            by = ", by a link" if inviter else ""
             return (
-                f"You are in {where} now, by a link. Who is in it, only the server says until a "
+                f"You are in {where} now{by}. Who is in it, only the server says until a "
                 "member has confirmed it; what you say waits for that, two minutes at most."
             )
         case GroupJoined(inviter=inviter):

@@ -263,11 +263,13 @@ class Joining:
             raise refused("by another device than the server says")
         self._key_packages.used(used.reference, now)
         chat.record.generation = door.generation
-        self._enter(chat, group, door.roster, entry, now)
+        self._enter(chat, group, door.roster, entry, now, inviter=entry.sender_account)
         self._renewing.came(chat, now)
         self.done(chat.id)
 
-    def _enter(self, chat: Chat, group: Group, roster: Roster, entry: Entry, now: int) -> None:
+    def _enter(
+        self, chat: Chat, group: Group, roster: Roster, entry: Entry, now: int, *, inviter: bytes
+    ) -> None:
         """We are a member from now on."""
         record = chat.record
         fresh = not record.joined_seq
@@ -280,7 +282,7 @@ class Joining:
         own = self._memory.account_id
         if fresh:
             chat.since[own] = entry.seq
-            record.inviter = entry.sender_account
+            record.inviter = inviter
             if record.acceptance is not Acceptance.DECLINED:
                 record.acceptance = self._acceptance(chat, entry)
             if record.joined_epoch == NOWHERE:
@@ -470,7 +472,9 @@ class Joining:
         group = under_way.confirm(body.commit)
         chat.record.generation = pending.generation
         chat.record.unconfirmed = True
-        self._enter(chat, group, chat.joining_roster, entry, now)
+        # Without a link, somebody has added us, and only the server has said who.
+        inviter = self._memory.account_id if chat.record.link else b""
+        self._enter(chat, group, chat.joining_roster, entry, now, inviter=inviter)
         chat.joining_roster = None
         self.done(chat.id)
         return True
