@@ -105,10 +105,12 @@ async def test_a_server_that_replays(party: Circle) -> None:
         await party.found("alice", "bob", "carol")
         await party.say("carol", "welcome, too", to=("alice", "bob"))
         old: dict[int, Entry] = {}
+        replaced: set[int] = set()
 
         def deliver(entry: Entry, device: bytes) -> list[Entry]:
             if not of_group(party, entry, device, "bob"):
                 return [entry]
+            replaced.add(entry.seq)
             again = old.setdefault(entry.envelope.suite, entry)
             shown = replace(again, seq=entry.seq)
             return [shown, shown]
@@ -119,6 +121,7 @@ async def test_a_server_that_replays(party: Circle) -> None:
         await party.until(lambda: party.are_together("alice", "bob", "carol"))
         await carol.send_to(party.group, "in the place of that")
         await party.during(carol.groups.refresh(party.group))
+        await party.until(lambda: last_seq(party, "carol") in replaced)
         await party.until(lambda: bool(bob.counters.get("unreadable.repeated")))
         party.hostile.be_honest()
         await party.goes_on("alice", "bob", "carol")
