@@ -7,9 +7,12 @@ from typing import Any
 import pytest
 
 from parlour.conversation import directory as module
+from parlour.conversation.groups.chat import Chat
 from parlour.wire.directory import DeviceListPage
 from parlour.wire.kinds import Kind
+from parlour.wire.limits import MAX_PUSHED_LISTS
 from parlour.wire.push import PushDeviceList, PushEntry
+from parlour.wire.streams import Entry
 from tests.scenario.parties import Party
 
 _READ = (Kind.READ_DEVICE_LIST, Kind.READ_DEVICE_LISTS)
@@ -123,3 +126,40 @@ def test_who_is_forgotten_is_forgotten(story: Story) -> None:
     story.offer(story.page)
     directory.forget(story.page.account_id)
     assert not directory._offered
+
+
+def test_a_commit_is_tried_once_for_all_the_lists_that_came_with_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is as large as they are many, so once for each of them would be without a bound."""
+    party = Party("alice", "bob")
+    alice, bob = party.devices
+    # More than are asked for one by one.
+    names = [f"newcomer{number}" for number in range(MAX_PUSHED_LISTS + 12)]
+    accounts = []
+    for name in names:
+        party.outsider(name)
+        accounts.append(alice.meet(name))
+    alice.machine.group_add(party.group, accounts, party.server.now)
+    alice.settle()
+    pages = [
+        DeviceListPage(account, name, 0, list(party.server.accounts[account].entries), False)
+        for account, name in zip(accounts, names, strict=True)
+    ]
+    tried: list[int] = []
+    handle = bob.machine._groups.arriving.handle
+
+    def counted(chat: Chat, entry: Entry, now: int) -> bool:
+        tried.append(entry.seq)
+        return handle(chat, entry, now)
+
+    monkeypatch.setattr(bob.machine._groups.arriving, "handle", counted)
+    for position in bob.machine.positions():
+        stream = position.stream
+        for entry in party.server.entries_for(bob.machine.device_id, stream, position.seq):
+            bob.machine.pushed(PushEntry(entry, pages[:MAX_PUSHED_LISTS]), party.server.now)
+    assert len(tried) == 2
+    bob.settle()
+    assert len(party.view(bob).members) == 2 + len(names)
+    # Then for the answer with all the others.
+    assert tried.count(tried[0]) == 3

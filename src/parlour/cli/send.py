@@ -14,7 +14,7 @@ from parlour.cli.safe_text import one_line
 from parlour.cli.shown import MARKS, message_document
 from parlour.client.client import Client
 from parlour.client.group_names import MARK
-from parlour.errors import Code, ParlourError, TransportError, UsageError
+from parlour.errors import AccessError, Code, ParlourError, TransportError, UsageError
 
 
 async def send(
@@ -47,7 +47,7 @@ async def send(
         failure: ParlourError | None = None
         try:
             await client.sent(wait)
-        except TransportError as problem:
+        except (TransportError, AccessError) as problem:
             failure = problem
         page = await client.history(where, limit=50)
         said = next((said for said in page if said.message_id == message_id), None)
@@ -55,7 +55,8 @@ async def send(
             output.document(message_document(said, said.where))
         await tell_of_others(client, output, documents=False)
         if failure is not None:
-            output.note("It waits on this device and goes out the next time you use Parlour.")
+            if isinstance(failure, TransportError):
+                output.note("It waits on this device and goes out the next time you use Parlour.")
             raise failure
         output.note(f"Sent to {sent_to}")
     return 0

@@ -38,6 +38,7 @@ from parlour.conversation.events import (
     MessageSent,
     MessagesSkipped,
     MessageUnreadable,
+    MessageUnsent,
     NamesDiffer,
     ProfileChanged,
     ReadElsewhere,
@@ -50,7 +51,7 @@ from parlour.conversation.events import (
     StandingChanged,
 )
 from parlour.conversation.reasons import TREATMENTS, Reason, Repair
-from parlour.errors import CODES
+from parlour.errors import CODES, Code
 
 # Beside a name: how far its key was verified, and in what colour.
 MARKS: Final[Mapping[Verification, tuple[str, str]]] = {
@@ -58,7 +59,11 @@ MARKS: Final[Mapping[Verification, tuple[str, str]]] = {
     Verification.UNVERIFIED: ("?", "yellow"),
     Verification.CHANGED: ("!", "bold red"),
 }
-_STATES: Final = {MessageState.QUEUED: "waiting", MessageState.SENT: "sent"}
+_STATES: Final = {
+    MessageState.QUEUED: "waiting",
+    MessageState.SENT: "sent",
+    MessageState.UNSENT: "not sent",
+}
 _ALARM: Final = "bold red"
 _WARNING: Final = "yellow"
 _QUIET: Final = "dim"
@@ -77,6 +82,7 @@ class ShownCode(StrEnum):
 _CODE_OF_STATE: Final = {
     MessageState.QUEUED: ShownCode.QUEUED.value,
     MessageState.SENT: EventCode.MESSAGE_SENT.value,
+    MessageState.UNSENT: EventCode.MESSAGE_UNSENT.value,
     MessageState.RECEIVED: EventCode.MESSAGE_RECEIVED.value,
     MessageState.UNREADABLE: EventCode.MESSAGE_UNREADABLE.value,
 }
@@ -190,8 +196,16 @@ def message_rows(said: Said, people: People, width: int | None = None) -> list[T
     said_lines, style = body_lines(said)
     rows = [Text(line, style=style) for line in said_lines]
     if said.mine:
-        rows[-1].append(f"  {_STATES.get(said.state, said.state.value)}", style=_QUIET)
+        rows[-1].append(f"  {_mark_of(said)}", style=_QUIET)
     return _indented(head, rows, width)
+
+
+def _mark_of(said: Said) -> str:
+    """What has become of something that we said."""
+    mark = _STATES.get(said.state, said.state.value)
+    if said.state is MessageState.UNSENT and said.reason in CODES:
+        return f"{mark}: {CODES[Code(said.reason)].sentence}"
+    return mark
 
 
 def _indented(head: Text, rows: list[Text], width: int | None) -> list[Text]:
@@ -266,7 +280,9 @@ def event_text(event: ClientEvent, people: People) -> Text | None:
             # Without a list of our own devices, nothing leaves this one.
             name = "" if conversation == people.own else people.name(conversation)
             return _blocked(name, reason)
-        case ContactAdded() | MessageSent() | MessageReceived() | MessageUnreadable():
+        case ContactAdded():
+            return None
+        case MessageSent() | MessageReceived() | MessageUnreadable():
             return None
         case ProfileChanged() | ReadElsewhere():
             return None
@@ -288,6 +304,10 @@ def _sentence(event: ClientEvent, people: People) -> str:
     match event:
         case DevicesChanged(name=name, added=added, removed=removed):
             return f"⚠ {one_line(name)}'s devices changed: {len(added)} new, {len(removed)} gone."
+        case MessageUnsent(message=message, reason=reason):
+            why = CODES[reason].sentence
+            where = people.name(message.conversation)
+            return f"⚠ What you wrote to {where} was not sent, and stays on this device: {why}"
         case RequestReceived(name=name):
             who = one_line(name)
             return (

@@ -25,8 +25,16 @@ VERSION: Final = 1
 LENGTH_SIZE: Final = 4
 # The longest content, with room for what stands around it.
 MAX_ITEM: Final = contents.MAX_ENCODED + 4096
-# What was said, or is still to be decided on. What waits to be sent or can't be read is neither.
-SAVED: Final = frozenset({MessageState.SENT, MessageState.RECEIVED, MessageState.REQUESTED})
+# What was said or written, or is still to be decided on. What waits to be sent or can't be read is
+# none of these.
+SAVED: Final = frozenset(
+    {
+        MessageState.SENT,
+        MessageState.UNSENT,
+        MessageState.RECEIVED,
+        MessageState.REQUESTED,
+    }
+)
 
 _Id = Annotated[bytes, Meta(min_length=16, max_length=16)]
 _Number = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]

@@ -369,10 +369,15 @@ class Client:
         return await self._engine.step(lambda machine, now: machine.send_to(group, content, now))
 
     async def sent(self, timeout: float = 30.0) -> None:
-        """Wait until the server holds everything that was said; raise what stands in the way."""
+        """Wait until the server holds everything that was said; raise what stands in the way.
+
+        What will never be sent, because its conversation is over meanwhile, is raised once.
+        """
         await self._raise_for_stopped()
 
         def none_waits() -> bool:
+            if self._engine.unsent:
+                raise error(self._engine.unsent.popitem()[1])
             if self.waiting:
                 for reason in self._engine.blocked.values():
                     raise error(reason)

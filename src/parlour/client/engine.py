@@ -34,6 +34,7 @@ from parlour.conversation.events import (
     GroupRefused,
     MessageReceived,
     MessageSent,
+    MessageUnsent,
     SendingBlocked,
 )
 from parlour.conversation.key_packages import SUPPLY
@@ -99,6 +100,8 @@ class Engine:
         self.dropped = Signal()
         self.trouble: ParlourError | None = None
         self.blocked: dict[bytes, Code] = {}
+        self.unsent: dict[bytes, Code] = {}
+        """Why something that was said in a conversation will not be sent, until somebody looks."""
         self.refusals: dict[tuple[bytes, str], GroupRefused] = {}
         """What was wanted of groups and can't be, by group and wish, until somebody looks."""
         self.warnings = warnings
@@ -249,6 +252,9 @@ class Engine:
                     self.blocked[conversation] = reason
                 case GroupRefused(group=group, want=want):
                     self.refusals[group, want] = event
+                case MessageUnsent(message=message, reason=reason):
+                    self.blocked.pop(message.conversation, None)
+                    self.unsent[message.conversation] = reason
                 case MessageSent(message=message):
                     self.blocked.pop(message.conversation, None)
                 case _:

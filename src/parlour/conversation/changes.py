@@ -61,6 +61,8 @@ class MessageState(StrEnum):
     """Ours, written down, without a sequence number."""
     SENT = "sent"
     """Ours, durable on the server."""
+    UNSENT = "unsent"
+    """Ours, and it stays here: there is nobody to say it to any more; `reason` says why."""
     RECEIVED = "received"
     """Somebody's, read."""
     UNREADABLE = "unreadable"
@@ -76,6 +78,7 @@ SHOWN: Final = frozenset(
     {
         MessageState.QUEUED,
         MessageState.SENT,
+        MessageState.UNSENT,
         MessageState.RECEIVED,
         MessageState.UNREADABLE,
     }

@@ -18,6 +18,7 @@ class EventCode(StrEnum):
 
     MESSAGE_RECEIVED = "message.received"
     MESSAGE_SENT = "message.sent"
+    MESSAGE_UNSENT = "message.unsent"
     MESSAGE_UNREADABLE = "message.unreadable"
     MESSAGE_MISSING = "message.missing"
     MESSAGES_SKIPPED = "message.skipped"
@@ -68,6 +69,15 @@ class MessageSent:
 
     code = EventCode.MESSAGE_SENT
     message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class MessageUnsent:
+    """A message of ours will not be sent: there is nobody to say it to. Its text is kept."""
+
+    code = EventCode.MESSAGE_UNSENT
+    message: Message
+    reason: Code
 
 
 @dataclass(frozen=True, slots=True)
@@ -458,6 +468,7 @@ class CommitRefused:
 Event: TypeAlias = (
     MessageReceived
     | MessageSent
+    | MessageUnsent
     | MessageUnreadable
     | MessageMissing
     | MessagesSkipped

@@ -628,10 +628,13 @@ class Machine:
                 raise error(Code.SERVER_MISBEHAVED, f"{what}: {type(answer).__name__}")
 
     def _take_device_list(self, account_id: bytes, page: DeviceListPage, now: int) -> None:
+        self._read_device_list(account_id, page, now)
+        self._groups.arriving.retry(now)
+
+    def _read_device_list(self, account_id: bytes, page: DeviceListPage, now: int) -> None:
         self._directory.answered(account_id, page)
         if self._directory.is_read(account_id):
             self._list_is_read(account_id, now)
-        self._groups.arriving.retry(now)
 
     def _take_offered_lists(self, now: int) -> None:
         """Take lists that came before they were wanted as if they were answers.
@@ -639,13 +642,19 @@ class Machine:
         One that is wrong counts for nothing: the list is asked for, and then the server is held to
         what it says.
         """
+        taken = []
         for page in self._directory.take_offered():
             try:
-                self._take_device_list(page.account_id, page, now)
+                self._read_device_list(page.account_id, page, now)
             except ParlourError:
                 self._directory.want_aside([page.account_id])
             else:
-                self._directory.only_offered(page.account_id)
+                taken.append(page.account_id)
+        if taken:
+            # Once for all of them: a commit that waits for many lists is large itself.
+            self._groups.arriving.retry(now)
+        for account_id in taken:
+            self._directory.only_offered(account_id)
 
     def _many_lists_are_read(
         self, current: Sequence[bytes], wrong: Mapping[bytes, ParlourError], now: int

@@ -107,7 +107,7 @@ class People:
                 self._declined(account_id, conversation)
             case Standing.BLOCKED:
                 self._declined(account_id, conversation)
-                self._memory.drop_waiting(account_id)
+                self._memory.drop_waiting(account_id, Code.CONTACT_BLOCKED)
             case _:
                 pass  # a stranger, or one who waits: nothing was decided
 

@@ -33,7 +33,7 @@ from parlour.conversation.records import Conversation, Outgoing
 from parlour.conversation.requests import LoadMessage, ServerRequest
 from parlour.conversation.sealing import Sealing
 from parlour.conversation.standing import Standing
-from parlour.conversation.state import Memory, unsent_message
+from parlour.conversation.state import Memory, queued_message
 from parlour.conversation.sync import Sync
 from parlour.errors import CODES, Code, NotFoundError, SecurityStop, TransportError, error
 from parlour.roster.genesis import Genesis
@@ -106,7 +106,7 @@ class Sending:
 
     def show(self, outgoing: Outgoing) -> None:
         """Let what is queued stand in its conversation."""
-        self._memory.changes.append(PutMessage(unsent_message(outgoing, self._memory)))
+        self._memory.changes.append(PutMessage(queued_message(outgoing, self._memory)))
 
     def send_silently(self, peer: bytes, content: Notice | Sync, now: int) -> None:
         """Queue content for programs: a notice to a contact, a sync to our other devices."""
@@ -178,7 +178,7 @@ class Sending:
         conversation = self._memory.conversations[peer]
         if peer == self._memory.account_id and not self._has_other_devices():
             # The last of them has left; there is nobody to tell.
-            self._memory.drop_waiting(peer)
+            self._memory.drop_waiting(peer, None)
             return []
         said = b"" in self._memory.queues[peer]
         on_mls = self._memory.groups.of(peer) is not None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 from collections import OrderedDict, deque
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import islice
 from typing import Final
 
@@ -22,11 +23,12 @@ from parlour.conversation.changes import (
     Message,
     MessageState,
     Namespace,
+    PutMessage,
     PutRecord,
 )
 from parlour.conversation.contact import Contact
 from parlour.conversation.counting import Counters
-from parlour.conversation.events import Event
+from parlour.conversation.events import Event, MessageUnsent
 from parlour.conversation.groups.chat import Chat
 from parlour.conversation.groups.memory import GroupMemory
 from parlour.conversation.groups.sharing import SharedGroups
@@ -53,7 +55,7 @@ from parlour.conversation.standing import Standing
 from parlour.double_ratchet.identity import DeviceIdentity
 from parlour.double_ratchet.prekey_store import PrekeyStore
 from parlour.double_ratchet.sessions import PeerSessions
-from parlour.errors import DecodeError
+from parlour.errors import Code, DecodeError
 from parlour.primitives.random import Random
 from parlour.primitives.signature import Ed25519PublicKey
 from parlour.roster.links import JoinLink
@@ -305,28 +307,38 @@ class Memory:
         self._delete(Namespace.CONTACT, account_id)
         for identity in contact.identities():
             self.delete_sessions(identity.device_id)
-        self.drop_waiting(account_id)
+        self.drop_waiting(account_id, None)
         if self.profiles.pop(account_id, None) is not None:
             self._delete(Namespace.PROFILE, account_id)
             self._delete(Namespace.PICTURE, account_id)
 
-    def drop_waiting(self, account_id: bytes) -> None:
-        """Drop what waits to be sent to an account, and what came from it and can't be read."""
-        for outgoing in list(self.outbox.values()):
-            if outgoing.conversation == account_id:
-                self._drop(outgoing)
-        self.drop_held(account_id)
+    def drop_waiting(self, conversation: bytes, reason: Code | None) -> None:
+        """Drop what waits to be sent there, and what came from there and can't be read.
 
-    def drop_unsealed(self, group: bytes) -> None:
+        Its person keeps the text, with the reason. Without one, nothing of it is kept.
+        """
+        for outgoing in list(self.outbox.values()):
+            if outgoing.conversation == conversation:
+                self._drop(outgoing, reason)
+        self.drop_held(conversation)
+
+    def drop_unsealed(self, group: bytes, reason: Code) -> None:
         """Drop what waits to be said in a group, but for what the server may have by now."""
         for outgoing in list(self.outbox.values()):
             if outgoing.conversation == group and not (outgoing.sealed or outgoing.resealed):
-                self._drop(outgoing)
+                self._drop(outgoing, reason)
 
-    def _drop(self, outgoing: Outgoing) -> None:
+    def _drop(self, outgoing: Outgoing, reason: Code | None) -> None:
         self.delete_outgoing(outgoing.message_id)
-        if not (outgoing.inbox or outgoing.silent):
-            self.changes.append(DeleteMessage(unsent_message(outgoing, self).key))
+        if outgoing.inbox or outgoing.silent:
+            return
+        message = queued_message(outgoing, self)
+        if reason is None:
+            self.changes.append(DeleteMessage(message.key))
+            return
+        unsent = replace(message, state=MessageState.UNSENT, reason=reason.value)
+        self.changes.append(PutMessage(unsent))
+        self.events.append(MessageUnsent(unsent, reason))
 
     def drop_held(self, account_id: bytes) -> None:
         """Drop what came from an account and can't be read."""
@@ -452,7 +464,7 @@ def held_key(entry: Entry) -> bytes:
     return entry.stream + entry.seq.to_bytes(8) + entry.client_id
 
 
-def unsent_message(outgoing: Outgoing, memory: Memory) -> Message:
+def queued_message(outgoing: Outgoing, memory: Memory) -> Message:
     """The message that something to say will be."""
     return Message(
         conversation=outgoing.conversation,

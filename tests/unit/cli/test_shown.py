@@ -33,6 +33,7 @@ EVENTS: list[ClientEvent] = [
     Disconnected(Code.NETWORK_CLOSED, final=False),
     events.MessageReceived(MESSAGE, Text("secret")),
     events.MessageSent(MESSAGE),
+    events.MessageUnsent(MESSAGE, Code.GROUP_OVER),
     events.MessageUnreadable(MESSAGE, Reason.TAMPERED, 0),
     events.MessageMissing(bytes(16), bytes(16), (1, 2)),
     events.MessagesSkipped(bytes(16), 3, 7),
@@ -87,8 +88,12 @@ EVENTS: list[ClientEvent] = [
 
 
 def said(content: Content | None, state: MessageState = MessageState.RECEIVED) -> Said:
-    mine = state in (MessageState.QUEUED, MessageState.SENT)
-    reason = Reason.TAMPERED.value if state is MessageState.UNREADABLE else ""
+    mine = state in (MessageState.QUEUED, MessageState.SENT, MessageState.UNSENT)
+    reasons = {
+        MessageState.UNREADABLE: Reason.TAMPERED.value,
+        MessageState.UNSENT: Code.GROUP_OVER.value,
+    }
+    reason = reasons.get(state, "")
     return Said(bytes(16), "bob", mine, 0, state, content, reason)
 
 
@@ -153,6 +158,9 @@ def test_states_and_kinds() -> None:
     assert message_rows(said(Text("hi"), MessageState.QUEUED), NOBODY)[0].plain.endswith("waiting")
     assert message_rows(said(Text("hi"), MessageState.SENT), NOBODY)[0].plain.endswith("sent")
     assert "newer version" in message_rows(said(Unknown(9, 9, b"")), NOBODY)[0].plain
+    unsent = message_rows(said(Text("hi"), MessageState.UNSENT), NOBODY)[0].plain
+    assert unsent.endswith("hi  not sent: You are not in that group any more.")
+
     unreadable = said(None, MessageState.UNREADABLE)
     assert "unreadable.tampered" in message_rows(unreadable, NOBODY)[0].plain
 
@@ -163,6 +171,7 @@ def test_states_and_kinds() -> None:
         (Text("hi"), MessageState.RECEIVED, "message.received", "hi"),
         (Text("hi"), MessageState.SENT, "message.sent", "hi"),
         (Text("hi"), MessageState.QUEUED, "message.queued", "hi"),
+        (Text("hi"), MessageState.UNSENT, "message.unsent", "hi"),
         (Unknown(9, 9, b""), MessageState.RECEIVED, "message.received", None),
         (None, MessageState.UNREADABLE, "message.unreadable", None),
     ],

@@ -11,7 +11,12 @@ from parlour.client import engine as engine_module
 from parlour.client.engine import Engine
 from parlour.conversation.changes import Change, Message, MessageState, Namespace, PutRecord
 from parlour.conversation.content import Text, encode
-from parlour.conversation.events import MessageReceived, MessageSent, SendingBlocked
+from parlour.conversation.events import (
+    MessageReceived,
+    MessageSent,
+    MessageUnsent,
+    SendingBlocked,
+)
 from parlour.conversation.requests import LoadHash, LoadMessage, Request, ServerRequest
 from parlour.errors import Code, InternalError, ParlourError, StorageError, error
 from parlour.wire.kinds import Kind
@@ -387,6 +392,16 @@ async def test_what_was_blocked_is_free_when_something_was_sent_or_a_person_acte
     bench.engine.blocked[conversation] = Code.ACCOUNT_KEY_CHANGED
     bench.engine.unblock(conversation)
     assert not bench.engine.blocked
+
+
+async def test_what_will_not_be_sent_is_no_longer_blocked_and_waits_to_be_told() -> None:
+    bench = Bench()
+    conversation = message(1).conversation
+    bench.machine.events.append(SendingBlocked(conversation, Code.PREKEY_NONE))
+    bench.machine.events.append(MessageUnsent(message(1), Code.GROUP_OVER))
+    await bench.say("a")
+    assert not bench.engine.blocked
+    assert bench.engine.unsent == {conversation: Code.GROUP_OVER}
 
 
 async def test_closing_gives_requests_up_and_finishes_the_write() -> None:

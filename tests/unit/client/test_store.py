@@ -36,6 +36,8 @@ ALL_STATES = list(MessageState)
 ALLOWED = {
     (MessageState.QUEUED, MessageState.QUEUED),
     (MessageState.QUEUED, MessageState.SENT),
+    (MessageState.QUEUED, MessageState.UNSENT),
+    (MessageState.UNSENT, MessageState.SENT),
     (MessageState.SENT, MessageState.SENT),
     (MessageState.SILENT, MessageState.SILENT),
     (MessageState.UNREADABLE, MessageState.UNREADABLE),

@@ -25,6 +25,7 @@ from parlour.conversation.events import (
     MessageReceived,
     MessageSent,
     MessageUnreadable,
+    MessageUnsent,
 )
 from parlour.errors import Code, ExitCode, ParlourError
 
@@ -84,7 +85,7 @@ class ChatSession:
             match event:
                 case MessageReceived(message=message) | MessageUnreadable(message=message):
                     self._show_message(message)
-                case MessageSent(message=message):
+                case MessageSent(message=message) | MessageUnsent(message=message):
                     self._state.waiting.pop(message.message_id, None)
                     self._show_message(message)
                     if not self._state.waiting:

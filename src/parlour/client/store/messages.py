@@ -42,6 +42,9 @@ _MAY_FOLLOW: Final = frozenset(
     {
         (MessageState.QUEUED, MessageState.QUEUED),
         (MessageState.QUEUED, MessageState.SENT),
+        (MessageState.QUEUED, MessageState.UNSENT),
+        # The server had taken it: its answer came after we were out.
+        (MessageState.UNSENT, MessageState.SENT),
         (MessageState.SENT, MessageState.SENT),
         (MessageState.SILENT, MessageState.SILENT),
         (MessageState.UNREADABLE, MessageState.UNREADABLE),

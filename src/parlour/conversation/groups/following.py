@@ -333,7 +333,7 @@ class Following:
 
     def leave(self, chat: Chat, by: bytes) -> None:
         """We are out of the group; what was said in it stays."""
-        self._memory.drop_waiting(chat.id)
+        self._memory.drop_waiting(chat.id, Code.GROUP_OVER)
         for intent in self._groups.intents_of(chat.id):
             if intent.want not in (Want.LEAVE, Want.UPDATE):
                 refused = GroupRefused(chat.id, intent.want.value, Code.GROUP_OVER)

@@ -56,10 +56,20 @@ class Lists:
         return key
 
     def find_leaf_keys(self, leaves: Iterable[LeafNode]) -> None:
-        """Raise `Wanting` unless the lists that name the devices of these leaves are here."""
+        """Raise `Wanting` unless the lists that name the devices of these leaves are here.
+
+        For all that are missing at once: one after the other, a commit that brings in a thousand
+        people would wait for a thousand answers.
+        """
+        missing: set[bytes] = set()
         for leaf in leaves:
             owner = owner_of(leaf)
-            self.find_key(owner.account_id, owner.device_id)
+            try:
+                self.find_key(owner.account_id, owner.device_id)
+            except Wanting as wanting:
+                missing |= wanting.accounts
+        if missing:
+            raise Wanting(missing)
 
     def account_key(self, account_id: bytes) -> bytes:
         """The account key that an account shows, as far as we know; of a stranger, no key.

@@ -163,7 +163,7 @@ class Wishes:
         if chat.genesis.kind in (GroupKind.DIRECT, GroupKind.SELF):
             raise error(Code.USAGE_INVALID, "a conversation of a fixed kind can't be left")
         # What the server may have is known once it comes back, or when we are out.
-        self._memory.drop_unsealed(group)
+        self._memory.drop_unsealed(group, Code.GROUP_OVER)
         record.acceptance = Acceptance.DECLINED
         record.decided_at = following(now, record.decided_at)
         self._groups.put(chat)

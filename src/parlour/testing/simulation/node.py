@@ -20,6 +20,7 @@ from parlour.client.failures import error_of_body
 from parlour.client.feed import Reader
 from parlour.client.link import Link
 from parlour.client.store import LocalStore, messages
+from parlour.client.warnings import Warned
 from parlour.conversation import content as contents
 from parlour.conversation.changes import Change, Message
 from parlour.conversation.content import Text
@@ -219,6 +220,10 @@ class Node:
         """Read every message once, as a program does that shows them."""
         reader = engine.feed.open()
         handed: list[Message] = []
+        early = {*engine.warnings.waiting}
+        for warning in engine.warnings.waiting:
+            self.world.oracle.event(self, warning)
+            engine.told(warning)
         self._welcome(engine)
         while True:
             handed = await self._mark(store, handed)
@@ -228,7 +233,12 @@ class Node:
                 await asyncio.sleep(FAILED)
                 continue
             while not reader.behind and (event := reader.take()) is not None:
+                if event in early:
+                    early.discard(event)
+                    continue
                 self.world.oracle.event(self, event)
+                if isinstance(event, Warned):
+                    engine.told(event)
                 if isinstance(event, MessageReceived):
                     self._take(event.message)
                     handed.append(event.message)

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
 
+from parlour.errors import Code
 from parlour.testing.simulation.node import Node
 from parlour.testing.simulation.oracle import Excuse, Heard, Key, Numbered, Oracle, Said
 
@@ -88,6 +89,9 @@ class Judge:
         if said.peer in self._orphans:
             self.verdict.excused[Excuse.ORPHANED.value] += 1
         elif said.is_group and said.peer in self._oracle.heard[said.label].left:
+            key = (said.peer, said.device_id, said.message_id)
+            if self._states[said.device_id].get(key) != ("unsent", Code.GROUP_OVER.value):
+                self._oracle.problem(f"{said.label} does not know what became of {said.text!r}")
             self.verdict.excused[Excuse.OVER.value] += 1
         elif self._lying and self._oracle.heard[said.label].names["sending.blocked"]:
             self.verdict.excused[Excuse.BLOCKED.value] += 1
