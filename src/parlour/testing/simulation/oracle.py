@@ -50,7 +50,8 @@ class Excuse(StrEnum):
     it, and nobody answers who asks for a message again."""
     LIE = "lie"
     """The server lied, and the device was told so (`message.missing`, `history.mismatch`), or shows
-    an invention in its place, of which it says that it can't be read."""
+    an invention in its place, of which it says that it can't be read. Or the server threw away the
+    history in which it was said, and its sender's device was told (`server.misbehaved`)."""
     LEAVING = "leaving"
     """The person on that device, or on another one of theirs, had said that they leave the group:
     nothing of it is shown any more."""
@@ -126,6 +127,11 @@ class Oracle:
         self.intents: dict[str, Said] = {}
         self.sent: Counter[bytes] = Counter()
         self.on_note: Callable[[str, str, str], None] = lambda who, what, detail: None
+
+    def linked(self, label: str, by: str) -> None:
+        """A device was linked: its person knows what the one beside it has told."""
+        self.heard[label].doubted |= self.heard[by].doubted
+        self.heard[label].missing_from |= self.heard[by].missing_from
 
     def problem(self, text: str) -> None:
         """Something is not as it must be."""

@@ -127,6 +127,7 @@ async def link(world: World, node: Node) -> None:
     if kit.device_id in world.listed() and kit.label not in world.nodes:
         world.list_changes += 1
         world.log_in(kit)
+        world.oracle.linked(kit.label, node.label)
         world.add(Node.made(world, node.name, kit, records))
 
 

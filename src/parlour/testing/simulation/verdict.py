@@ -131,9 +131,11 @@ class Judge:
             return Excuse.REMOVED
         if said.is_group and (node.account_id, said.peer) in self._leavers:
             return Excuse.LEAVING
-        if self._lying and (self._is_named(said, heard) or self._stands_for(node, key)):
-            return Excuse.LIE
-        return None
+        if not self._lying:
+            return None
+        thrown_away = not lasting and self._oracle.heard[said.label].names["server.misbehaved"]
+        named = thrown_away or self._is_named(said, heard) or self._stands_for(node, key)
+        return Excuse.LIE if named else None
 
     def _is_named(self, said: Said, heard: Heard) -> bool:
         named = said.device_id in heard.missing_from or said.account_id in heard.doubted
