@@ -32,8 +32,11 @@ def progress(output: Output) -> Iterator[Progress | None]:
         tasks: dict[str, TaskID] = {}
 
         def show(step: Step) -> None:
-            if step.what not in tasks:
-                tasks[step.what] = bars.add_task(_WORDS.get(step.what, step.what))
-            bars.update(tasks[step.what], completed=step.done, total=step.total)
+            if step.what in tasks:
+                bars.update(tasks[step.what], completed=step.done, total=step.total)
+                return
+            # It is shown at once, so it has its numbers from the beginning.
+            words = _WORDS.get(step.what, step.what)
+            tasks[step.what] = bars.add_task(words, completed=step.done, total=step.total)
 
         yield show
