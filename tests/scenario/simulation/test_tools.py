@@ -1,6 +1,7 @@
 """The list of what is put in something's place, shrinking, and the command."""
 
 import ast
+import asyncio
 import json
 import random
 from pathlib import Path
@@ -9,12 +10,26 @@ import pytest
 
 from parlour.testing import simulation
 from parlour.testing.simulation import command, shrink
+from parlour.testing.simulation import run as runs
+from parlour.testing.simulation.actions import Action
 from parlour.testing.simulation.command import main
-from parlour.testing.simulation.program import Step
+from parlour.testing.simulation.program import TABLES, Step
 from parlour.testing.simulation.run import Run
 from parlour.testing.simulation.substitutes import SUBSTITUTES
+from parlour.testing.simulation.world import World
 
 FOLDER = Path(simulation.__file__).parent
+# What each record begins with.
+EIGHT = [
+    "seed",
+    "steps",
+    "sent",
+    "delivered",
+    "repaired",
+    "lost",
+    "unreadable",
+    "unreadable_without_reason",
+]
 
 
 def test_no_other_class_of_the_product_is_derived_from_or_patched() -> None:
@@ -55,21 +70,48 @@ def test_the_command_writes_a_record_for_each_seed(
     assert main([*words, "--evidence", str(evidence)]) == 0
     records = json.loads(file.read_text())
     assert [record["seed"] for record in records] == [0, 1]
-    assert list(records[0])[:8] == [
-        "seed",
-        "steps",
-        "sent",
-        "delivered",
-        "repaired",
-        "lost",
-        "unreadable",
-        "unreadable_without_reason",
-    ]
+    assert list(records[0])[:8] == EIGHT
     written = json.loads(evidence.read_text())
     assert written["seeds"] == 2
     assert written["steps"] == 40
     assert written["failures"] == []
     assert "2 of 2 runs" in capsys.readouterr().err
+
+
+
+
+@pytest.mark.parametrize("where", ["act", "conclude"])
+@pytest.mark.parametrize("fault", [ValueError, asyncio.CancelledError])
+def test_a_run_that_raises_has_failed_and_the_others_go_on(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    where: str,
+    fault: type[BaseException],
+) -> None:
+    broken = 1
+
+    def breaks(world: World) -> None:
+        if world.seed == str(broken):
+            raise fault("of the simulation's own")
+
+    if where == "act":
+        table = [Action("breaks", 1, lambda _world, _chance: [], breaks)]
+        monkeypatch.setitem(TABLES, "pairwise", [table])
+    else:
+        monkeypatch.setattr(runs, "unfulfilled", lambda world: breaks(world) or [])
+    file = tmp_path / "records.json"
+    words = ["--seeds", "0-2", "--steps", "3", "--jobs", "1", "--kind", "pairwise"]
+    assert main([*words, "--json", str(file)]) == 1
+    records = json.loads(file.read_text())
+    assert [record["seed"] for record in records] == [0, 1, 2]
+    assert [list(record)[:8] for record in records] == [EIGHT] * 3
+    assert [bool(record["problems"]) for record in records] == [False, True, False]
+    assert f"raised {fault.__name__}: of the simulation's own" in records[broken]["problems"][0]
+    assert "test_tools.py" in records[broken]["problems"][0]
+    told = capsys.readouterr().out
+    assert "seed 1 (pairwise) fails:" in told
+    assert "--shrink 1 --kind pairwise" in told
 
 
 def test_a_program_that_was_written_down_runs_again(

@@ -16,7 +16,7 @@ actions (`program`); then all faults stop, everybody comes online, says one thin
 passes until nothing more is to be done. An oracle knows all that was said and compares.
 
 Layout: `loop` (time), `process` (what can be killed), `disk`, `wire`, `server`, `node`, `world`;
-`population` (who there is); `actions` with the tables `talk`, `life`, `trouble`, `lies`; `meddling`
-(what a faulty server makes of its frames); `program`, `run`, `oracle`, `verdict`, `trace`;
+`population` (who there is); `actions` with the tables `talk`, `groups`, `crowd`, `life`, `trouble`,
+`lies`; `meddling` (what a faulty server makes of its frames); `program`, `run`, `oracle`, `verdict`, `trace`;
 `shrink`, `evidence`, `command`.
 """

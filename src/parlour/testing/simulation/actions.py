@@ -23,13 +23,18 @@ Choose: TypeAlias = Callable[[World, random.Random], Arguments | None]
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """One thing that may happen. `lie` where no honest server would let it happen."""
+    """One thing that may happen. `lie` where no honest server would let it happen.
+
+    What it really does is counted in `World.effects`: when it is done, or with `later` by whoever
+    sees that it has had an effect.
+    """
 
     name: str
     weight: int
     choose: Choose
     act: Callable[..., None]
     lie: bool = False
+    later: bool = False
 
 
 def pick(chance: random.Random, nodes: Sequence[Node]) -> Node | None:

@@ -7,7 +7,7 @@ of a group is owed to the devices that had a leaf in the epoch in which it was s
 from __future__ import annotations
 
 import sqlite3
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -31,7 +31,10 @@ _LEAVES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a person wanted of a group. `place` is how many rosters it had when they did."""
+    """What a person wanted of a group. `place` is how many rosters it had when they did.
+
+    `action` is the one by which they did.
+    """
 
     label: str
     device_id: bytes
@@ -41,6 +44,7 @@ class Wish:
     accounts: tuple[bytes, ...] = ()
     role: int = 0
     link_id: bytes = b""
+    action: str = ""
 
     def is_true_in(self, state: RosterState) -> bool:
         """Whether a roster has it so."""
@@ -106,6 +110,8 @@ class Chronicle:
         self.names: dict[str, bytes] = {}
         self.rosters: dict[bytes, list[RosterState]] = defaultdict(list)
         self.wishes: list[Wish] = []
+        self.comings: list[Wish] = []
+        """Who came by a link: that comes true where nobody is refused."""
         self.links: dict[str, list[str]] = defaultdict(list)
         """The lines to hand round, by the name of their group."""
         self.readers: dict[Epoch, frozenset[bytes]] = defaultdict(frozenset)
@@ -136,7 +142,11 @@ class Chronicle:
             if each == group:
                 return name
         people = self.rosters[group][-1].members if self.rosters[group] else ()
-        known = [name for name in population.NAMES if population.account_id(name) in people]
+        known = [
+            name
+            for name in (*population.NAMES, *population.CROWD)
+            if population.account_id(name) in people
+        ]
         return " and ".join(known) or group.hex()
 
     def leavers(self) -> set[tuple[bytes, bytes]]:
@@ -162,6 +172,16 @@ class Chronicle:
             and set(each.accounts) >= set(wish.accounts)
             for each in later
         )
+
+    def is_open(self, group: bytes, link_id: bytes) -> bool:
+        """Whether a link is on the newest roster of a group."""
+        rosters = self.rosters[group]
+        return bool(rosters) and link_id in rosters[-1].links
+
+    def effects(self) -> Counter[str]:
+        """How often what was done in groups has come true, by its action."""
+        wishes = [wish for wish in (*self.wishes, *self.comings) if self.came_true(wish)]
+        return Counter(wish.action for wish in wishes)
 
     def came_true(self, wish: Wish) -> bool:
         """Whether some roster since then has had it so."""

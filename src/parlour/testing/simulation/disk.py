@@ -17,6 +17,7 @@ import sqlcipher3
 from parlour.client.store import LocalStore
 from parlour.client.store.schema import migrate as migrate_local
 from parlour.client.workers import Worker
+from parlour.errors import Code, StorageError
 from parlour.server.store.sqlite.database import Database, connect
 from parlour.server.store.sqlite.lock import FileLock
 from parlour.server.store.sqlite.readers import Readers, _as_ours, _read
@@ -41,7 +42,11 @@ class InlineWorker(Worker):
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call it at once."""
         self._process.step()
-        result = function(*args, **kwargs)
+        try:
+            result = function(*args, **kwargs)
+        except StorageError as fault:
+            self._process.effects["full"] += fault.code is Code.STORE_FULL
+            raise
         self._process.step()
         return result
 
@@ -82,6 +87,8 @@ class InlineWriter(Writer):
         if not self._process.survives():
             return
         self._commit(batch)
+        refused = [waiting for waiting in batch if isinstance(waiting.error, StorageError)]
+        self._process.effects["disk_full"] += len(refused)
         self.on_commit()
         if self._process.survives():
             for waiting in batch:
@@ -94,9 +101,12 @@ class InlineWriter(Writer):
 class InlineReaders(Readers):
     """In place of the server's reading threads. `stale` is an older state to read from."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, connection: sqlite3.Connection) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, connection: sqlite3.Connection, process: Process
+    ) -> None:
         self._loop = loop
         self._connection = connection
+        self._process = process
         self.stale: sqlite3.Connection | None = None
 
     def submit(self, operation: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
@@ -107,8 +117,18 @@ class InlineReaders(Readers):
         except Exception as error:  # every caller gets an answer
             future.set_exception(_as_ours(error))
         else:
+            self._process.effects["stale"] += self.stale is not None and self._is_old(
+                operation, result
+            )
             future.set_result(result)
         return future
+
+    def _is_old(self, operation: Callable[[sqlite3.Connection], T], result: T) -> bool:
+        """Whether the present state has something else."""
+        try:
+            return bool(result != _read(self._connection, operation))
+        except Exception:  # what it is has been answered: this is for counting alone
+            return True
 
     async def close(self) -> None:
         """There are no threads to end."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Final
 
 from parlour.conversation.groups.records import Want
@@ -73,7 +74,7 @@ def _with(choose: Choose, more: Callable[[World, random.Random, str], Arguments 
 
 
 def _names(accounts: frozenset[bytes] | set[bytes], world: World) -> list[str]:
-    return [name for name in world.names if population.account_id(name) in accounts]
+    return [name for name in world.accounts() if population.account_id(name) in accounts]
 
 
 def _members(world: World, group: str) -> list[str]:
@@ -83,7 +84,8 @@ def _members(world: World, group: str) -> list[str]:
 
 
 def _outside(world: World, chance: random.Random, group: str) -> Arguments | None:
-    outside = [name for name in world.names if name not in _members(world, group)]
+    inside = _members(world, group)
+    outside = [name for name in world.accounts() if name not in inside]
     return chance.sample(outside, chance.randint(1, len(outside))) if outside else None
 
 
@@ -114,6 +116,7 @@ def _wished(
     group: bytes,
     want: Want,
     *names: str,
+    by: str,
     role: int = 0,
     link: bytes = b"",
 ) -> Wish:
@@ -121,7 +124,8 @@ def _wished(
     chat = world.nodes[label].chats().get(group)
     seen = None if chat is None or chat.roster is None else chat.roster.state
     place = world.chronicle.place(group, seen)
-    return Wish(label, world.nodes[label].device_id, group, want, place, accounts, role, link)
+    device_id = world.nodes[label].device_id
+    return Wish(label, device_id, group, want, place, accounts, role, link, by)
 
 
 # --- Founding ----------------------------------------------------------------------------
@@ -158,7 +162,7 @@ async def _founding(
         lambda machine, now: machine.create_group(kind, name, accounts, now, suite=suite)
     )
     world.chronicle.names.setdefault(name, group)
-    world.chronicle.wish(_wished(world, node.label, group, Want.ADD, *people))
+    world.chronicle.wish(_wished(world, node.label, group, Want.ADD, *people, by="found"))
 
 
 # --- Speaking ----------------------------------------------------------------------------
@@ -183,23 +187,28 @@ def tell(world: World, label: str, group: str, count: int = 1) -> None:
 def _add(world: World, label: str, group: str, *names: str) -> None:
     node, group_id = world.nodes.get(label), world.chronicle.names.get(group)
     if node is not None and group_id is not None:
-        node.do(_adding(world, node, group_id, names))
+        node.do(adding(world, node, group_id, names))
 
 
-async def _adding(world: World, node: Node, group: bytes, names: tuple[str, ...]) -> None:
+async def adding(
+    world: World, node: Node, group: bytes, names: Sequence[str], by: str = "add"
+) -> None:
+    """Look people up, and bring them in, all at once."""
     accounts = [await node.find(name) for name in names]
 
     def deed(machine: Machine, group: bytes, now: int) -> Wish:
         machine.group_add(group, accounts, now)
-        return _wished(world, node.label, group, Want.ADD, *names)
+        return _wished(world, node.label, group, Want.ADD, *names, by=by)
 
     await _wish(world, node, group, deed)
 
 
-def _put_out(world: World, label: str, group: str, name: str) -> None:
+def put_out(world: World, label: str, group: str, name: str, by: str = "put_out") -> None:
+    """Put somebody out."""
+
     def deed(machine: Machine, group: bytes, now: int) -> Wish:
         machine.group_remove(group, [population.account_id(name)], now)
-        return _wished(world, label, group, Want.REMOVE, name)
+        return _wished(world, label, group, Want.REMOVE, name, by=by)
 
     _do(world, label, group, deed)
 
@@ -207,7 +216,7 @@ def _put_out(world: World, label: str, group: str, name: str) -> None:
 def _leave(world: World, label: str, group: str) -> None:
     def deed(machine: Machine, group: bytes, now: int) -> Wish:
         machine.group_leave(group, now)
-        return _wished(world, label, group, Want.LEAVE, world.nodes[label].name)
+        return _wished(world, label, group, Want.LEAVE, world.nodes[label].name, by="leave")
 
     _do(world, label, group, deed)
 
@@ -217,10 +226,10 @@ def _choose_role(world: World, chance: random.Random, group: str) -> Arguments |
     return None if inside is None else [*inside, int(chance.choice(_ROLES))]
 
 
-def _set_role(world: World, label: str, group: str, name: str, role: int) -> None:
+def _set_role(world: World, label: str, group: str, name: str, role: int, by: str = "role") -> None:
     def deed(machine: Machine, group: bytes, now: int) -> Wish:
         machine.group_set_role(group, population.account_id(name), Role(role), now)
-        return _wished(world, label, group, Want.ROLE, name, role=role)
+        return _wished(world, label, group, Want.ROLE, name, role=role, by=by)
 
     _do(world, label, group, deed)
 
@@ -234,7 +243,9 @@ def _rename(world: World, label: str, group: str) -> None:
     _do(world, label, group, deed)
 
 
-def _refresh(world: World, label: str, group: str) -> None:
+def refresh(world: World, label: str, group: str) -> None:
+    """Renew a device's keys."""
+
     def deed(machine: Machine, group: bytes, now: int) -> None:
         machine.group_refresh(group, now)
 
@@ -244,16 +255,20 @@ def _refresh(world: World, label: str, group: str) -> None:
 # --- Links -------------------------------------------------------------------------------
 
 
-def _open_link(world: World, label: str, group: str) -> None:
+def open_link(
+    world: World, label: str, group: str, uses: int = _USES, by: str = "open_link"
+) -> None:
+    """Open a link, for so many people."""
+
     def deed(machine: Machine, group_id: bytes, now: int) -> Wish:
         number = len(world.chronicle.links[group])
         chance = seeded(f"{world.seed} {group} link {number}")
         founded = machine.group(group_id).genesis.hash()
         link = JoinLink.create(NAME, None, group_id, founded, chance)
         until = now + _LINK_MS
-        machine.group_open_link(link, now, role=Role.MEMBER, uses=_USES, expires_at=until)
+        machine.group_open_link(link, now, role=Role.MEMBER, uses=uses, expires_at=until)
         world.chronicle.links[group].append(link.to_text())
-        return _wished(world, label, group_id, Want.OPEN_LINK, link=link.link_id)
+        return _wished(world, label, group_id, Want.OPEN_LINK, link=link.link_id, by=by)
 
     _do(world, label, group, deed)
 
@@ -267,7 +282,8 @@ def _close_link(world: World, label: str, group: str, number: int) -> None:
     def deed(machine: Machine, group_id: bytes, now: int) -> Wish:
         link = JoinLink.from_text(world.chronicle.links[group][number])
         machine.group_close_link(group_id, link.link_id, now)
-        return _wished(world, label, group_id, Want.CLOSE_LINK, link=link.link_id)
+        link_id = link.link_id
+        return _wished(world, label, group_id, Want.CLOSE_LINK, link=link_id, by="close_link")
 
     if number < len(world.chronicle.links[group]):
         _do(world, label, group, deed)
@@ -286,7 +302,17 @@ def _come(world: World, label: str, group: str, number: int) -> None:
     node = world.nodes.get(label)
     if node is not None and number < len(world.chronicle.links[group]):
         link = JoinLink.from_text(world.chronicle.links[group][number])
-        node.do(node.step(lambda machine, now: machine.join_by_link(link, now)))
+        node.do(coming(world, node, link, "come"))
+
+
+async def coming(world: World, node: Node, link: JoinLink, by: str) -> None:
+    """Come in by a link."""
+    rosters = world.chronicle.rosters[link.stream]
+    is_member = bool(rosters) and node.account_id in rosters[-1].members
+    await node.step(lambda machine, now: machine.join_by_link(link, now))
+    if not is_member:
+        coming = _wished(world, node.label, link.stream, Want.ADD, node.name, by=by)
+        world.chronicle.comings.append(replace(coming, place=max(len(rosters) - 1, 0)))
 
 
 # --- At once -----------------------------------------------------------------------------
@@ -305,20 +331,55 @@ def _choose_race(world: World, chance: random.Random) -> Arguments | None:
     ]
     if not others:
         return None
-    return [*first, chance.choice(others), chance.choice(("rename", "refresh", "out"))]
+    return [*first, chance.choice(others), chance.choice(("rename", "refresh"))]
 
 
 def _race(world: World, label: str, group: str, other: str, what: str) -> None:
     if label not in world.nodes or other not in world.nodes:
         return
-    first, second = world.nodes[label], world.nodes[other]
-    if what == "out":
-        _put_out(world, label, group, second.name)
-        _put_out(world, other, group, first.name)
-        return
-    deed = _rename if what == "rename" else _refresh
+    deed = _rename if what == "rename" else refresh
     deed(world, label, group)
     deed(world, other, group)
+
+
+def _peers(world: World, chance: random.Random) -> Arguments | None:
+    """Two people who lead the same group, and may do as much in it."""
+    first = in_group(Role.ADMIN)(world, chance)
+    if first is None:
+        return None
+    node, group = world.nodes[str(first[0])], str(first[1])
+    role = node.engine.machine.group(world.chronicle.names[group]).role
+    others = [
+        each.label
+        for each in world.present()
+        if each.ready and each.name != node.name
+        for name, view in _views(each)
+        if name == group and view.role == role
+    ]
+    return [*first, chance.choice(others)] if others else None
+
+
+def _duel(world: World, label: str, group: str, other: str) -> None:
+    """Two put each other out, at the same moment."""
+    if label in world.nodes and other in world.nodes:
+        put_out(world, label, group, world.nodes[other].name, by="duel")
+        put_out(world, other, group, world.nodes[label].name, by="duel")
+
+
+def _choose_heir(world: World, chance: random.Random) -> Arguments | None:
+    """Who leads a group, and somebody else who is in it."""
+    first = in_group(Role.ADMIN)(world, chance)
+    if first is None:
+        return None
+    node = world.nodes[str(first[0])]
+    role = node.engine.machine.group(world.chronicle.names[str(first[1])]).role
+    others = [name for name in _members(world, str(first[1])) if name != node.name]
+    return [*first, chance.choice(others), int(role or Role.ADMIN)] if others else None
+
+
+def _raise(world: World, label: str, group: str, name: str, role: int) -> None:
+    """Give somebody as much to say as one has."""
+    _set_role(world, label, group, name, role, by="raise")
 
 
 def _choose_absence(world: World, chance: random.Random) -> Arguments | None:
@@ -339,18 +400,20 @@ _ANYBODY: Final = in_group()
 
 GROUPS: Final = [
     Action("found_first", 3000, _choose_first, _found),
-    Action("found", 10, _choose_founding, _found),
+    Action("found", 10, _choose_founding, _found, later=True),
     Action("tell", 260, _ANYBODY, tell),
     Action("tell_much", 40, _with(_ANYBODY, _burst), tell),
-    Action("add", 30, _with(_ADMIN, _outside), _add),
-    Action("put_out", 12, _with(_ADMIN, _inside), _put_out),
-    Action("leave", 4, _ANYBODY, _leave),
-    Action("role", 14, _with(_ADMIN, _choose_role), _set_role),
+    Action("add", 30, _with(_ADMIN, _outside), _add, later=True),
+    Action("put_out", 12, _with(_ADMIN, _inside), put_out, later=True),
+    Action("leave", 4, _ANYBODY, _leave, later=True),
+    Action("role", 14, _with(_ADMIN, _choose_role), _set_role, later=True),
+    Action("raise", 6, _choose_heir, _raise, later=True),
     Action("rename", 12, _ADMIN, _rename),
-    Action("refresh", 12, _ANYBODY, _refresh),
-    Action("open_link", 6, _ADMIN, _open_link),
-    Action("close_link", 3, _with(_ADMIN, _choose_link), _close_link),
-    Action("come", 10, _choose_coming, _come),
-    Action("race", 14, _choose_race, _race),
+    Action("refresh", 12, _ANYBODY, refresh),
+    Action("open_link", 6, _ADMIN, open_link, later=True),
+    Action("close_link", 3, _with(_ADMIN, _choose_link), _close_link, later=True),
+    Action("come", 10, _choose_coming, _come, later=True),
+    Action("race", 10, _choose_race, _race),
+    Action("duel", 8, _peers, _duel, later=True),
     Action("vanish", 2, _choose_absence, _vanish),
 ]

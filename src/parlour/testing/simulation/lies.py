@@ -17,6 +17,10 @@ NAMES: Final[dict[str, frozenset[str]]] = {
         {"message.unreadable", "history.mismatch", "server.misbehaved", "message.skipped"}
     )
     | _GROUP,
+    "swap": frozenset(
+        {"message.unreadable", "history.mismatch", "server.misbehaved", "message.skipped"}
+    )
+    | _GROUP,
     "wrong_tree": frozenset({"server.misbehaved", "group.refused"}) | _GROUP,
     "old_state": frozenset({"server.misbehaved", "group.refused"}) | _GROUP,
     "withhold": frozenset({"device_list.rollback", "device_list.invalid", "server.misbehaved"}),
@@ -44,17 +48,18 @@ def _merge(world: World) -> None:
 
 
 GROUP_LIES: Final = [
-    Action("wrong_tree", 4, meddle("wrong_tree"), begin_meddling, lie=True),
-    Action("old_state", 4, meddle("old_state"), begin_meddling, lie=True),
+    Action("wrong_tree", 4, meddle("wrong_tree"), begin_meddling, lie=True, later=True),
+    Action("old_state", 4, meddle("old_state"), begin_meddling, lie=True, later=True),
 ]
 LIES: Final = [
-    Action("tamper", 4, meddle("tamper"), begin_meddling, lie=True),
-    Action("strip", 4, meddle("strip"), begin_meddling, lie=True),
-    Action("count_up", 3, meddle("count_up"), begin_meddling, lie=True),
-    Action("misnumber", 3, meddle("misnumber"), begin_meddling, lie=True),
-    Action("shorten", 3, meddle("shorten"), begin_meddling, lie=True),
-    Action("replay", 3, meddle("replay"), begin_meddling, lie=True),
-    Action("withhold", 2, meddle("withhold"), begin_meddling, lie=True),
-    Action("fork", 3, when(_may_fork), _fork, lie=True),
+    Action("tamper", 4, meddle("tamper"), begin_meddling, lie=True, later=True),
+    Action("strip", 4, meddle("strip"), begin_meddling, lie=True, later=True),
+    Action("count_up", 3, meddle("count_up"), begin_meddling, lie=True, later=True),
+    Action("misnumber", 3, meddle("misnumber"), begin_meddling, lie=True, later=True),
+    Action("shorten", 3, meddle("shorten"), begin_meddling, lie=True, later=True),
+    Action("replay", 3, meddle("replay"), begin_meddling, lie=True, later=True),
+    Action("swap", 3, meddle("swap"), begin_meddling, lie=True, later=True),
+    Action("withhold", 2, meddle("withhold"), begin_meddling, lie=True, later=True),
+    Action("fork", 3, when(_may_fork), _fork, lie=True, later=True),
     Action("merge", 25, when(lambda world: world.forked is not None), _merge, lie=True),
 ]

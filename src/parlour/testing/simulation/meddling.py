@@ -1,12 +1,14 @@
 """What a faulty server makes of its own frames, honestly or not.
 
-Each `Meddling` looks at entries, in pushes and in pages alike, or at answers. It counts what it
-has done, and to whom: of every lie something must be told by the end.
+Each `Meddling` looks at entries, in pushes and in pages alike, at answers, or at the order in which
+frames leave. It counts what it has done, and to whom: of every lie something must be told by the
+end.
 """
 
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
@@ -14,16 +16,18 @@ from typing import Final, TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
-from parlour.testing.simulation.wire import Look, Pair
+from parlour.testing.simulation.wire import Look, Pair, Sent, unchanged
 from parlour.wire.directory import DeviceListPage
-from parlour.wire.frames import decode_body, decode_frame, encode_frame
+from parlour.wire.frames import Frame, decode_body, decode_frame, encode_frame
 from parlour.wire.groups import GroupState, ListHead, ListHeads
 from parlour.wire.kinds import OPERATIONS, Kind
-from parlour.wire.push import PushEntry
+from parlour.wire.push import PushEntry, PushStream
 from parlour.wire.streams import Appended, Entry
 
 _PAGES: Final = frozenset({Kind.LIVE_START, Kind.CATCH_UP, Kind.READ})
 _FAR: Final = 10_000
+# Milliseconds by which frames are late that others overtake: below a request's patience.
+_LATE: Final = (50, 10_000)
 # The share of flipped bits that are in what one device gets alone.
 _IN_PART: Final = 0.5
 
@@ -53,6 +57,10 @@ class Meddling:
     kept: dict[bytes, GroupState] = field(default_factory=dict)
     heads: dict[bytes, ListHead] = field(default_factory=dict)
     """What was answered when it began, by group and by account."""
+    waiting: dict[tuple[bytes, bytes], PushEntry] = field(default_factory=dict)
+    """Pushes that are kept until the next one, by device and stream."""
+    done: int = 0
+    """How often something was done."""
 
     def strikes(self, device_id: bytes) -> bool:
         """Whether this one is touched."""
@@ -60,8 +68,17 @@ class Meddling:
 
     def hit(self, device_id: bytes, entry: Entry) -> None:
         """Note what was done."""
-        hit = Hit(self.name, device_id, entry.stream, entry.client_id, entry.sender_device)
-        self.hits.append(hit)
+        self.note(Hit(self.name, device_id, entry.stream, entry.client_id, entry.sender_device))
+
+    def note(self, *hits: Hit) -> None:
+        """Note what was done, at once."""
+        self.hits += hits
+        self.done += 1
+
+    def late(self) -> int:
+        """By how many milliseconds a frame is late."""
+        is_late = self.random.random() < self.share
+        return self.random.randint(*_LATE) if is_late else 0
 
 
 def _hide(_meddling: Meddling, _entry: Entry) -> list[Entry]:
@@ -129,6 +146,72 @@ OF_ENTRIES: Final[dict[str, Callable[[Meddling, Entry], list[Entry]]]] = {
     "replay": _replay,
 }
 OF_PUSHES: Final = frozenset({"drop_pushes"})
+# The order of what is sent, and of what stands in a page.
+REORDER: Final = "reorder"
+SHUFFLE: Final = "shuffle"
+SWAP: Final = "swap"
+
+
+def _lane(frame: Frame, pair: Pair) -> bytes | None:
+    """A push keeps its order in its stream, each answer goes by itself; None waits for all."""
+    match frame.kind:
+        case Kind.PUSH_ENTRY:
+            return decode_body(frame.body, PushEntry).entry.stream
+        case Kind.PUSH_STREAM:
+            return decode_body(frame.body, PushStream).stream.stream
+        case Kind.OK | Kind.ERROR if pair.asked.get(frame.request_id) != Kind.LIVE_START:
+            return b"answer" + frame.request_id.to_bytes(4)
+        case Kind.PUSH_DEVICE_LIST:
+            return b"lists"
+        case _:
+            return None
+
+
+def _shuffled(meddling: Meddling, device_id: bytes, entries: list[Entry]) -> list[Entry]:
+    """A page in which the numbers are right, and nothing stands in its place."""
+    if not meddling.strikes(device_id):
+        return entries
+    shuffled = meddling.random.sample(entries, len(entries))
+    meddling.done += shuffled != entries
+    return shuffled
+
+
+def _swapped(meddling: Meddling, device_id: bytes, entries: list[Entry]) -> list[Entry]:
+    """A page in which neighbours of one stream have each other's number."""
+    entries = list(entries)
+    for at in range(1, len(entries)):
+        first, second = entries[at - 1 : at + 1]
+        follow = (first.stream, first.seq + 1) == (second.stream, second.seq)
+        # What goes to a device alone is for programs: nobody would be told.
+        if follow and first.stream != device_id and meddling.strikes(device_id):
+            entries[at - 1 : at + 1] = _exchanged(meddling, device_id, first, second)
+    return entries
+
+
+def _exchanged(
+    meddling: Meddling, device_id: bytes, first: Entry, second: Entry
+) -> tuple[Entry, Entry]:
+    meddling.hit(device_id, first)
+    meddling.hit(device_id, second)
+    return replace(second, seq=first.seq), replace(first, seq=second.seq)
+
+
+def _pushes_swapped(meddling: Meddling, device_id: bytes, push: PushEntry) -> list[PushEntry]:
+    """A push is kept until the next one of its stream, and they have each other's number."""
+    place = (device_id, push.entry.stream)
+    kept = meddling.waiting.pop(place, None)
+    if kept is None:
+        if push.entry.stream == device_id or not meddling.strikes(device_id):
+            return [push]
+        meddling.waiting[place] = push
+        return []
+    if kept.entry.seq + 1 != push.entry.seq:
+        return [kept, push]
+    entries = _exchanged(meddling, device_id, kept.entry, push.entry)
+    return [PushEntry(entry, push.lists) for entry in entries]
+
+
+OF_PAGES: Final = {SHUFFLE: _shuffled, SWAP: _swapped}
 OF_ANSWERS: Final = {
     "misnumber": Kind.APPEND,
     "shorten": Kind.READ_DEVICE_LIST,
@@ -160,9 +243,11 @@ def _changed(meddling: Meddling, device_id: bytes, body: Struct) -> tuple[Struct
 class Meddler:
     """All that goes on at one time."""
 
-    def __init__(self) -> None:
+    def __init__(self, effects: Counter[str]) -> None:
         self.active: dict[str, Meddling] = {}
         self.hits: list[Hit] = []
+        self._effects = effects
+        self._frames = 0
 
     def begin(self, meddling: Meddling) -> None:
         """Begin one, in place of one of its name."""
@@ -174,6 +259,7 @@ class Meddler:
         ended = self.active.pop(name, None)
         if ended is not None:
             self.hits += ended.hits
+            self._effects[name] += ended.done
 
     def end_all(self) -> None:
         """The server is well."""
@@ -183,18 +269,36 @@ class Meddler:
     def look(self, device_id: bytes, pair: Pair) -> Look:
         """What becomes of the frames of one connection."""
 
-        def look(frame: bytes) -> list[bytes]:
-            return self._frame(device_id, pair, frame) if self.active else [frame]
+        def look(frame: bytes) -> list[Sent]:
+            if not self.active:
+                return unchanged(frame)
+            return [
+                self._turn(device_id, pair, each) for each in self._frame(device_id, pair, frame)
+            ]
 
         return look
+
+    def _turn(self, device_id: bytes, pair: Pair, data: bytes) -> Sent:
+        """Which others a frame keeps its order with.
+
+        An honest server promises it for the pushes of a stream, and for the first page, which comes
+        before them all; a faulty one mixes up the pushes of a stream, too.
+        """
+        shuffle, reorder = self.active.get(SHUFFLE), self.active.get(REORDER)
+        frame = decode_frame(data)
+        is_push = frame.kind == Kind.PUSH_ENTRY
+        if shuffle is not None and is_push and device_id in shuffle.devices:
+            self._frames += 1
+            return Sent(data, self._frames.to_bytes(8), shuffle.late(), SHUFFLE)
+        if reorder is None or device_id not in reorder.devices:
+            return Sent(data)
+        lane = _lane(frame, pair)
+        return Sent(data) if lane is None else Sent(data, lane, reorder.late(), REORDER)
 
     def _frame(self, device_id: bytes, pair: Pair, data: bytes) -> list[bytes]:
         frame = decode_frame(data)
         if frame.kind == Kind.PUSH_ENTRY:
-            if any(name in OF_PUSHES and m.strikes(device_id) for name, m in self.active.items()):
-                return []
-            push = decode_body(frame.body, PushEntry)
-            pushes = [PushEntry(e, push.lists) for e in self._entries(device_id, [push.entry])]
+            pushes = self._pushes(device_id, decode_body(frame.body, PushEntry))
             return [encode_frame(Kind.PUSH_ENTRY, 0, each) for each in pushes]
         if frame.kind != Kind.OK:
             return [data]
@@ -203,15 +307,29 @@ class Meddler:
         changed = self._answer(device_id, kind, body)
         return [data] if changed is body else [encode_frame(Kind.OK, frame.request_id, changed)]
 
+    def _pushes(self, device_id: bytes, push: PushEntry) -> list[PushEntry]:
+        for name in OF_PUSHES & self.active.keys():
+            if self.active[name].strikes(device_id):
+                self.active[name].done += 1
+                return []
+        pushes = [PushEntry(e, push.lists) for e in self._entries(device_id, [push.entry])]
+        swap = self.active.get(SWAP)
+        if swap is None:
+            return pushes
+        return [each for push in pushes for each in _pushes_swapped(swap, device_id, push)]
+
     def _answer(self, device_id: bytes, kind: Kind, body: Struct) -> Struct:
         if kind in _PAGES:
             entries = self._entries(device_id, list(body.entries))  # type: ignore[attr-defined]
+            for name, change in OF_PAGES.items():
+                if name in self.active:
+                    entries = change(self.active[name], device_id, entries)
             return replace(body, entries=entries)
         for name, meddling in self.active.items():
             if OF_ANSWERS.get(name) is kind and meddling.strikes(device_id):
                 changed, hit = _changed(meddling, device_id, body)
                 if changed != body:
-                    meddling.hits += hit
+                    meddling.note(*hit)
                     body = changed
         return body
 

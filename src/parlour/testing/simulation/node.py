@@ -73,7 +73,7 @@ class Node:
         self.is_full = False
         self.connections = 0
         """How often it has connected."""
-        self.process = Process(self.label, world.loop)
+        self.process = Process(self.label, world.loop, world.effects)
         self.process.kill()
         self.engine: Engine
         self.link: Link
@@ -144,7 +144,7 @@ class Node:
         self.world.oracle.heard[self.label].unreadable.update(
             ((bytes(row[0]), bytes(row[1]), bytes(row[2])), row[3]) for row in rows
         )
-        self.process = Process(self.label, self.world.loop)
+        self.process = Process(self.label, self.world.loop, self.world.effects)
         self.process.spawn(self._run(self.disk.open(self.process)))
 
     def kill(self) -> None:
@@ -184,6 +184,8 @@ class Node:
             raise error(Code.NETWORK_TIMEOUT)
         server = self.world.server_of(self)
         await asyncio.sleep(0.01)
+        self.world.effects["unplug"] += server.up and not self.line.up
+        self.world.effects["fork"] += server is self.world.forked
         if not (self.line.up and server.up):
             raise error(Code.NETWORK_UNREACHABLE)
         try:

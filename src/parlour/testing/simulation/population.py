@@ -36,6 +36,21 @@ from parlour.wire.ids import ID_SIZE
 from parlour.wire.prekeys import Prekey
 
 NAMES: Final = ("alice", "bob", "carol", "dave", "erin", "frank")
+# Who comes later, all at the same moment.
+CROWD: Final = (
+    "grace",
+    "heidi",
+    "ivan",
+    "judy",
+    "kim",
+    "liam",
+    "maria",
+    "nina",
+    "olaf",
+    "peggy",
+    "quinn",
+    "rosa",
+)
 DEVICES: Final = 6
 SECONDS: Final = BEGINNING // 1000
 
@@ -136,7 +151,7 @@ def image(names: tuple[str, ...]) -> sqlite3.Connection:
     connection.execute("INSERT INTO meta (key, value) VALUES ('incarnation', ?)", (incarnation,))
     for name in names:
         connection.execute("BEGIN")
-        _register(connection, _new_account(name), BEGINNING)
+        _register(connection, new_account(name, BEGINNING), BEGINNING)
         connection.execute("COMMIT")
     return connection
 
@@ -146,7 +161,8 @@ def new_token(token: str, now: int) -> NewToken:
     return NewToken(hash_token(token), created_at=now, expires_at=now + LIFETIME_MS)
 
 
-def _new_account(name: str) -> NewAccount:
+def new_account(name: str, now: int) -> NewAccount:
+    """What the server stores of an account, with its first device."""
     owner, first = member(name), kit(name, 1)
     return NewAccount(
         account_id=owner.account_id,
@@ -157,6 +173,6 @@ def _new_account(name: str) -> NewAccount:
         list_entry=owner.entry.encode(),
         device=first.as_new(),
         prekeys=first.uploaded,
-        token=new_token(first.token, BEGINNING),
+        token=new_token(first.token, now),
         invite=None,
     )

@@ -7,6 +7,7 @@ When a process dies, none of its tasks does anything any more; what it had commi
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from contextvars import ContextVar, copy_context
 from typing import Any, Final, TypeVar
@@ -23,15 +24,19 @@ class Killed(asyncio.CancelledError):
 
 
 class Process:
-    """One process of one device, or of the server."""
+    """One process of one device, or of the server. `effects` are `World.effects`."""
 
-    def __init__(self, name: str, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, name: str, loop: asyncio.AbstractEventLoop, effects: Counter[str] | None = None
+    ) -> None:
         self.name = name
         self.alive = True
+        self.effects: Counter[str] = Counter() if effects is None else effects
         self.on_death: Callable[[], None] = lambda: None
         self._loop = loop
         self._tasks: dict[asyncio.Task[Any], None] = {}
         self._fuse: int | None = None
+        self._armed_by = ""
 
     def spawn(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Run something in this process."""
@@ -39,9 +44,9 @@ class Process:
         context.run(_current.set, self)
         return self._loop.create_task(coroutine, context=context)
 
-    def arm(self, steps: int) -> None:
-        """Die after so many more steps."""
-        self._fuse = steps
+    def arm(self, steps: int, by: str) -> None:
+        """Die after so many more steps; `by` is counted as an effect then."""
+        self._fuse, self._armed_by = steps, by
 
     def disarm(self) -> None:
         """Do not die by itself."""
@@ -52,6 +57,7 @@ class Process:
         if self.alive and self._fuse is not None:
             self._fuse -= 1
             if self._fuse <= 0:
+                self.effects[self._armed_by] += 1
                 self.kill()
         return self.alive
 

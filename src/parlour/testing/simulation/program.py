@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from parlour.testing.simulation.actions import Action, Argument
+from parlour.testing.simulation.crowd import CROWD
 from parlour.testing.simulation.groups import GROUPS
 from parlour.testing.simulation.lies import GROUP_LIES, LIES
 from parlour.testing.simulation.life import LIFE
@@ -17,7 +18,7 @@ from parlour.testing.simulation.world import World
 
 TABLES: Final[dict[str, list[list[Action]]]] = {
     "pairwise": [TALK, LIFE, TROUBLE, LIES],
-    "groups": [GROUPS, TALK, LIFE, TROUBLE, LIES, GROUP_LIES],
+    "groups": [GROUPS, CROWD, TALK, LIFE, TROUBLE, LIES, GROUP_LIES],
 }
 """The tables of each kind of run."""
 KINDS: Final = tuple(TABLES)

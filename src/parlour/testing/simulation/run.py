@@ -11,8 +11,10 @@ import math
 import random
 import sys
 import time
+import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final, Protocol
 
 from parlour.errors import Code
@@ -22,6 +24,7 @@ from parlour.testing.simulation.harm import did_harm
 from parlour.testing.simulation.lies import NAMES
 from parlour.testing.simulation.loop import YEAR, SimulatedLoop, Stuck
 from parlour.testing.simulation.node import Node
+from parlour.testing.simulation.population import CROWD
 from parlour.testing.simulation.population import NAMES as PEOPLE
 from parlour.testing.simulation.process import make_task
 from parlour.testing.simulation.program import Drawn, Step, actions_of, lies
@@ -45,6 +48,11 @@ _REMOVED: Final = (Code.DEVICE_REMOVED, Code.TOKEN_INVALID, Code.TOKEN_REVOKED)
 # Whoever has another one than the other side meets it as well: who begins decides for both.
 _PRESETS: Final = ("default", "default-mls", "famichat")
 _DEFAULT_ALONE: Final = 0.5
+# Of so many runs with groups, one has a crowd: each takes as long as several others.
+_CROWDS: Final = 6
+_LEAST_CROWD: Final = 5
+# What ends a run that is not over: `Killed` is a cancelling.
+_RAISED: Final = (Exception, asyncio.CancelledError)
 # Rounds of cancelling what is left when a run is over.
 _SWEEPS: Final = 10
 
@@ -68,6 +76,7 @@ class Run:
     verdict: Verdict = field(default_factory=Verdict)
     counts: dict[str, int] = field(default_factory=dict)
     lies: dict[str, int] = field(default_factory=dict)
+    effects: dict[str, int] = field(default_factory=dict)
     trace: str = ""
     seconds: float = 0.0
 
@@ -88,6 +97,7 @@ class Run:
             "excused": dict(sorted(verdict.excused.items())),
             "lies": self.lies,
             "actions": self.counts,
+            "effects": self.effects,
             "problems": self.problems,
             "seconds": round(self.seconds, 2),
             "trace": self.trace,
@@ -111,12 +121,37 @@ def presets_of(seed: int, kind: str) -> dict[str, str]:
     return {name: chance.choice(_PRESETS) for name in people_of(seed)}
 
 
+def crowd_of(seed: int) -> tuple[str, ...]:
+    """Who comes when a run with groups has begun: in one of six, many at the same moment."""
+    chance = random.Random(f"crowd {seed}")
+    if chance.randrange(_CROWDS):
+        return ()
+    return CROWD[: chance.randint(_LEAST_CROWD, len(CROWD))]
+
+
 def run(
     seed: int, kind: str, count: int, program: Program | None = None, *, show: bool = False
 ) -> Run:
     """Run one seed: its own program of `count` steps, or another one."""
     began = time.perf_counter()
     result = Run(seed, kind)
+    try:
+        _run(result, count, program or Drawn(seed, kind, count), show=show)
+    except _RAISED as fault:
+        result.problems.append(raised(fault))
+    result.seconds = time.perf_counter() - began
+    return result
+
+
+def raised(fault: BaseException) -> str:
+    """What was raised, and where: a run that can't go on has failed, and others go on."""
+    places = traceback.extract_tb(fault.__traceback__)
+    where = f" in {Path(places[-1].filename).name}:{places[-1].lineno}" if places else ""
+    return f"raised {type(fault).__name__}: {fault}{where}"
+
+
+def _run(result: Run, count: int, program: Program, *, show: bool) -> None:
+    seed, kind = result.seed, result.kind
     loop = SimulatedLoop()
     loop.set_task_factory(make_task)  # type: ignore[arg-type]
     loop.most_turns = TURNS + TURNS_PER_STEP * count
@@ -131,12 +166,15 @@ def run(
     try:
         asyncio.set_event_loop(loop)
         presets = presets_of(seed, kind)
-        world = World(str(seed), people_of(seed), trace, loop, presets)
-        running = _Running(world, result, program or Drawn(seed, kind, count))
+        crowd = crowd_of(seed) if kind == "groups" else ()
+        world = World(str(seed), people_of(seed), trace, loop, presets, crowd)
+        running = _Running(world, result, program)
         try:
             loop.run_until_complete(running.all())
         except Stuck as stuck:
             result.problems.append(str(stuck))
+        except _RAISED as fault:
+            result.problems.append(raised(fault))
         loop.most_turns, loop.longest = sys.maxsize, math.inf
         running.conclude()
         _clear(loop)
@@ -148,8 +186,6 @@ def run(
             gc.enable()
             gc.collect()
     result.trace = trace.hash()
-    result.seconds = time.perf_counter() - began
-    return result
 
 
 def _clear(loop: SimulatedLoop) -> None:
@@ -182,7 +218,9 @@ class _Running:
         for step in self._program.steps(world):
             self._result.steps.append(step)
             world.trace.note("step", step.action, " ".join(map(str, step.arguments)))
-            self._actions[step.action].act(world, *step.arguments)
+            action = self._actions[step.action]
+            action.act(world, *step.arguments)
+            world.effects[step.action] += not action.later
             await asyncio.sleep(step.pause / 1000)
             while world.days:
                 world.days -= 1
@@ -267,6 +305,7 @@ class _Running:
                     break
                 await asyncio.sleep(5)
             code = None if copy.failure is None else copy.failure.code
+            world.effects["use_copy"] += code is Code.DEVICE_COPIED
             if code not in (Code.DEVICE_COPIED, *_REMOVED):
                 self._problem(f"{copy.label}, a copy, is not refused: {code}")
             copy.kill()
@@ -298,6 +337,13 @@ class _Running:
         for bug in world.server.bugs():
             self._problem(f"the server: {bug}")
         result.counts = dict(sorted(world.trace.counts.items()))
+        result.effects = self._effects()
+
+    def _effects(self) -> dict[str, int]:
+        world = self._world
+        world.meddler.end_all()
+        effects = world.effects + world.chronicle.effects()
+        return {name: effects[name] for name in sorted(effects) if name in self._actions}
 
     def _removed(self) -> list[Node]:
         return [node for node in self._world.nodes.values() if not node.on_list]

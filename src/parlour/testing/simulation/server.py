@@ -9,6 +9,7 @@ import io
 import json
 import random
 import sqlite3
+from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
@@ -32,7 +33,7 @@ from parlour.testing.simulation.disk import (
     server_database,
 )
 from parlour.testing.simulation.process import Process
-from parlour.testing.simulation.wire import Line, Look, Pair, ServerSocket
+from parlour.testing.simulation.wire import Line, Look, Pair, ServerSocket, unchanged
 from parlour.wire.ids import ID_SIZE
 
 NAME: Final = "test.example"
@@ -55,14 +56,16 @@ class SimulatedServer:
         clock: Callable[[], int],
         image: sqlite3.Connection,
         seed: str,
+        effects: Counter[str],
     ) -> None:
         self.connection = server_database(image)
         self.clock = clock
         self.log = io.StringIO()
         self.on_commit: Callable[[], None] = lambda: None
-        self.looks: Callable[[bytes, Pair], Look] = lambda device_id, pair: lambda frame: [frame]
+        self.looks: Callable[[bytes, Pair], Look] = lambda device_id, pair: unchanged
         """What a faulty server makes of the frames to a device."""
         self._loop = loop
+        self._effects = effects
         self._seed = seed
         self._random = seeded(f"{seed} server")
         self._delays = random.Random(f"{seed} commits")
@@ -84,7 +87,7 @@ class SimulatedServer:
     def start(self) -> None:
         """Start the process on what is on disk."""
         self._starts += 1
-        process = self.process = Process(f"server {self._starts}", self._loop)
+        process = self.process = Process(f"server {self._starts}", self._loop, self._effects)
         process.on_death = self._cut_all
         writer = InlineWriter(
             self._loop,
@@ -93,7 +96,7 @@ class SimulatedServer:
             lambda: self._delays.choice(_COMMIT) / 1000,
         )
         writer.on_commit = self._committed
-        self.readers = InlineReaders(self._loop, self.connection)
+        self.readers = InlineReaders(self._loop, self.connection, process)
         meta = dict(self.connection.execute("SELECT key, value FROM meta").fetchall())
         store = SqliteStore(
             InlineDatabase(writer, self.readers), NoLock(), NAME, bytes(meta["incarnation"])

@@ -56,6 +56,7 @@ async def _with_contact(node: Node, name: str, deed: object) -> None:
     contact = node.engine.machine.contact_named(name)
     if contact is not None:
         await node.step(lambda machine, now: deed(machine, contact.account_id, now))  # type: ignore[operator]
+        node.world.effects["verify" if deed is Machine.verify else "read"] += 1
 
 
 def _read(world: World, label: str, name: str) -> None:
@@ -129,6 +130,7 @@ async def link(world: World, node: Node) -> None:
         world.log_in(kit)
         world.oracle.linked(kit.label, node.label)
         world.add(Node.made(world, node.name, kit, records))
+        world.effects["link"] += 1
 
 
 def _choose_removal(world: World, chance: random.Random) -> Arguments | None:
@@ -160,6 +162,7 @@ async def remove(world: World, node: Node, leaving: Node) -> None:
     entry = next_entry(state, owner.key, left, node.clock() // 1000)
     world.list_changes += 1
     await node.link.ask(Kind.APPEND_DEVICE_LIST, AppendDeviceList(entry=entry.encode()), Nothing)
+    world.effects["remove"] += 1
 
 
 # --- Copies ------------------------------------------------------------------------------
@@ -193,12 +196,12 @@ def _use_copy(world: World, label: str) -> None:
 TALK: Final = [
     Action("say", 300, _pair, say),
     Action("burst", 40, _burst, say),
-    Action("read", 20, _pair, _read),
-    Action("verify", 4, _pair, _verify),
+    Action("read", 20, _pair, _read, later=True),
+    Action("verify", 4, _pair, _verify, later=True),
     Action("set", 6, _choose_setting, _set),
     Action("profile", 4, _choose_profile, _profile),
-    Action("link", 4, of_one(_may_link), _link),
-    Action("remove", 3, _choose_removal, _remove),
+    Action("link", 4, of_one(_may_link), _link, later=True),
+    Action("remove", 3, _choose_removal, _remove, later=True),
     Action("copy", 3, of_one(lambda node: node.online), _copy),
-    Action("use_copy", 20, _choose_copy, _use_copy),
+    Action("use_copy", 20, _choose_copy, _use_copy, later=True),
 ]

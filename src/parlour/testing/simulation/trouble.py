@@ -23,7 +23,7 @@ def _choose_fuse(world: World, chance: random.Random) -> Arguments | None:
 
 
 def _arm(world: World, steps: int) -> None:
-    world.server.process.arm(steps)
+    world.server.process.arm(steps, "crash_at")
 
 
 def _start(world: World) -> None:
@@ -87,9 +87,9 @@ def _end_meddling(world: World, name: str) -> None:
 
 TROUBLE: Final = [
     Action("crash", 3, when(lambda world: world.server.up), lambda world: world.server.stop()),
-    Action("crash_at", 8, _choose_fuse, _arm),
+    Action("crash_at", 8, _choose_fuse, _arm, later=True),
     Action("start", 60, when(lambda world: not world.server.up), _start),
-    Action("stale", 4, when(lambda world: world.server.up), _go_stale),
+    Action("stale", 4, when(lambda world: world.server.up), _go_stale, later=True),
     Action(
         "fresh",
         40,
@@ -98,10 +98,12 @@ TROUBLE: Final = [
     ),
     Action("backup", 4, always, _take_backup),
     Action("restore", 2, when(_may_restore), _restore),
-    Action("disk_full", 3, always, lambda world: world.server.fill(full=True)),
+    Action("disk_full", 3, always, lambda world: world.server.fill(full=True), later=True),
     Action("disk_room", 15, always, lambda world: world.server.fill(full=False)),
-    Action("hide", 4, meddle("hide"), begin_meddling),
-    Action("repeat", 4, meddle("repeat"), begin_meddling),
-    Action("drop_pushes", 4, meddle("drop_pushes"), begin_meddling),
-    Action("behave", 30, _choose_end, _end_meddling),
+    Action("hide", 4, meddle("hide"), begin_meddling, later=True),
+    Action("repeat", 4, meddle("repeat"), begin_meddling, later=True),
+    Action("drop_pushes", 4, meddle("drop_pushes"), begin_meddling, later=True),
+    Action("reorder", 6, meddle("reorder"), begin_meddling, later=True),
+    Action("shuffle", 4, meddle("shuffle"), begin_meddling, later=True),
+    Action("behave", 36, _choose_end, _end_meddling),
 ]

@@ -1,16 +1,17 @@
 """The network: one line for each device, with delays, cuts, holes and slow readers.
 
 A connection is what TCP and WebSocket make of the worst network: frames arrive in order and once,
-or the connection ends. What went with it may have arrived before the end, or not: requests, answers
-and pushes are lost in that way. Between connections there is no order. In place of sockets there
-are `ClientSocket` and `ServerSocket`; frames, requests and sessions are the product's.
+or the connection ends. Only a server may hand over what it sends in another order (`Sent`). What
+went with a connection may have arrived before its end, or not: requests, answers and pushes are
+lost in that way. Between connections there is no order. In place of sockets there are
+`ClientSocket` and `ServerSocket`; frames, requests and sessions are the product's.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -33,8 +34,28 @@ _SLOW: Final = 20
 # Seconds between two frames: of what is due at one moment, a loop keeps no order.
 _APART: Final = 1e-5
 
-Look = Callable[[bytes], list[bytes]]
-"""What becomes of one frame: itself, nothing, or others."""
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A frame that leaves the server.
+
+    With a `lane` it keeps its order with what has the same one, and with what has none; others may
+    overtake it while it is `late`, by so many milliseconds. `by` is the fault that does it.
+    """
+
+    frame: bytes
+    lane: bytes | None = None
+    late: int = 0
+    by: str = ""
+
+
+Look = Callable[[bytes], list[Sent]]
+"""What becomes of one frame of the server: itself, nothing, or others."""
+
+
+def unchanged(frame: bytes) -> list[Sent]:
+    """What becomes of a frame of a server without faults."""
+    return [Sent(frame)]
 
 
 @dataclass(slots=True)
@@ -68,6 +89,10 @@ class _End:
         self.sent: Close | None = None
         self.waiter: asyncio.Future[None] | None = None
         self.last_at = 0.0
+        """When the last of all that is on its way arrives."""
+        self.lanes: dict[bytes, float] = {}
+        """When the last of each lane arrives, and (`before`) the last of those that have none."""
+        self.before = 0.0
 
     @property
     def ended(self) -> bool:
@@ -104,7 +129,7 @@ class Pair:
         self.client = _End(client)
         self.server = _End(server)
         self.random = random.Random(seed)
-        self.look: Look = lambda frame: [frame]
+        self.look: Look = unchanged
         """What a faulty server makes of its own frames."""
         self.asked: dict[int, int] = {}
         """The kinds of requests that were not answered yet, by their numbers."""
@@ -115,18 +140,35 @@ class Pair:
         head = decode_frame(frame)
         self.asked[head.request_id] = head.kind
 
-    def transmit(self, sender: _End, receiver: _End, frame: bytes) -> None:
+    @property
+    def effects(self) -> Counter[str]:
+        """See `World.effects`."""
+        return self.client.process.effects
+
+    def transmit(self, receiver: _End, sent: Sent) -> None:
         """Let a frame arrive, some time, or let it be the end."""
         if self.line.loss and self.random.random() < self.line.loss:
+            self.effects["lose"] += 1
             # Whether it arrived before the end, nobody can tell.
             if self.random.random() < _ARRIVED:
-                receiver.inbox.append(frame)
+                receiver.inbox.append(sent.frame)
                 receiver.wake()
             self.cut()
             return
-        at = self.loop.time() + self.random.randint(*self.line.delay) / 1000
-        at = receiver.last_at = max(at, receiver.last_at + _APART)
-        self.loop.call_at(at, self._arrive, receiver, frame)
+        self.effects["delay"] += self.line.delay == TARDY
+        at = self.loop.time() + (self.random.randint(*self.line.delay) + sent.late) / 1000
+        self.loop.call_at(self._in_turn(receiver, sent, at), self._arrive, receiver, sent.frame)
+
+    def _in_turn(self, receiver: _End, sent: Sent, at: float) -> float:
+        """When a frame arrives that would do so at that time: after what it may not overtake."""
+        if sent.lane is None:
+            at = receiver.before = max(at, receiver.last_at + _APART)
+        else:
+            earlier = max(receiver.before, receiver.lanes.get(sent.lane, 0.0))
+            at = receiver.lanes[sent.lane] = max(at, earlier + _APART)
+            self.effects[sent.by] += at < receiver.last_at
+        receiver.last_at = max(at, receiver.last_at)
+        return at
 
     def _arrive(self, receiver: _End, frame: bytes) -> None:
         if self.line.hole:
@@ -139,6 +181,7 @@ class Pair:
         """Pings are not answered: after a while both sides give up."""
         if not self._dying:
             self._dying = True
+            self.effects["hole"] += 1
             self.loop.call_later(HEARTBEAT_INTERVAL + HEARTBEAT_TIMEOUT, self._time_out)
 
     def _time_out(self) -> None:
@@ -178,7 +221,7 @@ class ClientSocket:
         pair.client.process.step()
         if pair.client.ended:
             raise self._ended()
-        pair.transmit(pair.client, pair.server, data)
+        pair.transmit(pair.server, Sent(data))
 
     async def recv(self) -> bytes:
         """The next frame."""
@@ -211,12 +254,13 @@ class ServerSocket:
         """Send a frame; waits while the device takes nothing in."""
         pair = self.pair
         pair.server.process.step()
+        pair.effects["slow"] += pair.line.slow
         while pair.line.slow and not pair.server.ended:  # noqa: ASYNC110 - a line has no loop
             await asyncio.sleep(_SLOW)
         if pair.server.ended:
             raise ConnectionError
-        for frame in pair.look(data):
-            pair.transmit(pair.server, pair.client, frame)
+        for sent in pair.look(data):
+            pair.transmit(pair.client, sent)
 
     async def close(self, status: int) -> None:
         """Close, after what was sent."""

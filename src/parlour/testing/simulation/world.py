@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -14,6 +15,7 @@ from parlour.conversation.presets import DEFAULT
 from parlour.errors import ParlourError
 from parlour.identity.device_list import DeviceListState, next_entry
 from parlour.server.store.records import NewList
+from parlour.server.store.sqlite.accounts import _register
 from parlour.server.store.sqlite.devices import append_list
 from parlour.server.store.sqlite.rows import active_device
 from parlour.server.store.sqlite.tokens import insert_token
@@ -73,7 +75,8 @@ class _Branch:
 class World:
     """Everything that there is in one run.
 
-    `names` are accounts with their numbers of devices, `presets` what some of them prefer.
+    `names` are accounts with their numbers of devices, `presets` what some of them prefer, and
+    `crowd` those who come when it has begun.
     """
 
     def __init__(
@@ -83,6 +86,7 @@ class World:
         trace: Trace,
         loop: SimulatedLoop,
         presets: Mapping[str, str],
+        crowd: Sequence[str] = (),
     ) -> None:
         self.seed = seed
         self.loop = loop
@@ -90,12 +94,18 @@ class World:
         self.random = random.Random(f"{seed} world")
         self.oracle = Oracle()
         self.oracle.on_note = trace.note
-        self.meddler = Meddler()
+        self.effects: Counter[str] = Counter()
+        """How often each action has really done something."""
+        self.meddler = Meddler(self.effects)
         self.names = names
         self.presets = presets
+        self.crowd = list(crowd)
+        """Names of those who come later, at the same moment."""
         self.nodes: dict[str, Node] = {}
         self.copies: list[tuple[Node, Node, int]] = []
         """Copied homes: the copy, the original, and its connections when it was copied."""
+        self.parted: list[str] = []
+        """Labels of devices that the network has cut off together."""
         self.backup: Backup | None = None
         self.list_changes = 0
         self.said = 0
@@ -105,7 +115,8 @@ class World:
         self.timelines = {0}
         self._timelines = 0
         self._main = _Branch(0)
-        self.server = SimulatedServer(loop, loop.now, population.image(tuple(names)), f"{seed} 0")
+        image = population.image(tuple(names))
+        self.server = SimulatedServer(loop, loop.now, image, f"{seed} 0", self.effects)
         self._watch(self.server, self._main)
         self.forked: SimulatedServer | None = None
         self.half: frozenset[str] = frozenset()
@@ -151,6 +162,19 @@ class World:
         insert_token(connection, active_device(connection, kit.device_id).pk, token)
         connection.execute("COMMIT")
 
+    def admit(self, name: str) -> Node:
+        """Register one of the crowd, with a device, and switch that on."""
+        now, connection = self.loop.now(), self.server.connection
+        self.crowd.remove(name)
+        self.list_changes += 1
+        connection.execute("BEGIN")
+        _register(connection, population.new_account(name, now), now)
+        connection.execute("COMMIT")
+        kit, owner = population.kit(name, 1), population.member(name)
+        node = Node.made(self, name, kit, owner.records(kit, owner.entry, first=True))
+        self.add(node)
+        return node
+
     def add(self, node: Node) -> None:
         """There is one more device; it is switched on."""
         self.nodes[node.label] = node
@@ -169,6 +193,11 @@ class World:
         for node in self.nodes.values():
             node.on_list = node.device_id in listed
         return [node for node in self.nodes.values() if node.on_list]
+
+    def accounts(self) -> list[str]:
+        """The names of all accounts that there are by now."""
+        come = {node.name for node in self.nodes.values()}
+        return [*self.names, *(name for name in population.CROWD if name in come)]
 
     def of_account(self, name: str) -> list[Node]:
         """An account's devices that are on its list."""
@@ -278,7 +307,7 @@ class World:
         image = self.server.backup()
         branch = _Branch(self._next_timeline(), self._main.newest, self._main.epochs.copy())
         seed = f"{self.seed} side {branch.timeline}"
-        self.forked = SimulatedServer(self.loop, self.loop.now, image, seed)
+        self.forked = SimulatedServer(self.loop, self.loop.now, image, seed, self.effects)
         self._watch(self.forked, branch)
         self._branch = branch
         labels = sorted(self.nodes)
@@ -309,6 +338,7 @@ class World:
         self.server.process.disarm()
         if not self.server.up:
             self.server.start()
+        self.parted = []
         for node in self.nodes.values():
             node.process.disarm()
             node.line.heal()
