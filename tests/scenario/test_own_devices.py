@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import TypeVar
 
 import pytest
@@ -762,3 +763,22 @@ def test_a_no_of_a_clock_that_was_years_ahead_does_not_last_for_years() -> None:
     alice.say("bob", "again")
     bob.pull()
     assert len(heard(bob, RequestReceived)) == 2
+
+
+def test_what_a_backup_has_lost_before_one_device_read_it_is_told_again() -> None:
+    """The server's data is put back, and nobody says anything by which a gap would show."""
+    server, alice, _ = two()
+    laptop = laptop_of(alice)
+    alice.pull()
+    laptop.disconnect()
+    saved = deepcopy(server.streams)
+    alice.machine.set_setting("theme", "dark", server.now)
+    alice.settle()
+    server.streams = saved
+    server.incarnation = bytes(15) + b"\1"
+    for _ in range(3):
+        for device in (alice, laptop):
+            device.connect()
+            device.pull()
+    assert dict(laptop.machine.settings) == {"theme": "dark"}
+    assert laptop.machine.waiting == alice.machine.waiting == 0

@@ -481,6 +481,8 @@ class Machine:
             self._receiving.histories.restored()
             self._groups.restored()
             self._memory.events.append(ServerRestored())
+            # What our other devices told each other may be gone, before this one has read it.
+            self._repairing.lost_sync = True
             # They follow on numbers of the data before: everything is read from its beginning.
             entries = ()
             self._receiving.behind = True

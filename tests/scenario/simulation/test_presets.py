@@ -9,7 +9,7 @@ from parlour.testing.simulation.chronicle import Chronicle
 from parlour.testing.simulation.run import people_of, presets_of, run
 
 SEEDS = range(60)
-ON_MLS = 12
+ON_MLS = 8
 
 
 def kinds(monkeypatch: pytest.MonkeyPatch, seed: int, kind: str) -> Counter[Kind]:

@@ -78,8 +78,6 @@ def test_the_command_writes_a_record_for_each_seed(
     assert "2 of 2 runs" in capsys.readouterr().err
 
 
-
-
 @pytest.mark.parametrize("where", ["act", "conclude"])
 @pytest.mark.parametrize("fault", [ValueError, asyncio.CancelledError])
 def test_a_run_that_raises_has_failed_and_the_others_go_on(

@@ -17,6 +17,6 @@ passes until nothing more is to be done. An oracle knows all that was said and c
 
 Layout: `loop` (time), `process` (what can be killed), `disk`, `wire`, `server`, `node`, `world`;
 `population` (who there is); `actions` with the tables `talk`, `groups`, `crowd`, `life`, `trouble`,
-`lies`; `meddling` (what a faulty server makes of its frames); `program`, `run`, `oracle`, `verdict`, `trace`;
-`shrink`, `evidence`, `command`.
+`lies`; `meddling` (what a faulty server makes of its frames); `program`, `run`, `oracle`,
+`verdict`, `trace`; `shrink`, `evidence`, `command`.
 """

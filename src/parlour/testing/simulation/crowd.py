@@ -98,6 +98,6 @@ def _switch_off(world: World, label: str, _group: str) -> None:
 
 
 CROWD: Final = [
-    Action("crowd_added", 10, _choose, _bring, later=True),
-    Action("crowd_comes", 10, _choose, _invite, later=True),
+    Action("crowd_added", 30, _choose, _bring, later=True),
+    Action("crowd_comes", 30, _choose, _invite, later=True),
 ]

@@ -48,18 +48,18 @@ def _merge(world: World) -> None:
 
 
 GROUP_LIES: Final = [
-    Action("wrong_tree", 4, meddle("wrong_tree"), begin_meddling, lie=True, later=True),
-    Action("old_state", 4, meddle("old_state"), begin_meddling, lie=True, later=True),
+    Action("wrong_tree", 6, meddle("wrong_tree"), begin_meddling, lie=True, later=True),
+    Action("old_state", 6, meddle("old_state"), begin_meddling, lie=True, later=True),
 ]
 LIES: Final = [
     Action("tamper", 4, meddle("tamper"), begin_meddling, lie=True, later=True),
     Action("strip", 4, meddle("strip"), begin_meddling, lie=True, later=True),
     Action("count_up", 3, meddle("count_up"), begin_meddling, lie=True, later=True),
     Action("misnumber", 3, meddle("misnumber"), begin_meddling, lie=True, later=True),
-    Action("shorten", 3, meddle("shorten"), begin_meddling, lie=True, later=True),
+    Action("shorten", 5, meddle("shorten"), begin_meddling, lie=True, later=True),
     Action("replay", 3, meddle("replay"), begin_meddling, lie=True, later=True),
-    Action("swap", 3, meddle("swap"), begin_meddling, lie=True, later=True),
-    Action("withhold", 2, meddle("withhold"), begin_meddling, lie=True, later=True),
+    Action("swap", 4, meddle("swap"), begin_meddling, lie=True, later=True),
+    Action("withhold", 5, meddle("withhold"), begin_meddling, lie=True, later=True),
     Action("fork", 3, when(_may_fork), _fork, lie=True, later=True),
     Action("merge", 25, when(lambda world: world.forked is not None), _merge, lie=True),
 ]

@@ -106,7 +106,7 @@ LIFE: Final = [
     Action("lose", 8, of_one(lambda node: node.online), on_node(_lose), later=True),
     Action("delay", 8, of_one(lambda node: node.online), on_node(_delay), later=True),
     Action("slow", 6, of_one(lambda node: node.online), on_node(_stop_reading), later=True),
-    Action("part", 4, _choose_parts, _part),
+    Action("part", 5, _choose_parts, _part),
     Action("join", 25, lambda world, _chance: [] if world.parted else None, _join),
     Action("heal", 40, of_one(_is_bad), on_node(lambda node: node.line.heal())),
     Action("clock", 8, _choose_clock, _set_clock),

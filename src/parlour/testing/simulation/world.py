@@ -353,8 +353,9 @@ class World:
                 node.engine.changed.notify()
 
     def pass_a_night(self) -> None:
-        """Let somebody make room on full disks and start the server, as they do within a day."""
+        """Let somebody see to the server, and make room on full disks, as they do within a day."""
         self.server.fill(full=False)
+        self.server.go_stale(None)
         if not self.server.up:
             self.server.start()
         for node in self.nodes.values():
