@@ -89,15 +89,19 @@ def test_a_run_that_raises_has_failed_and_the_others_go_on(
 ) -> None:
     broken = 1
 
-    def breaks(world: World) -> None:
+    def breaks(world: World) -> list[str]:
         if world.seed == str(broken):
             raise fault("of the simulation's own")
+        return []
+
+    def act(world: World) -> None:
+        breaks(world)
 
     if where == "act":
-        table = [Action("breaks", 1, lambda _world, _chance: [], breaks)]
+        table = [Action("breaks", 1, lambda _world, _chance: [], act)]
         monkeypatch.setitem(TABLES, "pairwise", [table])
     else:
-        monkeypatch.setattr(runs, "unfulfilled", lambda world: breaks(world) or [])
+        monkeypatch.setattr(runs, "unfulfilled", breaks)
     file = tmp_path / "records.json"
     words = ["--seeds", "0-2", "--steps", "3", "--jobs", "1", "--kind", "pairwise"]
     assert main([*words, "--json", str(file)]) == 1
