@@ -20,8 +20,8 @@ from parlour.testing.memory_server import MemoryServer
 from parlour.wire.kinds import Kind
 from parlour.wire.push import PushEntry
 from parlour.wire.streams import Entry, Page
+from tests.scenario.lies import behave, deliver, lie
 from tests.scenario.people import heard, meet_again, two
-from tests.scenario.test_malicious_server import behave, deliver, lie
 from tests.scenario.test_own_devices import settle, three
 
 FAR = 10**12

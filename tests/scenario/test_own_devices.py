@@ -46,8 +46,8 @@ from parlour.identity.device_list import MAX_DEVICES
 from parlour.testing.device import MemoryDevice
 from parlour.testing.memory_server import MemoryServer
 from parlour.wire.streams import Entry
+from tests.scenario.lies import behave, deliver
 from tests.scenario.people import heard, strangers, two
-from tests.scenario.test_malicious_server import behave, deliver
 
 E = TypeVar("E", bound=Event)
 

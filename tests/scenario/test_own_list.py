@@ -26,8 +26,8 @@ from parlour.testing.memory_server import MemoryServer
 from parlour.testing.randomness import seeded
 from parlour.wire.directory import DeviceListPage
 from parlour.wire.kinds import Kind
+from tests.scenario.lies import behave
 from tests.scenario.people import blocks, heard
-from tests.scenario.test_malicious_server import behave
 from tests.scenario.test_numbers import conversation_of
 from tests.scenario.test_own_devices import settle, three
 

@@ -25,8 +25,8 @@ from parlour.testing.device import MemoryDevice
 from parlour.testing.memory_server import MemoryServer
 from parlour.wire.kinds import Kind
 from parlour.wire.streams import Entry
+from tests.scenario.lies import behave, deliver
 from tests.scenario.people import heard, strangers, two
-from tests.scenario.test_malicious_server import behave, deliver
 from tests.scenario.test_requests import asked, decide
 
 DAY = 24 * 3_600_000

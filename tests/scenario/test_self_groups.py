@@ -27,10 +27,10 @@ from parlour.wire.groups import GroupState as PublicState
 from parlour.wire.groups import RestartGroup
 from parlour.wire.kinds import Kind as WireKind
 from parlour.wire.streams import Entry
+from tests.scenario.lies import behave
 from tests.scenario.people import blocks, heard
 from tests.scenario.test_direct import conversation, lose, named
 from tests.scenario.test_direct import settle as pause
-from tests.scenario.test_malicious_server import behave
 from tests.scenario.test_own_list import hide
 
 HOUR = 3_600_000

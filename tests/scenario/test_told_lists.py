@@ -13,8 +13,8 @@ from parlour.identity.device_list import DeviceListEntry, DeviceListState, next_
 from parlour.primitives.signature import Ed25519PrivateKey
 from parlour.testing.device import MemoryDevice
 from parlour.testing.memory_server import MemoryServer
+from tests.scenario.lies import behave
 from tests.scenario.people import heard
-from tests.scenario.test_malicious_server import behave
 from tests.scenario.test_numbers import conversation_of
 from tests.scenario.test_own_devices import settle, three
 from tests.scenario.test_own_list import hide, list_of
