@@ -12,17 +12,26 @@ from parlour.conversation.genesis import between
 from parlour.conversation.groups.committing import LEFT_OUT_FOR
 from parlour.conversation.groups.direct import FOUND_AGAIN
 from parlour.conversation.groups.records import GroupState
-from parlour.conversation.groups.view import GroupView
-from parlour.conversation.records import Conversation, Setting
+from parlour.conversation.records import Setting
 from parlour.errors import Code, ParlourError, error
 from parlour.roster.genesis import Genesis, History, Kind
 from parlour.testing.device import Killed, MemoryDevice
 from parlour.testing.memory_server import MemoryServer
-from parlour.wire.envelope import SuiteId
 from parlour.wire.groups import CreateGroup
 from parlour.wire.kinds import Kind as WireKind
-from parlour.wire.push import PushStream
-from parlour.wire.streams import Entry, StreamInfo
+from parlour.wire.streams import StreamInfo
+from tests.scenario.conversations import (
+    ELSEWHERE,
+    at_once,
+    conversation,
+    lose,
+    named,
+    settle,
+    spoil_messages,
+    turned,
+    view,
+)
+from tests.scenario.lies import behave
 from tests.scenario.people import blocks, heard
 
 PRESETS = [("default", "default-mls"), ("default-mls", "default"), ("default-mls", "default-mls")]
@@ -36,27 +45,6 @@ def strangers(*presets: str) -> tuple[MemoryServer, MemoryDevice, MemoryDevice]:
         device.machine.set_setting("preset", preset, server.now)
         device.connect()
     return server, alice, bob
-
-
-def settle(*devices: MemoryDevice, rounds: int = 4) -> None:
-    """Let everybody take in what came."""
-    for _ in range(rounds):
-        for device in devices:
-            device.pull()
-        for device in devices:
-            device.wait(1_000)
-
-
-def conversation(device: MemoryDevice, peer: MemoryDevice) -> Conversation:
-    """The conversation of a device with another account."""
-    return device.machine._memory.conversations[peer.machine.account_id]
-
-
-def view(device: MemoryDevice, peer: MemoryDevice) -> GroupView:
-    """The group that is a conversation."""
-    found = device.machine.direct_group(peer.machine.account_id)
-    assert found is not None
-    return found
 
 
 def check_on_mls(alice: MemoryDevice, bob: MemoryDevice) -> None:
@@ -109,14 +97,7 @@ def test_both_begin_at_once(presets: tuple[str, str], first: int) -> None:
         device.meet(other.name)
         text = device.content(f"from {device.name}")
         device.machine.send(other.machine.account_id, text, server.now)
-    # Both have made their request before either has reached the server.
-    for _ in range(4):
-        asked = [(device, device.machine.outgoing(server.now)) for device in devices]
-        for device, requests in asked if first == 0 else asked[::-1]:
-            device._write()
-            for request in requests:
-                device._answer(request)
-                device._write()
+    at_once(devices, first)
     settle(alice, bob, rounds=6)
     assert alice.texts() == ["from bob"]
     assert bob.texts() == ["from alice"]
@@ -361,12 +342,6 @@ def spoken(*presets: str) -> tuple[MemoryServer, MemoryDevice, MemoryDevice]:
     return server, alice, bob
 
 
-def lose(server: MemoryServer, stream: bytes) -> None:
-    """The server's data is from a backup that does not know a conversation."""
-    del server.streams[stream], server.groups.groups[stream]
-    server.incarnation = bytes(15) + b"\1"
-
-
 @pytest.mark.parametrize("quicker", [0, 1])
 def test_a_restored_server_that_has_lost_it(quicker: int) -> None:
     server, alice, bob = spoken("default-mls", "default-mls")
@@ -392,7 +367,7 @@ def test_a_restored_server_that_has_lost_it(quicker: int) -> None:
 def test_a_restored_server_that_still_has_it() -> None:
     server, alice, bob = spoken("default-mls", "default-mls")
     group = view(alice, bob).id
-    server.incarnation = bytes(15) + b"\1"
+    server.incarnation = ELSEWHERE
     alice.connect()
     bob.connect()
     settle(alice, bob)
@@ -401,14 +376,6 @@ def test_a_restored_server_that_still_has_it() -> None:
     assert bob.texts() == ["hello", "as before"]
     assert view(alice, bob).id == group
     assert conversation(alice, bob).stream == group
-
-
-def named(server: MemoryServer, device: MemoryDevice, info: StreamInfo) -> list[Code]:
-    """What a device says to a stream that it is told of."""
-    before = len(blocks(device))
-    device.machine.pushed(PushStream(info), server.now)
-    device.settle()
-    return blocks(device)[before:]
 
 
 def test_another_genesis_than_before_is_refused() -> None:
@@ -633,31 +600,18 @@ def test_killed_at_any_step(step: str, nth: int) -> None:
 
 def test_a_message_that_came_broken_is_asked_for_again() -> None:
     server, alice, bob = spoken("default-mls", "default-mls")
-
-    def spoil(entry: Entry, device_id: bytes) -> list[Entry]:
-        if entry.stream != view(alice, bob).id or device_id != bob.machine.device_id:
-            return [entry]
-        body = entry.envelope.body[:-1] + bytes([entry.envelope.body[-1] ^ 1])
-        return [replace(entry, envelope=replace(entry.envelope, body=body))]
-
-    server.deliver = spoil
+    spoil_messages(bob, turned)
     alice.say("bob", "spoilt")
     settle(alice, bob)
-    server.deliver = lambda entry, device_id: [entry]
+    behave(server)
     settle(alice, bob)
     assert bob.texts() == ["hello", "spoilt"]
 
 
 def test_what_a_stranger_sent_is_a_request_though_it_can_not_be_read() -> None:
-    server, alice, bob = strangers("default-mls", "default-mls")
+    _, alice, bob = strangers("default-mls", "default-mls")
     bob.welcoming = False
-
-    def spoil(entry: Entry, device_id: bytes) -> list[Entry]:
-        if entry.envelope.suite != SuiteId.MLS_MESSAGE or device_id != bob.machine.device_id:
-            return [entry]
-        return [replace(entry, envelope=replace(entry.envelope, body=b"spoilt"))]
-
-    server.deliver = spoil
+    spoil_messages(bob, lambda body: b"spoilt")
     alice.say("bob", "hello")
     settle(alice, bob)
     assert [event.name for event in heard(bob, RequestReceived)] == ["alice"]

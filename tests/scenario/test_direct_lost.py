@@ -7,8 +7,9 @@ import pytest
 from parlour.conversation.events import ServerMisbehaved
 from parlour.testing.device import MemoryDevice
 from parlour.testing.memory_server import MemoryServer
+from tests.scenario.conversations import conversation, settle
 from tests.scenario.people import heard
-from tests.scenario.test_direct import conversation, settle, strangers
+from tests.scenario.test_direct import strangers
 
 MLS, PAIRWISE = "default-mls", "default"
 KINDS = [(MLS, MLS), (MLS, PAIRWISE), (PAIRWISE, MLS), (PAIRWISE, PAIRWISE)]

@@ -17,8 +17,8 @@ from parlour.roster.extension import EXTENSION_TYPE, RosterBinding
 from parlour.roster.roles import Role
 from parlour.testing.device import MemoryDevice
 from parlour.testing.memory_server import MemoryServer
-from parlour.wire.envelope import ENVELOPE_FORMAT, Envelope, SuiteId
-from parlour.wire.groups import CommitBody, Handshake, encode_body
+from parlour.wire.groups import CommitBody
+from tests.handshakes import handshake
 from tests.scenario.parties import Party, chat_of
 from tests.scenario.people import heard
 from tests.scenario.test_group_hostile import forge
@@ -52,17 +52,14 @@ def comes_by_itself(party: Party, device: MemoryDevice) -> None:
     now = party.server.now
     identity = machine._key_packages.identity(1, now // 1000)
     pending = Group.join_external(state.group_info, identity, now // 1000, join)
-    body = encode_body(CommitBody(0, pending.commit, [], b""))
-    handshake = Handshake(
-        stream=party.group,
-        client_id=b"comes by itself.",
-        generation=0,
-        epoch=followed.epoch,
-        envelope=Envelope(ENVELOPE_FORMAT, SuiteId.MLS_COMMIT, b"", body),
-        parts=[],
-        group_info=pending.group_info or b"",
+    request = handshake(
+        party.group,
+        b"comes by itself.",
+        followed.epoch,
+        CommitBody(0, pending.commit, [], b""),
+        group_info=pending.group_info,
     )
-    party.server._handshake(machine.device_id, handshake)
+    party.server._handshake(machine.device_id, request)
 
 
 def refusals(*devices: MemoryDevice) -> list[str]:

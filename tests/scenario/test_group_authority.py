@@ -35,11 +35,11 @@ from parlour.roster.roles import Role
 from parlour.roster.roster import Roster
 from parlour.testing.device import MemoryDevice
 from parlour.wire import groups as wire
-from parlour.wire.envelope import ENVELOPE_FORMAT, Envelope, SuiteId
 from parlour.wire.streams import Part
+from tests.handshakes import handshake
 from tests.scenario.parties import HOUR, Party, chat_of
 from tests.scenario.people import heard
-from tests.scenario.test_group_hostile import check_goes_on, forge, put
+from tests.scenario.test_group_hostile import check_goes_on, forge, made_by, put
 from tests.scenario.test_group_readding import published
 
 
@@ -77,17 +77,10 @@ def bring_in(
     assert pending.welcome is not None
     info, secrets = split_welcome(pending.welcome)
     body = wire.CommitBody(0, pending.commit, [], info, [wish.encode() for wish in wishes])
-    handshake = wire.Handshake(
-        stream=party.group,
-        client_id=by.random(16),
-        generation=0,
-        epoch=group.epoch,
-        envelope=Envelope(ENVELOPE_FORMAT, SuiteId.MLS_COMMIT, b"", wire.encode_body(body)),
-        parts=[Part(whom, data) for data in secrets.values()],
-        group_info=pending.group_info or b"",
-    )
+    parts = [Part(whom, data) for data in secrets.values()]
+    request = made_by(party, by, body, parts=parts, group_info=pending.group_info)
     group.clear_pending()
-    put(party, by, handshake)
+    put(party, by, request)
 
 
 def _believes(by: MemoryDevice, party: Party, device: bytes, key: Ed25519PublicKey) -> None:
@@ -221,17 +214,8 @@ def test_a_proposal_to_renew_ones_own_leaf_is_covered_by_anothers_commit() -> No
     chat = chat_of(bob, party)
     proposal = chat.live().propose_update(party.server.now // 1000, random=bob.random)
     before = chat.live().members[int(chat.live().own_leaf)][1].encryption_key
-    body = wire.ProposalBody(0, proposal, b"")
-    handshake = wire.Handshake(
-        stream=party.group,
-        client_id=bob.random(16),
-        generation=0,
-        epoch=chat.epoch,
-        envelope=Envelope(ENVELOPE_FORMAT, SuiteId.MLS_PROPOSAL, b"", wire.encode_body(body)),
-        parts=[],
-        group_info=b"",
-    )
-    party.server._handshake(bob.machine.device_id, handshake)
+    request = made_by(party, bob, wire.ProposalBody(0, proposal, b""))
+    party.server._handshake(bob.machine.device_id, request)
     for device in (alice, carol):
         device.pull()
     alice.machine.group_rename(party.group, "renewed", party.server.now)
@@ -284,16 +268,8 @@ def come_in(
         state.group_info, identity, now // 1000, join, random=device.random
     )
     body = wire.CommitBody(0, pending.commit, [entry.encode() for entry in entries], b"")
-    handshake = wire.Handshake(
-        stream=party.group,
-        client_id=device.random(16),
-        generation=0,
-        epoch=followed.epoch,
-        envelope=Envelope(ENVELOPE_FORMAT, SuiteId.MLS_COMMIT, b"", wire.encode_body(body)),
-        parts=[],
-        group_info=pending.group_info or b"",
-    )
-    put(party, device, handshake)
+    client_id, info = device.random(16), pending.group_info
+    put(party, device, handshake(party.group, client_id, followed.epoch, body, group_info=info))
 
 
 def next_entry(roster: Roster, by: MemoryDevice, change: Change, at: int) -> RosterEntry:

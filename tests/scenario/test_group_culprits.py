@@ -7,15 +7,14 @@ from msgspec.structs import replace
 
 from parlour.conversation.events import CommitRefused, GroupRestarted
 from parlour.conversation.groups.records import GroupState
-from parlour.mls.public.framing.messages import PublicMessage
 from parlour.mls.public.rules import Rule, RuleBroken
 from parlour.wire.envelope import SuiteId
 from parlour.wire.groups import CommitBody, decode_body, encode_body
 from parlour.wire.streams import Entry
-from tests.scenario.parties import Party, chat_of
+from tests.scenario.parties import Party
 from tests.scenario.people import heard
+from tests.scenario.refusing import refuse_commits
 from tests.scenario.test_group_hostile import check_goes_on
-from tests.scenario.test_group_repair import _Refusing
 
 
 def check_nobody_was_put_out(party: Party) -> None:
@@ -57,24 +56,10 @@ def test_a_server_changes_the_tags_of_a_commit_to_have_its_maker_put_out(place: 
     check_nobody_was_put_out(party)
 
 
-class _TagDiffers(_Refusing):
-    """A group in which the confirmation of the next commit of somebody else is another one."""
-
-    def __init__(self, group: object) -> None:
-        super().__init__(group, self._receive)
-
-    def _receive(self, message: object, now: int, run: object = map) -> object:
-        if isinstance(message, PublicMessage):
-            raise RuleBroken(Rule.COMMIT_CONFIRMATION_TAG)
-        return self._group.receive(message, now)  # type: ignore[attr-defined]
-
-
 def test_a_server_and_a_member_put_another_confirmation_into_somebodys_commit() -> None:
     party = Party("alice", "bob", "carol")
     alice, bob, carol = party.devices
-    for device in (alice, bob):
-        chat = chat_of(device, party)
-        chat._records.group = _TagDiffers(chat.live())  # type: ignore[union-attr]
+    refuse_commits(party, alice, bob, problem=RuleBroken(Rule.COMMIT_CONFIRMATION_TAG))
     carol.machine.group_refresh(party.group, party.server.now)
     carol.settle()
     check_nobody_was_put_out(party)

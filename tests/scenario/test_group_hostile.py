@@ -36,7 +36,8 @@ from parlour.wire import groups as wire
 from parlour.wire.envelope import ENVELOPE_FORMAT, Envelope, SuiteId
 from parlour.wire.kinds import Kind
 from parlour.wire.push import PushStream
-from parlour.wire.streams import Append, Entry, StreamInfo
+from parlour.wire.streams import Append, Entry, Part, StreamInfo
+from tests.handshakes import handshake
 from tests.scenario.parties import Party, chat_of, let_time_pass
 from tests.scenario.people import heard
 
@@ -62,17 +63,22 @@ def forge(
         random=device.random,
     )
     body = wire.CommitBody(0, change(pending.commit), list(roster), b"")
-    handshake = wire.Handshake(
-        stream=party.group,
-        client_id=device.random(16),
-        generation=0,
-        epoch=group.epoch,
-        envelope=Envelope(ENVELOPE_FORMAT, SuiteId.MLS_COMMIT, b"", wire.encode_body(body)),
-        parts=[],
-        group_info=pending.group_info or b"",
-    )
+    request = made_by(party, device, body, group_info=pending.group_info)
     group.clear_pending()
-    put(party, device, handshake)
+    put(party, device, request)
+
+
+def made_by(
+    party: Party,
+    device: MemoryDevice,
+    body: wire.CommitBody | wire.ProposalBody,
+    *,
+    parts: Sequence[Part] = (),
+    group_info: bytes | None = None,
+) -> wire.Handshake:
+    """What a device may ask of the server, in the epoch in which it is."""
+    epoch, client_id = chat_of(device, party).epoch, device.random(16)
+    return handshake(party.group, client_id, epoch, body, parts=parts, group_info=group_info)
 
 
 def put(party: Party, device: MemoryDevice, request: wire.Handshake | Append) -> None:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from parlour.conversation.events import GroupChanged, GroupRestarted, MessageMissing
-from parlour.errors import Code, error
-from parlour.mls.public.commit import Commit
+from parlour.errors import Code
 from parlour.mls.public.extensions import Extension
-from parlour.mls.public.framing.messages import PublicMessage
 from parlour.mls.public.proposals import GroupContextExtensions
 from parlour.roster.changes import ChannelKind, ChannelOpened
 from parlour.roster.extension import EXTENSION_TYPE
@@ -16,29 +14,18 @@ from parlour.roster.genesis import Kind
 from parlour.roster.roles import Role
 from parlour.testing.device import MemoryDevice
 from parlour.wire import groups as wire
-from parlour.wire.envelope import ENVELOPE_FORMAT, Envelope, SuiteId
 from parlour.wire.streams import Entry
 from tests.scenario.parties import Party, chat_of
 from tests.scenario.people import heard
+from tests.scenario.refusing import can_not_read
 from tests.scenario.test_group_authority import bring_in, next_entry, package
-from tests.scenario.test_group_hostile import check_goes_on, forge, put, refusals
+from tests.scenario.test_group_hostile import check_goes_on, forge, made_by, put, refusals
 from tests.scenario.test_group_readding import published
-from tests.scenario.test_group_repair import _Broken, _Refusing
 
 
 def as_commit(party: Party, device: MemoryDevice, message: bytes) -> None:
     """Let the server store a message in the place of a commit."""
-    body = wire.CommitBody(0, message, [], b"")
-    handshake = wire.Handshake(
-        stream=party.group,
-        client_id=device.random(16),
-        generation=0,
-        epoch=chat_of(device, party).epoch,
-        envelope=Envelope(ENVELOPE_FORMAT, SuiteId.MLS_COMMIT, b"", wire.encode_body(body)),
-        parts=[],
-        group_info=b"",
-    )
-    put(party, device, handshake)
+    put(party, device, made_by(party, device, wire.CommitBody(0, message, [], b"")))
 
 
 def test_a_proposal_in_the_place_of_a_commit_is_not_taken() -> None:
@@ -101,9 +88,7 @@ def test_a_commit_that_nobody_can_read_is_shown_as_somebody_elses() -> None:
     """A server does not have a member put out by it."""
     party = Party("alice", "bob", "mallory")
     alice, bob, mallory = party.devices
-    for device in (alice, bob):
-        chat = chat_of(device, party)
-        chat._records.group = _Broken(chat.live())  # type: ignore[union-attr]
+    can_not_read(party, alice, bob)
 
     def deliver(entry: Entry, device_id: bytes) -> list[Entry]:
         if entry.sender_device == mallory.machine.device_id:
@@ -129,15 +114,8 @@ def test_a_report_that_nobody_may_send_leaves_no_number_out() -> None:
     bob.machine.group_leave(party.group, party.server.now)
     bob.settle()
     carol.pull()
-    group = chat_of(carol, party).live()
-    assert len(group.proposals) == 1
-
-    def refuse(message: object, now: int, run: object = map) -> object:
-        if isinstance(message, PublicMessage) and isinstance(message.content.body, Commit):
-            raise error(Code.CRYPTO_TAG, "a path secret that can't be opened")
-        return group.receive(message, now)  # type: ignore[arg-type]
-
-    chat_of(carol, party)._records.group = _Refusing(group, refuse)  # type: ignore[union-attr]
+    assert len(chat_of(carol, party).live().proposals) == 1
+    can_not_read(party, carol)
     party.settle(12)
     assert refusals(carol) == [Code.CRYPTO_TAG]
     assert carol.machine.counters["report.failed"] == 1

@@ -16,9 +16,10 @@ from parlour.testing.device import MemoryDevice
 from parlour.testing.memory_server import MemoryServer
 from parlour.wire.envelope import ENVELOPE_FORMAT, Envelope, SuiteId
 from parlour.wire.streams import Append, Entry
+from tests.scenario.conversations import settle, view
 from tests.scenario.parties import Party, chat_of
 from tests.scenario.people import heard
-from tests.scenario.test_direct import settle, strangers, view
+from tests.scenario.test_direct import strangers
 
 ID = bytes([9]) * 16
 

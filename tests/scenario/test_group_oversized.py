@@ -33,7 +33,6 @@ from parlour.primitives.aead import TAG_SIZE
 from parlour.primitives.random import Random
 from parlour.testing.device import MemoryDevice
 from parlour.wire import groups as wire
-from parlour.wire.envelope import ENVELOPE_FORMAT, Envelope, SuiteId
 from parlour.wire.limits import (
     MAX_GROUP_INFO,
     MAX_HANDSHAKE_BODY,
@@ -45,7 +44,7 @@ from parlour.wire.limits import (
 from tests import mls_forger
 from tests.scenario.parties import Party, chat_of
 from tests.scenario.people import heard
-from tests.scenario.test_group_hostile import check_goes_on, put
+from tests.scenario.test_group_hostile import check_goes_on, made_by, put
 
 # --- Commits ---------------------------------------------------------------------------------
 
@@ -57,20 +56,6 @@ BODIES: Final[dict[str, dict[str, Any]]] = {
     "MAX_WISH": {"wishes": [bytes(MAX_WISH + 1)]},
     "MAX_WISHES": {"wishes": [b"?"] * (MAX_WISHES + 1)},
 }
-
-
-def put_commit(party: Party, device: MemoryDevice, body: wire.CommitBody) -> None:
-    """The server takes a commit as it is; nothing follows it there."""
-    handshake = wire.Handshake(
-        stream=party.group,
-        client_id=device.random(16),
-        generation=0,
-        epoch=chat_of(device, party).epoch,
-        envelope=Envelope(ENVELOPE_FORMAT, SuiteId.MLS_COMMIT, b"", wire.encode_body(body)),
-        parts=[],
-        group_info=b"",
-    )
-    put(party, device, handshake)
 
 
 def check_refused(party: Party, reason: Code) -> None:
@@ -93,7 +78,8 @@ def test_a_commit_with_too_much_beside_it(bound: str) -> None:
     mallory = party.devices[2]
     commit = chat_of(mallory, party).live().commit(party.server.now // 1000).commit
     chat_of(mallory, party).live().clear_pending()
-    put_commit(party, mallory, replace(wire.CommitBody(0, commit, [], b""), **BODIES[bound]))
+    body = replace(wire.CommitBody(0, commit, [], b""), **BODIES[bound])
+    put(party, mallory, made_by(party, mallory, body))
     check_refused(party, Code.DECODE_MALFORMED)
 
 
@@ -133,7 +119,7 @@ def test_a_commit_with_too_much_in_it(
         group=SimpleNamespace(current=current), suite=current.suite, identity=current.identity
     )
     commit = encode_message(mls_forger.commit(forger, *oversized()))
-    put_commit(party, mallory, wire.CommitBody(0, commit, [], b""))
+    put(party, mallory, made_by(party, mallory, wire.CommitBody(0, commit, [], b"")))
     check_refused(party, reason)
 
 

@@ -24,11 +24,10 @@ from parlour.roster.genesis import Kind
 from parlour.roster.readding import MAX_WISH_AGE, ReaddWish
 from parlour.testing.device import MemoryDevice
 from parlour.wire import groups as wire
-from parlour.wire.envelope import ENVELOPE_FORMAT, Envelope, SuiteId
 from parlour.wire.streams import Entry, Part
 from tests.scenario.parties import Party, chat_of, let_time_pass, lose_alone
 from tests.scenario.people import heard
-from tests.scenario.test_group_hostile import check_goes_on
+from tests.scenario.test_group_hostile import check_goes_on, made_by
 from tests.scenario.test_group_restarts import begin_again
 
 
@@ -72,17 +71,10 @@ def again(
     info, secrets = split_welcome(pending.welcome)
     encoded = [wish.encode() for wish in wishes]
     body = wire.CommitBody(chat.record.generation, pending.commit, [], info, encoded)
-    handshake = wire.Handshake(
-        stream=party.group,
-        client_id=by.random(16),
-        generation=chat.record.generation,
-        epoch=group.epoch,
-        envelope=Envelope(ENVELOPE_FORMAT, SuiteId.MLS_COMMIT, b"", wire.encode_body(body)),
-        parts=[Part(whom.machine.device_id, data) for data in secrets.values()],
-        group_info=pending.group_info or b"",
-    )
+    parts = [Part(whom.machine.device_id, data) for data in secrets.values()]
+    request = made_by(party, by, body, parts=parts, group_info=pending.group_info)
     group.clear_pending()
-    party.server._handshake(by.machine.device_id, handshake)
+    party.server._handshake(by.machine.device_id, request)
 
 
 def wish_of(party: Party, device: MemoryDevice, at: int | None = None) -> ReaddWish:

@@ -18,7 +18,7 @@ from parlour.conversation.events import (
 from parlour.conversation.groups.comparing import TELL_OWN_EVERY
 from parlour.conversation.groups.records import GroupState
 from parlour.conversation.reasons import Reason
-from parlour.errors import Code, TransportError, error
+from parlour.errors import Code, TransportError
 from parlour.testing.device import MemoryDevice
 from parlour.wire import groups as wire
 from parlour.wire.kinds import Kind
@@ -32,6 +32,7 @@ from tests.scenario.parties import (
     lose_state,
 )
 from tests.scenario.people import heard
+from tests.scenario.refusing import can_not_read
 
 
 def test_a_commit_that_the_server_leaves_out_is_read_again() -> None:
@@ -98,20 +99,7 @@ def test_when_nobody_answers_it_comes_in_by_its_own_commit_and_is_confirmed() ->
 def test_a_commit_broken_for_one_member_gets_that_member_added_again() -> None:
     party = Party("alice", "bob", "carol")
     alice, bob, carol = party.devices
-    broken: list[int] = []
-    chat = chat_of(carol, party)
-    receive = type(chat.live()).receive
-
-    def refuse(message: object, now: int, run: object = map) -> object:
-        from parlour.mls.public.framing.messages import PublicMessage
-
-        if isinstance(message, PublicMessage) and not broken:
-            broken.append(1)
-            raise error(Code.CRYPTO_TAG, "a path secret that can't be opened")
-        return receive(group, message, now)  # type: ignore[arg-type]
-
-    group = chat.live()
-    chat._records.group = _Refusing(group, refuse)  # type: ignore[union-attr]
+    can_not_read(party, carol)
     bob.machine.group_refresh(party.group, party.server.now)
     bob.settle()
     party.settle(10)
@@ -123,23 +111,10 @@ def test_a_commit_broken_for_one_member_gets_that_member_added_again() -> None:
     assert carol.texts() == ["together again"]
 
 
-class _Refusing:
-    """A group whose `receive` a test decides about."""
-
-    def __init__(self, group: object, receive: object) -> None:
-        self._group = group
-        self.receive = receive
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._group, name)
-
-
 def test_a_winner_that_nobody_can_follow_restarts_the_group_without_its_maker() -> None:
     party = Party("alice", "bob", "carol", "mallory")
     alice, bob, carol, mallory = party.devices
-    for device in (alice, bob, carol):
-        chat = chat_of(device, party)
-        chat._records.group = _Broken(chat.live())  # type: ignore[union-attr]
+    can_not_read(party, alice, bob, carol)
     mallory.machine.group_refresh(party.group, party.server.now)
     mallory.settle()
     # Who did that does not help; others could be added again by it.
@@ -156,20 +131,6 @@ def test_a_winner_that_nobody_can_follow_restarts_the_group_without_its_maker() 
     party.say(carol, "we go on")
     party.settle()
     assert alice.texts() == bob.texts() == ["we go on"]
-
-
-class _Broken(_Refusing):
-    """A group that can't open the next commit of somebody else."""
-
-    def __init__(self, group: object) -> None:
-        super().__init__(group, self._receive)
-
-    def _receive(self, message: object, now: int, run: object = map) -> object:
-        from parlour.mls.public.framing.messages import PublicMessage
-
-        if isinstance(message, PublicMessage):
-            raise error(Code.CRYPTO_TAG, "a path secret that can't be opened")
-        return self._group.receive(message, now)  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("own", [False, True])

@@ -23,7 +23,7 @@ from parlour.testing.device import MemoryDevice
 from parlour.wire.kinds import Kind
 from tests.scenario.parties import Party, backup, chat_of, let_time_pass, restore
 from tests.scenario.people import heard
-from tests.scenario.test_group_repair import _Broken
+from tests.scenario.refusing import can_not_read
 
 
 def begin_again(device: MemoryDevice, party: Party) -> None:
@@ -31,6 +31,15 @@ def begin_again(device: MemoryDevice, party: Party) -> None:
     chat, now = chat_of(device, party), party.server.now
     trouble = Trouble(0, chat.epoch, "no reason", now, Step.ASK, now)
     device.machine._groups._ladder._restarting.begin(chat, trouble, now)
+
+
+def begin_and_add_nobody(
+    party: Party, device: MemoryDevice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same, and nobody is brought in."""
+    begin_again(device, party)
+    monkeypatch.setattr(device.machine._groups._committing, "begin", lambda *_: False)
+    device.settle()
 
 
 def party_with_two_admins() -> Party:
@@ -50,9 +59,7 @@ def test_an_admin_begins_a_healthy_group_again_and_adds_nobody(
     """Everybody is told who it was, and the other admins begin it once more."""
     party = party_with_two_admins()
     alice, bob, carol, mallory = party.devices
-    begin_again(mallory, party)
-    monkeypatch.setattr(mallory.machine._groups._committing, "begin", lambda *_: False)
-    mallory.settle()
+    begin_and_add_nobody(party, mallory, monkeypatch)
     party.settle(2)
     by = mallory.machine.account_id
     for device in (alice, bob, carol):
@@ -77,9 +84,7 @@ def test_an_admin_begins_a_healthy_group_again_and_adds_nobody(
 def test_the_machine_wakes_up_by_itself_to_begin_a_group_again() -> None:
     party = Party("alice", "bob", "mallory")
     alice, bob, mallory = party.devices
-    for device in (alice, bob):
-        chat = chat_of(device, party)
-        chat._records.group = _Broken(chat.live())  # type: ignore[union-attr]
+    can_not_read(party, alice, bob)
     mallory.machine.group_refresh(party.group, party.server.now)
     mallory.settle()
     mallory.disconnect()
@@ -101,9 +106,7 @@ def test_the_machine_wakes_up_by_itself_to_begin_a_group_again() -> None:
 def test_nobody_interferes_while_members_are_added(monkeypatch: pytest.MonkeyPatch) -> None:
     party = party_with_two_admins()
     alice, *_, mallory = party.devices
-    begin_again(mallory, party)
-    monkeypatch.setattr(mallory.machine._groups._committing, "begin", lambda *_: False)
-    mallory.settle()
+    begin_and_add_nobody(party, mallory, monkeypatch)
     party.settle(1)
     chat, restarting = chat_of(alice, party), alice.machine._groups._ladder._restarting
     trouble = Trouble(0, 0, WAITING, 1_000, Step.WAIT, 1_000)

@@ -19,16 +19,16 @@ from parlour.conversation.groups.groups import REST
 from parlour.conversation.groups.messages import Messages
 from parlour.conversation.groups.records import GroupState
 from parlour.errors import Code, error
-from parlour.mls.public.framing.messages import KeyPackageMessage, decode_message
 from parlour.mls.public.proposals import Add
 from parlour.roster.genesis import Kind as GroupKind
 from parlour.testing.device import MemoryDevice
 from parlour.wire import groups as wire
-from parlour.wire.envelope import ENVELOPE_FORMAT, Envelope, SuiteId
 from parlour.wire.kinds import Kind
 from tests.scenario.parties import Party, chat_of
 from tests.scenario.people import heard
-from tests.scenario.test_group_hostile import check_goes_on
+from tests.scenario.test_group_authority import package
+from tests.scenario.test_group_hostile import check_goes_on, made_by, put
+from tests.scenario.test_group_readding import published
 
 
 def test_a_connection_that_was_too_slow_is_no_answer() -> None:
@@ -75,27 +75,11 @@ def test_an_add_that_somebody_proposed_is_covered_by_nobody() -> None:
     party = Party("alice", "bob", "mallory")
     alice, bob, mallory = party.devices
     eve = party.outsider("eve")
-    upload = next(
-        each for each in party.server.key_packages[eve.machine.device_id] if each.suite == 1
-    )
-    message = decode_message(upload.data)
-    assert isinstance(message, KeyPackageMessage)
+    added = package(published(party, eve))
     for device in party.devices:
         device.meet("eve")
-    proposal = (
-        chat_of(mallory, party).live().propose(Add(message.key_package), party.server.now // 1000)
-    )
-    body = wire.ProposalBody(0, proposal, b"")
-    handshake = wire.Handshake(
-        stream=party.group,
-        client_id=mallory.random(16),
-        generation=0,
-        epoch=chat_of(mallory, party).epoch,
-        envelope=Envelope(ENVELOPE_FORMAT, SuiteId.MLS_PROPOSAL, b"", wire.encode_body(body)),
-        parts=[],
-        group_info=b"",
-    )
-    party.server._store(mallory.machine.device_id, handshake, [])
+    proposal = chat_of(mallory, party).live().propose(Add(added), party.server.now // 1000)
+    put(party, mallory, made_by(party, mallory, wire.ProposalBody(0, proposal, b"")))
     mallory.disconnect()
     party.settle(6)
     check_goes_on(party, alice, bob)

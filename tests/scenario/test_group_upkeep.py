@@ -18,8 +18,9 @@ from parlour.mls.public.types import LeafIndex
 from parlour.roster.genesis import Kind
 from parlour.testing.device import MemoryDevice
 from parlour.wire.limits import MAX_HANDSHAKE_BODY
+from tests.scenario.conversations import settle, view
 from tests.scenario.parties import Party, chat_of
-from tests.scenario.test_direct import settle, strangers, view
+from tests.scenario.test_direct import strangers
 
 DAY = 24 * 3_600_000
 

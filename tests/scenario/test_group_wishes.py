@@ -22,12 +22,11 @@ from parlour.roster.genesis import Kind as GroupKind
 from parlour.roster.roles import Role
 from parlour.testing.device import MemoryDevice
 from parlour.wire import groups as wire
-from parlour.wire.envelope import ENVELOPE_FORMAT, Envelope, SuiteId
 from parlour.wire.kinds import Kind
 from tests.scenario.parties import Party, chat_of
 from tests.scenario.people import heard
 from tests.scenario.test_group_answers import Refusing, always
-from tests.scenario.test_group_hostile import check_goes_on, put, refusals
+from tests.scenario.test_group_hostile import check_goes_on, made_by, put, refusals
 
 STRANGER = b"stranger" * 2
 
@@ -366,16 +365,7 @@ def test_a_statement_that_is_not_right_stands_in_nobodys_way(fault: str) -> None
         Remove(group.own_leaf), party.server.now // 1000, random=mallory.random
     )
     body = wire.ProposalBody(0, proposal, encode_change(statement))
-    handshake = wire.Handshake(
-        stream=party.group,
-        client_id=mallory.random(16),
-        generation=0,
-        epoch=chat.epoch,
-        envelope=Envelope(ENVELOPE_FORMAT, SuiteId.MLS_PROPOSAL, b"", wire.encode_body(body)),
-        parts=[],
-        group_info=b"",
-    )
-    put(party, mallory, handshake)
+    put(party, mallory, made_by(party, mallory, body))
     mallory.disconnect()
     bob.pull()
     assert chat_of(bob, party).record.leaving == [encode_change(statement)]

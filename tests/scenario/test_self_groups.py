@@ -26,11 +26,19 @@ from parlour.wire.envelope import SuiteId
 from parlour.wire.groups import GroupState as PublicState
 from parlour.wire.groups import RestartGroup
 from parlour.wire.kinds import Kind as WireKind
-from parlour.wire.streams import Entry
+from tests.scenario.conversations import (
+    ELSEWHERE,
+    at_once,
+    conversation,
+    lose,
+    named,
+    spoil_messages,
+    turned,
+)
+from tests.scenario.conversations import settle as pause
+from tests.scenario.conversations import view as view_of
 from tests.scenario.lies import behave
 from tests.scenario.people import blocks, heard
-from tests.scenario.test_direct import conversation, lose, named
-from tests.scenario.test_direct import settle as pause
 from tests.scenario.test_own_list import hide
 
 HOUR = 3_600_000
@@ -92,9 +100,7 @@ def chat(device: MemoryDevice) -> Chat:
 
 
 def view(device: MemoryDevice) -> GroupView:
-    found = device.machine.direct_group(device.machine.account_id)
-    assert found is not None
-    return found
+    return view_of(device, device)
 
 
 def check_on_mls(*devices: MemoryDevice) -> None:
@@ -216,18 +222,11 @@ def test_what_was_said_while_a_device_had_no_leaf_is_for_it() -> None:
 
 def test_what_came_broken_is_asked_for_again() -> None:
     server, phone, laptop = two_devices()
-
-    def spoil(entry: Entry, device_id: bytes) -> list[Entry]:
-        if entry.envelope.suite != SuiteId.MLS_MESSAGE or device_id != laptop.machine.device_id:
-            return [entry]
-        body = entry.envelope.body[:-1] + bytes([entry.envelope.body[-1] ^ 1])
-        return [replace(entry, envelope=replace(entry.envelope, body=body))]
-
-    server.deliver = spoil
+    spoil_messages(laptop, turned)
     say(phone, "blue")
     laptop.pull()
     assert colours(laptop) == ["red"]
-    server.deliver = lambda entry, device_id: [entry]
+    behave(server)
     pause(phone, laptop)
     assert colours(laptop) == ["blue"]
     check_on_mls(phone, laptop)
@@ -249,13 +248,7 @@ def test_both_found_at_once(first: int, pairwise: bool) -> None:
     devices = (phone, laptop)
     for device in devices:
         device.machine.set_setting(device.random(2).hex(), "said", server.now)
-    for _ in range(4):
-        asked = [(device, device.machine.outgoing(server.now)) for device in devices]
-        for device, requests in asked if first == 0 else asked[::-1]:
-            device._write()
-            for request in requests:
-                device._answer(request)
-                device._write()
+    at_once(devices, first)
     pause(phone, laptop, rounds=6)
     said = [
         {key for key, value in device.machine.settings.items() if value == "said"}
@@ -452,7 +445,7 @@ def test_a_restored_server_that_has_lost_it(quicker: int) -> None:
 
 def test_a_restored_server_that_still_has_it() -> None:
     server, phone, laptop = two_devices()
-    server.incarnation = bytes(15) + b"\1"
+    server.incarnation = ELSEWHERE
     phone.connect()
     laptop.connect()
     say(phone, "blue")
@@ -567,7 +560,6 @@ def test_a_beginning_that_the_server_keeps_back_is_got_over() -> None:
     server.deliver = lambda entry, device_id: []
     pass_by(20, tablet)
     behave(server)
-    server.deliver = lambda entry, device_id: [entry]
     for device in (tablet, phone, laptop):
         device.connect()
     pass_by(10, phone, laptop, tablet)

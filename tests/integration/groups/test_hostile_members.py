@@ -35,6 +35,7 @@ from parlour.wire.groups import CommitBody, Handled, Handshake, encode_body
 from parlour.wire.kinds import Kind
 from parlour.wire.limits import MAX_HANDSHAKE_BODY
 from parlour.wire.streams import Append, Appended, Entry, Part
+from tests.handshakes import handshake
 from tests.integration.groups.circle import Circle, circle
 from tests.town import Town
 
@@ -77,14 +78,9 @@ class Forged:
 
     def request(self, party: Circle) -> Handshake:
         body, group_info = self.body(party)
-        return Handshake(
-            stream=party.group,
-            client_id=party.clients["carol"]._engine._random(16),
-            generation=0,
-            epoch=party.chat("carol").epoch,
-            envelope=Envelope(ENVELOPE_FORMAT, SuiteId.MLS_COMMIT, b"", encode_body(body)),
-            parts=list(self.parts),
-            group_info=group_info,
+        client_id, epoch = party.clients["carol"]._engine._random(16), party.chat("carol").epoch
+        return handshake(
+            party.group, client_id, epoch, body, parts=self.parts, group_info=group_info
         )
 
 

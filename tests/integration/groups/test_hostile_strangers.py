@@ -40,7 +40,6 @@ from parlour.wire.groups import (
     FetchKeyPackages,
     FoundKeyPackages,
     Handled,
-    Handshake,
     ReadGroup,
     decode_body,
     encode_body,
@@ -48,6 +47,7 @@ from parlour.wire.groups import (
 from parlour.wire.groups import GroupState as PublicState
 from parlour.wire.kinds import Kind
 from parlour.wire.streams import Append, Appended, Entry
+from tests.handshakes import handshake
 from tests.integration.groups.circle import Circle, circle
 from tests.town import Town
 
@@ -96,15 +96,8 @@ class Stranger:
     async def come_in(self) -> None:
         """By her own commit, which the server takes."""
         body = CommitBody(0, self.coming.commit, self.brings, b"")
-        request = Handshake(
-            stream=self._party.group,
-            client_id=self._machine._memory.random(16),
-            generation=0,
-            epoch=self.state.epoch,
-            envelope=Envelope(ENVELOPE_FORMAT, SuiteId.MLS_COMMIT, b"", encode_body(body)),
-            parts=[],
-            group_info=self.coming.group_info or b"",
-        )
+        client_id, info = self._machine._memory.random(16), self.coming.group_info
+        request = handshake(self._party.group, client_id, self.state.epoch, body, group_info=info)
         answer = await self._link.ask(Kind.HANDSHAKE, request, Handled)
         assert answer.seq, "the server has taken it"
 
