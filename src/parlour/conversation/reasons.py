@@ -26,7 +26,6 @@ class Reason(StrEnum):
     EPOCH_LOST = "unreadable.epoch_lost"
     EPOCH_OVER = "unreadable.epoch_over"
     NOT_MEMBER = "unreadable.not_member"
-    MISSING = "unreadable.missing"
     LOST = "unreadable.lost"
     REPEATED = "unreadable.repeated"
 
@@ -92,7 +91,6 @@ TREATMENTS: Final[dict[Reason, Treatment]] = {
     ),
     Reason.NOT_MEMBER: Treatment("Its sender was not in the group any more.", Repair.NONE, 0),
     Reason.MALFORMED: Treatment("Its sender made it wrongly.", Repair.NONE, 0),
-    Reason.MISSING: Treatment("It was sent, and never arrived here.", Repair.NONE, 0),
     Reason.REPEATED: Treatment(
         "It came a second time, or a copy of its sender's device made it.", Repair.NONE, 0
     ),

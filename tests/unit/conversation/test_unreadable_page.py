@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from parlour.conversation import reasons
 from parlour.conversation.groups.ladder import (
     MAX_REJOINS,
     PATIENCE,
@@ -28,6 +29,14 @@ DAY = 24 * 3_600_000
 
 def test_every_reason_is_there_once() -> None:
     assert sorted(ROWS) == sorted(reason.value for reason in Reason)
+
+
+def test_every_reason_is_given_somewhere() -> None:
+    """What nothing gives is no promise that anybody could rely on."""
+    package = Path(reasons.__file__).parent
+    files = [path for path in package.rglob("*.py") if path != Path(reasons.__file__)]
+    given = set(re.findall(r"\bReason\.([A-Z_]+)", "".join(map(Path.read_text, files))))
+    assert given == set(Reason.__members__)
 
 
 @pytest.mark.parametrize("reason", Reason)
