@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from msgspec import Struct
@@ -127,14 +127,17 @@ class Run:
 
     # --- What has to hold ----------------------------------------------------------------
 
-    def check(self) -> None:
-        """Nobody rules or reads who may not, and what is on disk serves the next start."""
+    def check(self, without: Collection[str] = ()) -> None:
+        """Nobody rules or reads who may not, and what is on disk serves the next start.
+
+        `without` are those whom nobody who may has let in.
+        """
         store = self._store.copy()
         store.apply(self.machine.changes())
-        self._check(self.machine)
-        self._check(self._start(store))
+        self._check(self.machine, without)
+        self._check(self._start(store), without)
 
-    def _check(self, machine: Machine) -> None:
+    def _check(self, machine: Machine, without: Collection[str]) -> None:
         chat = machine._memory.groups.chats.get(self._members.group)
         if chat is None:
             return
@@ -143,6 +146,7 @@ class Run:
         members = {} if chat.roster is None else chat.roster.state.members
         names = {account: name for name, account in self._members.accounts.items()}
         assert members.keys() <= names.keys(), "nobody else was added"
+        assert not {names[account] for account in members}.intersection(without)
         for account, member in members.items():
             assert member.role <= _HIGHEST[names[account]], names[account]
         if chat.group is not None:

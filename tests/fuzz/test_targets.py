@@ -11,6 +11,7 @@ from fuzz.evidence import hash_package
 from fuzz.registry import Target
 from fuzz.run import main
 from parlour.errors import Code, DecodeError, InternalError, UsageError
+from parlour.roster import draft
 
 RUNS = 2000
 # Each of their inputs starts a machine, twice.
@@ -126,3 +127,18 @@ def test_coverage_guided_fuzzing_runs_and_finds(tmp_path: Path) -> None:
     assert result.findings == []
     assert result.executions > 100
     assert result.covered > 10
+
+
+def test_a_member_who_may_what_it_should_not_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So the target of groups looks at what came of an input, and not only whether it raised."""
+    target = registry.load("machine_groups")
+    monkeypatch.setattr(draft, "may", lambda kind, role, right: True)
+    forged = [seed for seed in target.seeds if seed[:1] == b"c"]
+    findings = []
+    for data in forged:
+        try:
+            accepts(target.name, target.run, data)
+        except Finding as finding:
+            findings.append(str(finding))
+    assert len(findings) == 1, "mallory adds dave"
+    assert "AssertionError" in findings[0]
