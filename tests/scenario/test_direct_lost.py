@@ -7,7 +7,9 @@ import pytest
 from parlour.conversation.events import ServerMisbehaved
 from parlour.testing.device import MemoryDevice
 from parlour.testing.memory_server import MemoryServer
+from parlour.wire.push import PushResync
 from tests.scenario.conversations import conversation, settle
+from tests.scenario.parties import Party
 from tests.scenario.people import heard
 from tests.scenario.test_direct import strangers
 
@@ -100,3 +102,35 @@ def test_a_device_that_has_only_heard_of_it_from_another_goes_where_the_others_a
     assert laptop.texts() == ["anew"]
     assert [event.what for event in heard(laptop, ServerMisbehaved)] == ["stream"]
     check_that_they_talk(laptop, bob)
+
+
+@pytest.mark.parametrize("preset", [MLS, PAIRWISE])
+def test_what_a_server_loses_while_one_is_connected_keeps_nobody_from_the_rest(preset: str) -> None:
+    """It answers nothing that names a stream that it does not know, and does not say which."""
+    server, alice, bob = strangers(preset, preset)
+    meet(alice, bob)
+    alice.say("bob", "before")
+    meet(alice, bob)
+    carol = MemoryDevice(server, "carol")
+    carol.connect()
+    stream = conversation(bob, alice).stream
+    del server.streams[stream]
+    server.groups.groups.pop(stream, None)
+    carol.meet("bob")
+    carol.say("bob", "from carol")
+    bob.machine.pushed(PushResync(), server.now)
+    for _ in range(4):
+        bob.wait(60_000)
+    assert bob.machine.caught_up
+    assert bob.machine.contact_named("carol") is not None
+    check_that_they_talk(alice, bob)
+
+
+def test_a_group_that_a_server_loses_while_one_is_connected_keeps_nobody_from_the_rest() -> None:
+    party = Party("alice", "bob")
+    _, bob = party.devices
+    del party.server.streams[party.group]
+    bob.machine.pushed(PushResync(), party.server.now)
+    for _ in range(4):
+        bob.wait(60_000)
+    assert bob.machine.caught_up

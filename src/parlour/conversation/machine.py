@@ -463,6 +463,7 @@ class Machine:
     def connected(self, started: LiveStarted, now: int) -> None:
         """A live connection began; `started` is its first page."""
         self._online = True
+        self._upkeep.connected()
         self._directory.connected()
         self._syncing.connected()
         self._profiles.connected()
@@ -746,8 +747,13 @@ class Machine:
             case Read() if what == GAP:
                 # We were put out of it; it is tried again on another connection.
                 self._gaps.asked(body)
+            case CatchUp():
+                # It does not say which. What was refused is named again, and refused again.
+                self._memory.refused.clear()
+                self._sending.doubt_all()
             case Read(stream=stream) if what == KNOWN:
                 self._sending.is_known(about)
+                self._upkeep.is_unknown(stream)
                 lost = answers.is_lost(stream, now) or self._sending.is_lost(about, stream)
             case Append(stream=stream) if about in self._memory.outbox:
                 peer = self._memory.outbox[about].conversation

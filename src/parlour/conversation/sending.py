@@ -284,6 +284,10 @@ class Sending:
         """Ask whether the server still has the stream that we know: it named another one."""
         self._doubted.add(peer)
 
+    def doubt_all(self) -> None:
+        """Ask of each stream whether the server still has it: one of them it does not know."""
+        self._doubted.update(self._memory.conversations)
+
     def is_known(self, peer: bytes) -> None:
         """The server has the stream that we know: the other one that it named stays refused."""
         self._doubted.discard(peer)

@@ -67,6 +67,16 @@ class Upkeep:
         self._has_told = False
         self._tell_every = ACKNOWLEDGE_EVERY
         self._misbehaved: set[str] = set()
+        # Streams that the server does not know: one position of them, and it answers nothing else.
+        self._unknown: set[bytes] = set()
+
+    def connected(self) -> None:
+        """What a server did not know, it may know by now."""
+        self._unknown.clear()
+
+    def is_unknown(self, stream: bytes) -> None:
+        """The server does not know a stream, as it says: it is not asked for on this connection."""
+        self._unknown.add(stream)
 
     # --- Prekeys -------------------------------------------------------------------------
 
@@ -124,7 +134,9 @@ class Upkeep:
         read = [
             Position(stream=conversation.stream, seq=conversation.received)
             for conversation in self._memory.conversations.values()
-            if conversation.stream and not self._memory.groups.is_founding(conversation.stream)
+            if conversation.stream
+            and conversation.stream not in self._unknown
+            and not self._memory.groups.is_founding(conversation.stream)
         ]
         refused = [Position(stream, seq) for stream, seq in self._memory.refused.items()]
         return [own, *refused, *read][:MAX_STREAMS_PER_REQUEST]

@@ -440,6 +440,8 @@ class MemoryServer:
 
     def _read(self, device_id: bytes, body: streams.Read | streams.CatchUp) -> Struct:
         if isinstance(body, streams.CatchUp):
+            if any(position.stream not in self.streams for position in body.positions):
+                raise error(Code.STREAM_UNKNOWN)
             return self._catch_up(device_id, body.positions, body.limit)
         if body.stream not in self.streams:
             raise error(Code.STREAM_UNKNOWN)
