@@ -170,6 +170,21 @@ def answer(device: MemoryDevice, requests: list[Request]) -> None:
         device._write()
 
 
+def test_who_finds_out_that_they_were_put_out_reads_what_was_said_before_it() -> None:
+    """They ask for the commits alone, which say so; and what was said comes in its turn."""
+    party = Party("alice", "bob", "carol")
+    alice, bob, carol = party.devices
+    # Nothing is pushed to Bob.
+    party.say(carol, "goodbye, Bob")
+    alice.machine.group_remove(party.group, [bob.machine.account_id], party.server.now)
+    alice.settle()
+    # As when somebody speaks in an epoch of which Bob knows nothing.
+    bob.machine._groups._ladder.hinted(chat_of(bob, party), party.server.now)
+    bob.wait(60_000)
+    assert party.view(bob).state == "left"
+    assert "goodbye, Bob" in bob.texts()
+
+
 def test_who_is_alone_goes_at_once() -> None:
     party, alice, _ = alone()
     alice.disconnect()

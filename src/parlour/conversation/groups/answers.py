@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -96,12 +96,23 @@ class Answers:
                     self._compared(chat, answer, now)
                 self._arriving.retry(now)
             case Page() if what == REREAD and isinstance(body, Read) and chat is not None:
-                for entry in self._ladder.reread(chat, body, answer):
-                    if entry.seq > chat.record.followed_seq:
-                        self._arriving.handle(chat, entry, now)
+                self._take_commits(chat, self._ladder.reread(chat, body, answer), now)
             case _:
                 return False
         return True
+
+    def _take_commits(self, chat: Chat, commits: Sequence[Entry], now: int) -> None:
+        """Follow those that were passed over; what has not come yet keeps its turn.
+
+        Among it may be our removal: after that we read nothing more of what was said before it.
+        """
+        received = self._memory.conversations[chat.conversation].received
+        for entry in commits:
+            if entry.seq > received:
+                self._groups.behind = True
+                break
+            if entry.seq > chat.record.followed_seq:
+                self._arriving.handle(chat, entry, now)
 
     def _compared(self, chat: Chat, answer: PublicState, now: int) -> None:
         """Where the server's group is, after its data was put back perhaps."""

@@ -19,6 +19,7 @@ from parlour.wire.kinds import Kind as Operation
 from parlour.wire.push import PushEntry
 from parlour.wire.streams import Acknowledge, CatchUp, Position, Read
 from tests.served_groups import Device, Heard, Room, Services, reference_of
+from tests.unit.server.store.builders import entry as append_to
 
 DAY = 86_400_000
 
@@ -113,6 +114,30 @@ async def test_who_is_removed_reads_up_to_its_removal(services: Services) -> Non
     assert await code_of(saying) == Code.STREAM_UNKNOWN
     await services.store.streams.sweep(now=services.now + KEEP_FORMER_MS)
     assert await code_of(room.entries(cid)) == Code.STREAM_UNKNOWN
+
+
+async def test_who_was_in_it_together_may_ask_each_other_afterwards(services: Services) -> None:
+    """For what they could not read: also where both have gone, and nobody else knows them."""
+    ada, bea, cid, dan = await services.devices("ada", "bea", "cid", "dan")
+    room = await Room.of(services, ada, bea, cid)
+
+    async def ask(device: Device, other: Device) -> None:
+        request = append_to(other.id, b"", other.id)
+        await services.streams.append(device.grant, request)
+
+    await room.send(ada, room.commit(ada, Removed(cid.account), removes=[cid]))
+    await room.add(ada, dan)
+    await ask(cid, bea)
+    await ask(bea, cid)
+    await ask(dan, bea)
+    await room.send(ada, room.commit(ada, Removed(bea.account), removes=[bea]))
+    await ask(cid, bea)
+    await ask(bea, cid)
+    # These two never met there.
+    assert await code_of(ask(cid, dan)) == Code.STREAM_FORBIDDEN
+    assert await code_of(ask(dan, cid)) == Code.STREAM_FORBIDDEN
+    await services.store.streams.sweep(now=services.now + KEEP_FORMER_MS)
+    assert await code_of(ask(cid, bea)) == Code.STREAM_FORBIDDEN
 
 
 async def test_who_comes_again_reads_also_what_was_before(services: Services) -> None:

@@ -24,6 +24,21 @@ from parlour.wire.streams import Append
 # Suites of MLS; those of them that are no messages come as handshakes.
 _MLS_SUITES: Final = range(0x0100, 0x0200)
 
+_SHARE: Final = (
+    "SELECT 1 FROM members mine JOIN members theirs ON theirs.stream = mine.stream "
+    "WHERE mine.account = :sender AND theirs.account = :owner LIMIT 1"
+)
+# At the same time: whoever came after somebody had gone has nothing of theirs to ask for.
+_TIMES: Final = (
+    "SELECT stream, first_seq, 9223372036854775807 AS last_seq FROM members WHERE account = {0} "
+    "UNION ALL SELECT stream, first_seq, last_seq FROM former_members WHERE account = {0}"
+)
+_SHARED: Final = (
+    f"SELECT 1 FROM ({_TIMES.format(':sender')}) mine JOIN ({_TIMES.format(':owner')}) theirs "  # noqa: S608
+    "ON theirs.stream = mine.stream AND mine.first_seq < theirs.last_seq "
+    "AND theirs.first_seq < mine.last_seq LIMIT 1"
+)
+
 
 class _Stream(NamedTuple):
     pk: int
@@ -157,18 +172,19 @@ def _members(connection: sqlite3.Connection, stream: int) -> dict[int, bytes]:
 def _check_writer(
     connection: sqlite3.Connection, sender: DeviceRow, stream: _Stream, members: dict[int, bytes]
 ) -> None:
-    """Members write; to an inbox also those who share a conversation with its owner."""
+    """Members write; to an inbox also those who share a conversation with its owner, or have.
+
+    Who was put out asks those with whom it was in there for what it could not read, and is
+    answered, as long as the server would serve it that.
+    """
     if sender.account in members:
         return
     if stream.device is None:
         raise NotFoundError(Code.STREAM_UNKNOWN)
     (owner,) = members
-    shared = connection.execute(
-        "SELECT 1 FROM members mine JOIN members theirs ON theirs.stream = mine.stream "
-        "WHERE mine.account = ? AND theirs.account = ? LIMIT 1",
-        (sender.account, owner),
-    ).fetchone()
-    if shared is None:
+    both = {"sender": sender.account, "owner": owner}
+    shared = connection.execute(_SHARE, both).fetchone()
+    if shared is None and connection.execute(_SHARED, both).fetchone() is None:
         raise AccessError(Code.STREAM_FORBIDDEN)
 
 
