@@ -9,6 +9,7 @@ from parlour.conversation.content import ReaddWanted, Text
 from parlour.conversation.events import GroupLeft, GroupRefused, GroupRepaired
 from parlour.conversation.groups.chat import MAX_TIMES
 from parlour.conversation.groups.records import Acceptance, GroupState
+from parlour.conversation.numbers import start_over
 from parlour.conversation.requests import Request
 from parlour.errors import Code, ParlourError, error
 from parlour.roster.links import JoinLink
@@ -170,14 +171,20 @@ def answer(device: MemoryDevice, requests: list[Request]) -> None:
         device._write()
 
 
-def test_who_finds_out_that_they_were_put_out_reads_what_was_said_before_it() -> None:
-    """They ask for the commits alone, which say so; and what was said comes in its turn."""
+@pytest.mark.parametrize("named", [True, False])
+def test_who_finds_out_that_they_were_put_out_reads_what_was_said_before_it(named: bool) -> None:
+    """They ask for the commits alone, which say so; and what was said comes in its turn.
+
+    Also where nobody names the stream: after a backup, a server names none to who was put out.
+    """
     party = Party("alice", "bob", "carol")
     alice, bob, carol = party.devices
     # Nothing is pushed to Bob.
     party.say(carol, "goodbye, Bob")
     alice.machine.group_remove(party.group, [bob.machine.account_id], party.server.now)
     alice.settle()
+    if not named:
+        start_over(bob.machine._memory.conversations[party.group])
     # As when somebody speaks in an epoch of which Bob knows nothing.
     bob.machine._groups._ladder.hinted(chat_of(bob, party), party.server.now)
     bob.wait(60_000)

@@ -512,7 +512,7 @@ class Machine:
             case PushStream(stream=info):
                 self._learn_stream(info, now)
             case PushResync():
-                self._receiving.behind = True
+                self._receiving.left()
             case PushDeviceList(account_id=account_id, number=number):
                 self._directory.grown(account_id, number)
             case PushPrekeysLow(counts=counts):
@@ -538,7 +538,8 @@ class Machine:
         if self._online:
             # First, as what they say to single devices leaves with what is said between two.
             self._groups.act(now, behind=self._receiving.behind)
-            self._receiving.behind |= self._memory.groups.take_behind()
+            if self._memory.groups.take_behind():
+                self._receiving.left()
         needs: list[Request] = [
             *self._repairing.requests(),
             *self._receiving.histories.requests(),
@@ -553,7 +554,10 @@ class Machine:
             needs += self._upkeep.requests(now, behind=self._receiving.behind)
             needs += self._key_package_targets.requests()
             needs += self._key_packages.requests(now)
-        return self._pending.take(needs, now)
+        due = self._pending.take(needs, now)
+        if any(request.key[0] == CATCH_UP for request in due):
+            self._receiving.has_left = False
+        return due
 
     def next_event(self) -> Event | None:
         """The next thing to tell whoever uses this."""
@@ -693,6 +697,8 @@ class Machine:
         if self._receiving.behind and self._upkeep.positions() == before:
             # Asking again at once would go on for ever.
             raise error(Code.SERVER_MISBEHAVED, "a page that brings nothing and goes on")
+        # What was pushed while the page was on its way may be later than it.
+        self._receiving.behind |= self._receiving.has_left
 
     def found(self, page: DeviceListPage, now: int, name: str | None = None) -> bytes:
         """Take the answer to a look-up by name; return the account's id.

@@ -64,6 +64,8 @@ class Receiving:
         # Accounts of which entries are held until their device lists were read.
         self._awaited: set[bytes] = set()
         self.behind = False
+        # Whether a push was left since a page was asked for, which may end before it.
+        self.has_left = False
         # Entries of groups, whether one has room for more, and whether we are in it.
         self.on_group: Callable[[Entry, int], None] = lambda *_: None
         self.groups_have_room: Callable[[bytes], bool] = lambda _: True
@@ -95,6 +97,10 @@ class Receiving:
             self._take(entry, conversation, now)
             self._memory.put_conversation(conversation)
 
+    def left(self) -> None:
+        """Something that was pushed was not taken in: there is something to catch up with."""
+        self.behind = self.has_left = True
+
     def _begin_in_group(self, entry: Entry, conversation: Conversation, group: Chat) -> None:
         """What was there before us is not ours: we begin with the number that the server named.
 
@@ -111,7 +117,7 @@ class Receiving:
         """Whether an entry's turn has come; then it is noted as handled."""
         before = place.received
         if entry.seq > before + 1 and not paged:
-            self.behind = True
+            self.left()
             return False
         if not is_new(place, entry.seq) or not note(place, entry.seq, now):
             return False
@@ -123,7 +129,7 @@ class Receiving:
         """An entry of a stream that we refused, or were not told of yet."""
         passed = self._memory.refused.get(entry.stream)
         if passed is None:
-            self.behind = True
+            self.left()
         else:
             self._memory.refused[entry.stream] = max(passed, entry.seq)
 

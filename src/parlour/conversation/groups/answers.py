@@ -106,9 +106,13 @@ class Answers:
 
         Among it may be our removal: after that we read nothing more of what was said before it.
         """
-        received = self._memory.conversations[chat.conversation].received
+        conversation = self._memory.conversations[chat.conversation]
         for entry in commits:
-            if entry.seq > received:
+            if entry.seq > conversation.received:
+                if not conversation.stream:
+                    # Nobody names it any more to who was put out of it, and we may read it.
+                    conversation.stream = chat.id
+                    self._memory.put_conversation(conversation)
                 self._groups.behind = True
                 break
             if entry.seq > chat.record.followed_seq:

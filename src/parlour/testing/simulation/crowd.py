@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from parlour.roster.links import JoinLink
@@ -89,13 +89,15 @@ def _disturb(world: World, group: str, but: set[str]) -> None:
         for node in world.present()
         if node.ready and node.label not in but and group_id in node.engine.machine.group_names
     ]
-    for node, deed in zip(inside, (tell, refresh, _switch_off), strict=False):
+    for node, deed in zip(inside, _DEEDS, strict=False):
         deed(world, node.label, group)
 
 
 def _switch_off(world: World, label: str, _group: str) -> None:
     world.nodes[label].kill()
 
+
+_DEEDS: Final[tuple[Callable[[World, str, str], None], ...]] = (tell, refresh, _switch_off)
 
 CROWD: Final = [
     Action("crowd_added", 30, _choose, _bring, later=True),

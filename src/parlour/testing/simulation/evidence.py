@@ -67,6 +67,7 @@ def write(path: Path, command: str, records: Sequence[Mapping[str, Any]]) -> Non
         "excused": total(records, "excused"),
         "lies": total(records, "lies"),
         "actions": total(records, "actions"),
+        "effects": total(records, "effects"),
         "failures": [record["seed"] for record in records if record["problems"]],
         "seconds": round(sum(record["seconds"] for record in records), 1),
     }

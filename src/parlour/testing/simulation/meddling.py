@@ -129,6 +129,11 @@ def _withhold(meddling: Meddling, answer: ListHeads) -> ListHeads:
     return replace(answer, heads=heads)
 
 
+def _withhold_more(answer: DeviceListPage) -> DeviceListPage:
+    """As if the list had not grown since it was read last."""
+    return replace(answer, entries=[], more=False)
+
+
 def _misnumber(answer: Appended) -> Appended:
     return replace(answer, seq=answer.seq + _FAR)
 
@@ -212,12 +217,12 @@ def _pushes_swapped(meddling: Meddling, device_id: bytes, push: PushEntry) -> li
 
 
 OF_PAGES: Final = {SHUFFLE: _shuffled, SWAP: _swapped}
-OF_ANSWERS: Final = {
-    "misnumber": Kind.APPEND,
-    "shorten": Kind.READ_DEVICE_LIST,
-    "wrong_tree": Kind.READ_GROUP,
-    "old_state": Kind.READ_GROUP,
-    "withhold": Kind.READ_LIST_HEADS,
+OF_ANSWERS: Final[dict[str, tuple[Kind, ...]]] = {
+    "misnumber": (Kind.APPEND,),
+    "shorten": (Kind.READ_DEVICE_LIST,),
+    "wrong_tree": (Kind.READ_GROUP,),
+    "old_state": (Kind.READ_GROUP,),
+    "withhold": (Kind.READ_DEVICE_LIST, Kind.READ_LIST_HEADS),
 }
 
 
@@ -227,15 +232,18 @@ def _changed(meddling: Meddling, device_id: bytes, body: Struct) -> tuple[Struct
     match body:
         case Appended():
             return _misnumber(body), [Hit(name, device_id, body.stream, body.client_id)]
+        case DeviceListPage() if name == "withhold":
+            changed = _withhold_more(body) if body.first else body
+            return changed, [Hit(name, device_id, body.account_id, b"")]
         case DeviceListPage() if len(body.entries) > 1:
             return _shorten(body), [Hit(name, device_id, body.account_id, b"")]
         case GroupState():
             change = _wrong_tree if name == "wrong_tree" else _old_state
             return change(meddling, body), [Hit(name, device_id, body.stream, b"")]
         case ListHeads():
-            changed = _withhold(meddling, body)
-            less = [old for old, new in zip(changed.heads, body.heads, strict=True) if old != new]
-            return changed, [Hit(name, device_id, head.account_id, b"") for head in less]
+            heads = _withhold(meddling, body)
+            less = [old for old, new in zip(heads.heads, body.heads, strict=True) if old != new]
+            return heads, [Hit(name, device_id, head.account_id, b"") for head in less]
         case _:
             return body, []
 
@@ -326,7 +334,7 @@ class Meddler:
                     entries = change(self.active[name], device_id, entries)
             return replace(body, entries=entries)
         for name, meddling in self.active.items():
-            if OF_ANSWERS.get(name) is kind and meddling.strikes(device_id):
+            if kind in OF_ANSWERS.get(name, ()) and meddling.strikes(device_id):
                 changed, hit = _changed(meddling, device_id, body)
                 if changed != body:
                     meddling.note(*hit)
