@@ -148,9 +148,11 @@ class SimulatedServer:
         self.readers.stale = image
 
     async def sweep(self) -> None:
-        """What the sweeper does every minute, while the server is up."""
-        if not self.up:
-            return
+        """What the sweeper does every minute, while the server is up; it may die of it."""
+        if self.up:
+            await asyncio.wait([self.process.spawn(self._sweep())])
+
+    async def _sweep(self) -> None:
         with contextlib.suppress(ParlourError):
             await sweep_all(self.core.store, self.clock())
 
