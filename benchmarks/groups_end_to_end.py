@@ -266,6 +266,7 @@ class Task:
     n: int
     subject: str = OURS
     devices: int = 1
+    """Of each person. One of them is online: a machine has no memory for two clients of each."""
     runs: int = RUNS
     updates: int = UPDATES
     joiners: int = JOINERS
@@ -289,8 +290,8 @@ def measure(task: Task) -> list[Record]:
         step = max(2, people_count // WITNESSES)
         seeing = people[1::step]
         others = [person for person in people[1:] if person not in seeing]
-        crowd = [device for person in others for device in person.devices] if task.crowd else []
-        witnesses = [device for person in seeing for device in person.devices]
+        crowd = [person.devices[0] for person in others] if task.crowd else []
+        witnesses = [person.devices[0] for person in seeing]
         for device in crowd + witnesses:
             acquaint(device, people)
         # What was made is not copied into each process by looking for garbage in it.
@@ -303,12 +304,12 @@ def measure(task: Task) -> list[Record]:
             started.append(host)
             lone = start_host(witnesses, server.port, server.pin, shares=False)
             started.append(lone)
-            founder = start_host(people[0].devices, server.port, server.pin, shares=False)
+            founder = start_host(people[0].devices[:1], server.port, server.pin, shares=False)
             started.append(founder)
             progress("connecting ...")
             host.ask("connect", list(range(len(crowd))))
             lone.ask("connect", list(range(len(witnesses))))
-            founder.ask("connect", list(range(task.devices)))
+            founder.ask("connect", [0])
             scene = Scene(
                 n=task.n,
                 subject=task.subject,
@@ -366,7 +367,7 @@ def judge(records: Sequence[Record]) -> list[str]:
 TASKS: Final = (
     Task(100, runs=5, updates=100, joiners=5),
     Task(1500),
-    Task(3000, devices=2, runs=1, updates=0, joiners=5),
+    Task(3000, devices=2, runs=3, joiners=5),
     Task(500, subject=f"{OURS}-xwing", runs=1, updates=0, joiners=5),
 )
 

@@ -96,19 +96,24 @@ def make_person(name: str, devices: int, suite: int) -> Person:
         entries.append(next_entry(state, key, tuple(listed), now))
     person = Person(name, account_id, entries, [])
     for local in locals_:
-        person.devices.append(_make_device(person, local, suite, now, first=not person.devices))
+        first, alone = not person.devices, devices == 1
+        person.devices.append(_make_device(person, local, suite, now, first=first, alone=alone))
     return person
 
 
 def _make_device(
-    person: Person, local: LocalDevice, suite: int, now: int, *, first: bool
+    person: Person, local: LocalDevice, suite: int, now: int, *, first: bool, alone: bool
 ) -> BenchDevice:
     prekeys = PrekeyStore(local)
-    prekeys.maintain(now, os.urandom)
+    # Devices of one account write to each other; nobody else is written to but in the group.
+    left = None if alone else 0
+    prekeys.maintain(now, os.urandom, one_time_left=left, one_time_kem_left=left)
     upload = prekeys.publish()
     prekeys.mark_published(upload)
-    fillers = [Prekey("one_time", 1000 + n, now + _YEAR, b"-") for n in range(FILLERS)]
-    fillers += [Prekey("kem_one_time", 2000 + n, now + _YEAR, b"-") for n in range(FILLERS)]
+    fillers = []
+    if alone:
+        fillers += [Prekey("one_time", 1000 + n, now + _YEAR, b"-") for n in range(FILLERS)]
+        fillers += [Prekey("kem_one_time", 2000 + n, now + _YEAR, b"-") for n in range(FILLERS)]
     own = OwnDevice(
         server=SERVER,
         name=person.name,
