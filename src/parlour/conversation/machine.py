@@ -84,6 +84,7 @@ from parlour.wire.push import (
     PushDeviceList,
     PushDrain,
     PushEntry,
+    PushKeyPackages,
     PushKeyPackagesLow,
     PushPrekeysLow,
     PushResync,
@@ -519,6 +520,8 @@ class Machine:
                 self._upkeep.counted(counts, now)
             case PushKeyPackagesLow(counts=counts):
                 self._key_packages.counted(counts.counts, now)
+            case PushKeyPackages(device_id=device_id):
+                self._groups.can_be_added(device_id)
             case PushDrain() | _:
                 pass
 

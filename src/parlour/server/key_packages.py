@@ -27,7 +27,7 @@ from parlour.wire.groups import (
     PublishKeyPackages,
 )
 from parlour.wire.kinds import Kind
-from parlour.wire.push import PushKeyPackagesLow
+from parlour.wire.push import PushKeyPackages, PushKeyPackagesLow
 
 GivenOut: TypeAlias = Callable[[int, Sequence[TakenKeyPackage]], None]
 
@@ -49,12 +49,19 @@ class KeyPackageService:
         self._clock = clock
 
     async def publish(self, grant: Grant, request: PublishKeyPackages) -> KeyPackageCounts:
-        """Add key packages of the calling device."""
-        return KeyPackageCounts(
-            await self._store.key_packages.publish(
-                grant.device_id, request.packages, now=self._clock()
-            )
+        """Add key packages of the calling device.
+
+        Its account's others hear of the first ones: they have most likely looked for some already,
+        when the device came onto the list, and would not look again soon.
+        """
+        before = await self._store.key_packages.counts(grant.device_id, now=self._clock())
+        counts = await self._store.key_packages.publish(
+            grant.device_id, request.packages, now=self._clock()
         )
+        if not {count.suite for count in counts} <= {count.suite for count in before}:
+            push = PushKeyPackages(grant.device_id)
+            self._hub.push([grant.account_id], Kind.PUSH_KEY_PACKAGES, push)
+        return KeyPackageCounts(counts)
 
     async def counts(self, grant: Grant) -> KeyPackageCounts:
         """What the calling device has left."""

@@ -90,6 +90,7 @@ class Kind(IntEnum):
     PUSH_PREKEYS_LOW = 0x84
     PUSH_DRAIN = 0x85
     PUSH_KEY_PACKAGES_LOW = 0x86
+    PUSH_KEY_PACKAGES = 0x87
 
     OK = 0xC0
     ERROR = 0xC1
@@ -226,4 +227,5 @@ PUSHES: Final[dict[Kind, type[Struct]]] = {
     Kind.PUSH_PREKEYS_LOW: push.PushPrekeysLow,
     Kind.PUSH_DRAIN: push.PushDrain,
     Kind.PUSH_KEY_PACKAGES_LOW: push.PushKeyPackagesLow,
+    Kind.PUSH_KEY_PACKAGES: push.PushKeyPackages,
 }

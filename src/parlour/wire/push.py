@@ -9,7 +9,7 @@ from msgspec import Meta, field
 from parlour.wire.body import Body
 from parlour.wire.directory import DeviceListPage, ListNumber
 from parlour.wire.groups import KeyPackageCounts
-from parlour.wire.ids import AccountId
+from parlour.wire.ids import AccountId, DeviceId
 from parlour.wire.limits import MAX_PUSHED_LISTS
 from parlour.wire.prekeys import PrekeyCounts
 from parlour.wire.streams import Entry, StreamInfo
@@ -55,6 +55,12 @@ class PushKeyPackagesLow(Body, array_like=True, frozen=True):
     """Few key packages are left, or the last resort was given out: publish more."""
 
     counts: KeyPackageCounts
+
+
+class PushKeyPackages(Body, array_like=True, frozen=True):
+    """A device of the own account has key packages now, where it had none of some suite."""
+
+    device_id: DeviceId
 
 
 class PushDrain(Body, array_like=True, frozen=True):

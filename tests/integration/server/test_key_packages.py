@@ -23,6 +23,7 @@ from parlour.wire.groups import (
     ReadListHeads,
 )
 from parlour.wire.kinds import Kind
+from parlour.wire.push import PushKeyPackages
 from parlour.wire.server import Nothing
 
 from .people import Person, register
@@ -59,6 +60,17 @@ async def test_a_device_is_told_when_few_are_left(server: Server) -> None:
     assert push.counts.counts[0].left == 24
     counts = await alice.rest(Kind.COUNT_KEY_PACKAGES, Nothing(), KeyPackageCounts)
     assert counts == push.counts
+
+
+async def test_an_account_is_told_when_a_device_of_it_has_its_first_ones(server: Server) -> None:
+    alice, bea = await register(server, "alice", "bea")
+    async with alice.live() as at_alice, bea.live() as at_bea:
+        await publish(alice, 1)
+        kind, push = await at_alice.next_push()
+        assert (kind, push) == (Kind.PUSH_KEY_PACKAGES, PushKeyPackages(alice.device_id))
+        await publish(alice, 1)
+        assert at_alice.pushes.empty()
+        assert at_bea.pushes.empty()
 
 
 async def test_fetching_costs_by_devices(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

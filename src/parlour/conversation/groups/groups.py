@@ -340,12 +340,26 @@ class Groups:
                 needs += self._messages.requests(chat, now, is_paused)
         return [*needs, *self._joining.requests(), *self._ladder.requests()]
 
+    def can_be_added(self, device_id: bytes) -> None:
+        """A device of our account has key packages by now, where it had none.
+
+        The server says so. If that is not true, some are asked for in vain once more.
+        """
+        own = self._memory.contacts[self._memory.account_id]
+        if own.identity(device_id) is not None:
+            for chat in self._groups.chats.values():
+                self._committing.try_again(chat, device_id)
+
     def _do_what_is_due(self, chat: Chat, now: int, *, behind: bool) -> None:
         """Whatever is wrong with one group stays in it: the others go on."""
         try:
             self._ladder.climb(chat, now)
             if not behind:
+                trouble = chat.record.trouble
                 self._act(chat, now)
+                if chat.record.trouble is not trouble:
+                    # Its first rung is due now: nothing else would come to it.
+                    self._ladder.climb(chat, now)
         except Wanting as wanting:
             self._lists.want(wanting.accounts)
         except ParlourError as problem:
