@@ -81,6 +81,15 @@ def cut(place: Place, last: int) -> None:
     ]
 
 
+def may_be_known(conversation: Conversation, seq: int, stored_at: int) -> bool:
+    """Whether an entry may have been read before the server's data was restored.
+
+    Numbers come again for what is new; what was stored later than all that was seen is new.
+    """
+    stored_before = not conversation.seen_until or stored_at <= conversation.seen_until
+    return seq <= conversation.seen_before and stored_before
+
+
 def start_over(conversation: Conversation) -> None:
     """Its stream is gone, or has other numbers by now: read all of it, when it is named again.
 

@@ -92,7 +92,9 @@ TREATMENTS: Final[dict[Reason, Treatment]] = {
     Reason.NOT_MEMBER: Treatment("Its sender was not in the group any more.", Repair.NONE, 0),
     Reason.MALFORMED: Treatment("Its sender made it wrongly.", Repair.NONE, 0),
     Reason.REPEATED: Treatment(
-        "It came a second time, or a copy of its sender's device made it.", Repair.NONE, 0
+        "It came a second time, or a copy of its sender's device made it.",
+        Repair.RESEND,
+        _RESEND_DEADLINE,
     ),
     Reason.LOST: Treatment(
         "It could not be read and was not sent again in time. Ask the sender to repeat it.",

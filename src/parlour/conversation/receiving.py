@@ -17,7 +17,7 @@ from parlour.conversation.events import MessagesSkipped, ServerMisbehaved
 from parlour.conversation.genesis import hash_of
 from parlour.conversation.groups.chat import Chat
 from parlour.conversation.histories import Histories
-from parlour.conversation.numbers import Place, cut, is_new, note, settled
+from parlour.conversation.numbers import Place, cut, is_new, may_be_known, note, settled
 from parlour.conversation.opening import Opening, reason_of
 from parlour.conversation.people import People
 from parlour.conversation.reasons import Reason
@@ -37,6 +37,7 @@ _READ_BEFORE: Final = (
     Reason.NO_SESSION,
     Reason.PREKEY_USED,
     Reason.TOO_OLD,
+    Reason.REPEATED,
 )
 
 
@@ -243,10 +244,10 @@ class Receiving:
             self._repairing.release(held)
         if reason is Reason.DEVICE_LIST:
             self._awaited.add(entry.sender_account)
-        again = _may_be_known(entry, conversation) and reason in _READ_BEFORE
+        again = may_be_known(conversation, entry.seq, entry.stored_at) and reason in _READ_BEFORE
         if entry.part is None and self._is_before_us(entry):
             return
-        if reason is Reason.REPEATED or again:
+        if again:
             # Most likely read long ago, by a session or from a device that is gone.
             self._repairing.repeated(entry, conversation)
         else:
@@ -315,12 +316,3 @@ class Receiving:
             if held.reason == Reason.DEVICE_LIST:
                 self._awaited.add(held.entry.sender_account)
                 self._directory.want(held.entry.sender_account)
-
-
-def _may_be_known(entry: Entry, conversation: Conversation) -> bool:
-    """Whether an entry may have been read before the server's data was restored.
-
-    Numbers come again for what is new; what was stored later than all that was seen is new.
-    """
-    stored_before = not conversation.seen_until or entry.stored_at <= conversation.seen_until
-    return entry.seq <= conversation.seen_before and stored_before

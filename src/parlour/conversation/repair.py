@@ -43,7 +43,8 @@ RESET_PAUSE: Final = 3_600_000
 # Where the server's answer was lost, a message is queued here and read there.
 _OURS: Final = (MessageState.SENT, MessageState.QUEUED, MessageState.SILENT)
 
-_BROKEN_SESSION: Final = (Reason.NO_SESSION, Reason.PREKEY_USED)
+# A device that uses a key twice was put back to an older state, with all its sessions.
+_BROKEN_SESSION: Final = (Reason.NO_SESSION, Reason.PREKEY_USED, Reason.REPEATED)
 
 
 class Repairing:
@@ -71,10 +72,10 @@ class Repairing:
         quiet = not self._hears(entry, conversation.peer)
         keeps = treatment.repair is not Repair.NONE and self._has_room(entry, conversation, quiet)
         until = now + treatment.deadline if keeps else now
-        if not quiet and (treatment.repair is not Repair.DIRECTORY or not keeps):
-            # A device list is read within a moment; nobody needs to see that.
-            self._tell(entry, conversation.peer, reason, until)
-        counted = self._count_unread(entry, conversation)
+        if not quiet:
+            self._begin(entry, conversation.peer, reason, until, keeps=keeps)
+        # What repeats a key repeats a number, too: it stands for no number that is missing.
+        counted = reason is not Reason.REPEATED and self._count_unread(entry, conversation)
         if not keeps:
             conversation.unkept += quiet
             return
@@ -114,10 +115,9 @@ class Repairing:
         for held in list(self._memory.held.values()):
             if held.quiet and self._hears(held.entry, held.conversation):
                 held.quiet = False
-                repair = TREATMENTS[Reason(held.reason)].repair
-                if repair is not Repair.DIRECTORY:
-                    self._tell(held.entry, held.conversation, Reason(held.reason), held.until)
-                if repair is Repair.RESEND and now < held.until:
+                reason = Reason(held.reason)
+                self._begin(held.entry, held.conversation, reason, held.until, keeps=True)
+                if TREATMENTS[reason].repair is Repair.RESEND and now < held.until:
                     self._ask(held, now)
                 self._memory.put_held(held)
 
@@ -136,6 +136,17 @@ class Repairing:
         own = conversation.peer == self._memory.account_id
         if not own and self._hears(entry, conversation.peer):
             self._show(entry, conversation.peer, Reason.REPEATED)
+
+    def _begin(
+        self, entry: Entry, conversation: bytes, reason: Reason, until: int, *, keeps: bool
+    ) -> None:
+        """Tell of an entry that can't be read, unless it is most likely over within a moment."""
+        if reason is Reason.REPEATED:
+            # It was read, and nobody misses it, or its device makes it anew when it is asked.
+            if conversation != self._memory.account_id:
+                self._show(entry, conversation, reason)
+        elif TREATMENTS[reason].repair is not Repair.DIRECTORY or not keeps:
+            self._tell(entry, conversation, reason, until)
 
     def _tell(self, entry: Entry, conversation: bytes, reason: Reason, until: int) -> None:
         """Show an entry as unreadable. What our devices tell each other is not for people."""

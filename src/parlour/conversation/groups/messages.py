@@ -38,6 +38,7 @@ from parlour.conversation.groups.records import NOWHERE, Acceptance, Late
 from parlour.conversation.groups.turns import turn_after
 from parlour.conversation.histories import Histories, hash_of
 from parlour.conversation.inner import Inner
+from parlour.conversation.numbers import may_be_known
 from parlour.conversation.pending import Key
 from parlour.conversation.people import MAX_REQUESTED, People
 from parlour.conversation.presets import group_policy
@@ -282,7 +283,7 @@ class Messages:
             chat.note_read(entry.sender_device, entry.client_id)
         except ParlourError as problem:
             reason = self._reason(chat, entry, problem)
-            if reason is Reason.REPEATED:
+            if reason is Reason.REPEATED and self._is_known(chat, entry, conversation):
                 self._repairing.repeated(entry, conversation)
             else:
                 self._unreadable(chat, entry, reason, now)
@@ -401,6 +402,11 @@ class Messages:
         if said < here and problem.code is Code.MLS_EPOCH:
             return Reason.EPOCH_OVER
         return REASONS.get(problem.code, Reason.TAMPERED)
+
+    def _is_known(self, chat: Chat, entry: Entry, conversation: Conversation) -> bool:
+        """Whether a message was read, as far as that is remembered, or may have been."""
+        read = chat.was_read(entry.sender_device, entry.client_id)
+        return read or may_be_known(conversation, entry.seq, entry.stored_at)
 
     def unknown(self, chat: Chat, entry: Entry, now: int) -> None:
         """An entry of a kind that a newer program makes."""
