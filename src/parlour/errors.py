@@ -129,6 +129,7 @@ class Code(StrEnum):
     GROUP_NOT_MEMBER = "group.not_member"
     GROUP_NO_MEMBER = "group.no_member"
     GROUP_OVER = "group.over"
+    GROUP_FULL = "group.full"
     GROUP_INVALID = "group.invalid"
     GROUP_EPOCH_GONE = "group.epoch_gone"
     GROUP_LINK = "group.link"
@@ -532,6 +533,12 @@ CODES: Final[dict[Code, Explanation]] = {
         AccessError,
         "You are not in that group any more.",
         "What was said while you were stays here. To come back, ask a member.",
+    ),
+    Code.GROUP_FULL: Explanation(
+        LimitError,
+        "The group has no room for so many.",
+        "Add fewer, or found a larger one: with --suite mls it holds 4,096 devices, which are some "
+        "2,000 people; parlour policy show says for how many your preset is.",
     ),
     Code.POLICY_UNBUILT: Explanation(
         UsageError,

@@ -251,12 +251,12 @@ def test_no_more_people_and_devices_than_a_group_may_have(monkeypatch: pytest.Mo
         patch.setattr(type(chat), "accounts", property(lambda _: list(full)))
         with pytest.raises(ParlourError) as caught:
             alice.machine.group_add(party.group, [account], party.server.now)
-    assert caught.value.code is Code.LIMIT_COUNT
+    assert caught.value.code is Code.GROUP_FULL
     with monkeypatch.context() as patch:
         patch.setattr("parlour.conversation.groups.wishes.max_leaves", lambda _: 2)
         with pytest.raises(ParlourError) as caught:
             alice.machine.group_add(party.group, [account], party.server.now)
-    assert caught.value.code is Code.LIMIT_COUNT
+    assert caught.value.code is Code.GROUP_FULL
     # A device more of somebody who is in: it stays out, and nobody else does.
     with monkeypatch.context() as patch:
         patch.setattr("parlour.conversation.groups.committing.max_leaves", lambda _: 2)

@@ -183,17 +183,64 @@ def test_a_group_has_as_many_people_as_its_kind_may(monkeypatch: pytest.MonkeyPa
     policy = wishes._renewing.policy(chat_of(alice, party))
     full = replace(policy, max_members=2)
     monkeypatch.setattr(wishes._renewing, "policy", lambda _: full)
-    assert refusal(lambda: machine.group_add(party.group, [dave], now)) is Code.LIMIT_COUNT
+    assert refusal(lambda: machine.group_add(party.group, [dave], now)) is Code.GROUP_FULL
     machine.group_add(party.group, party.ids, now)
     everybody = [dave, *party.ids]
 
     def create(wishes: Wishes) -> bytes:
         return wishes.create(GroupKind.GROUP, "New", everybody, now, suite=1, policy=full)
 
-    assert refusal(lambda: create(wishes)) is Code.LIMIT_COUNT
+    assert refusal(lambda: create(wishes)) is Code.GROUP_FULL
     monkeypatch.undo()
     monkeypatch.setattr("parlour.conversation.groups.wishes.max_leaves", lambda _: 2)
-    assert refusal(lambda: machine.group_add(party.group, [dave], now)) is Code.LIMIT_COUNT
+    assert refusal(lambda: machine.group_add(party.group, [dave], now)) is Code.GROUP_FULL
+
+
+def test_who_has_no_room_is_refused_before_any_key_is_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    party = Party("alice", "bob")
+    alice, _ = party.devices
+    for name in ("carol", "dave"):
+        party.outsider(name)
+    carol, dave = alice.meet("carol"), alice.meet("dave")
+    before = {device: list(kept) for device, kept in party.server.key_packages.items()}
+    now, machine = party.server.now, alice.machine
+    assert party.view(alice).max_leaves == 4_096
+    monkeypatch.setattr("parlour.conversation.groups.wishes.max_leaves", lambda _: 3)
+    assert refusal(lambda: machine.group_add(party.group, [carol, dave], now)) is Code.GROUP_FULL
+    everybody = [*party.ids, carol, dave]
+    founded = partial(machine.create_group, GroupKind.GROUP, "New", everybody, now, suite=1)
+    assert refusal(founded) is Code.GROUP_FULL
+    party.settle()
+    assert party.server.key_packages == before
+    # Who is wanted already has a place, though nobody is in it yet.
+    alice.disconnect()
+    machine.group_add(party.group, [carol], now)
+    assert refusal(lambda: machine.group_add(party.group, [dave], now)) is Code.GROUP_FULL
+    machine.group_add(party.group, [carol], now)
+
+
+def test_whose_room_is_taken_meanwhile_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    party = Party("alice", "bob")
+    alice, bob = party.devices
+    carol, dave = party.outsider("carol"), party.outsider("dave")
+    tablet = MemoryDevice(party.server, "dave", seed="tablet", beside=dave, linked=True)
+    tablet.connect()
+    before = list(party.server.key_packages[tablet.machine.device_id])
+    alice.meet("dave")
+    alice.meet("carol")
+    monkeypatch.setattr("parlour.conversation.groups.committing.max_leaves", lambda _: 4)
+    wanted = [carol.machine.account_id, dave.machine.account_id]
+    alice.machine.group_add(party.group, wanted, party.server.now)
+    alice.settle()
+    (refused,) = heard(alice, GroupRefused)
+    assert (refused.want, refused.reason) == (Want.ADD.value, Code.GROUP_FULL)
+    party.settle()
+    members = {member.account_id for member in party.view(bob).members}
+    assert len(members.intersection(wanted)) == 1
+    assert not party.view(alice).wanted
+    assert party.server.key_packages[tablet.machine.device_id] == before
 
 
 def test_after_a_group_nothing_is_wanted_of_it() -> None:

@@ -156,8 +156,11 @@ class Groups:
         """Found a group with these people, by their exact names.
 
         `kind` is one of `KINDS`. `suite` is one of `SUITES`; without it, X-Wing where all devices
-        support it. `preset` says what the group is (`parlour policy list`); the person's
-        own by default.
+        support it and there are no more than 700. A group keeps its suite, and by it has room for
+        `GroupView.max_leaves` devices: whoever expects more than some 350 people takes ``mls``.
+        `preset` says what the group is (`parlour policy list`); the person's own by default.
+
+        Raises `GROUP_FULL` for more people or devices than that, before anything is asked for.
         """
         chosen_kind = _choice(KINDS, kind, "kinds of groups")
         chosen = None if suite is None else int(_choice(SUITES, suite, "suites"))
@@ -216,7 +219,8 @@ class Groups:
     ) -> GroupView:
         """Bring people in, with all their devices. They read what is said from then on.
 
-        Who has no device that was ever online comes in later, by itself: see `awaited`.
+        Who has no device that was ever online comes in later, by itself: see `awaited`. Raises
+        `GROUP_FULL` where there is no room for all of them, and then adds nobody.
         """
         group = self.find(name)
         accounts = await self._accounts(members, progress)

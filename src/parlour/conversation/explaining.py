@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
-from parlour.conversation.policies import MAX_XWING_LEAVES, SUITE_1, XWING, XWING_256, Policy, Suite
+from parlour.conversation.policies import (
+    MAX_LEAVES,
+    MAX_XWING_LEAVES,
+    SUITE_1,
+    XWING,
+    XWING_256,
+    Policy,
+    Suite,
+)
 from parlour.conversation.presets import policy_of
 from parlour.roster import History, Kind, Mode, Retention
 
@@ -108,7 +116,14 @@ def _members(policy: Policy) -> str:
     most = "two" if policy.max_members == 2 else f"up to {policy.max_members:,}"  # noqa: PLR2004
     if policy.max_pairwise_devices:
         return f"{most}, with up to {policy.max_pairwise_devices} devices each"
-    return f"{most}, each with several devices"
+    words = f"{most}, each with several devices"
+    if XWING in policy.cipher_suites and policy.max_members > MAX_XWING_LEAVES // 2:
+        words += (
+            f". A group that was founded on X-Wing stays on it, and holds {MAX_XWING_LEAVES:,} "
+            f"devices, some {MAX_XWING_LEAVES // 2:,} people with two each. Who expects more founds "
+            f"it with --suite mls, which holds {MAX_LEAVES:,}"
+        )
+    return words
 
 
 def _keys(policy: Policy) -> str:

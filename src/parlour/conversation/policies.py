@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum
 from typing import Final, assert_never
 
-from parlour.errors import Code, LimitError, SecurityStop, UsageError
+from parlour.errors import Code, SecurityStop, UsageError, error
 from parlour.mls.public.suites import CipherSuiteId
 from parlour.roster import Genesis, History, Kind, Mode, Retention
 
@@ -109,7 +109,7 @@ class Policy:
         are at once. Raises `UsageError` if there is none, `LimitError` if no tree has room.
         """
         if leaves > MAX_LEAVES:
-            raise LimitError(Code.LIMIT_COUNT, f"{leaves} devices, at most {MAX_LEAVES}")
+            raise error(Code.GROUP_FULL, f"{leaves} devices, at most {MAX_LEAVES}")
         for suite in self.cipher_suites:
             if suite in supported and leaves <= max_leaves(suite):
                 return suite

@@ -45,6 +45,8 @@ def test_a_group_from_its_beginning_to_its_end(people: Shell, tmp_path: Path) ->
     (made,) = people.run("alice", "group", "create", "ice walk", "bob")
     assert (made["label"], made["kind"], made["suite"]) == ("#ice walk", "group", "mls-xwing")
     assert members(made) == {"alice": "owner", "bob": "member"}
+    assert (made["devices"], made["max_devices"]) == (2, 700)
+    assert "2 people, 2 devices of at most 700" in people.read("alice", "group", "info", "ice walk")
     (sent,) = people.run("alice", "send", "#ice walk", "Bring warm socks.")
     assert (sent["code"], sent["with"], sent["group"]) == (
         "message.sent",

@@ -189,6 +189,8 @@ def test_words_say_what_the_policy_says(preset: str, kind: Kind) -> None:
         assert f"{policy.idle_linked_days} days" in words["away"]
     if kind in (Kind.GROUP, Kind.FAMILY, Kind.CHANNEL):
         assert f"{policy.max_members:,}" in words["members"]
+        small = XWING in policy.cipher_suites and 2 * policy.max_members > MAX_XWING_LEAVES
+        assert ("--suite mls" in words["members"]) is small
 
 
 def test_deniability_is_told_apart() -> None:

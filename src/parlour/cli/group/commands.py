@@ -13,6 +13,8 @@ from parlour.cli.group.described import (
     document,
     kind_of,
     note_awaited,
+    note_room,
+    room_of,
     row,
     standing,
     suite_of,
@@ -25,6 +27,7 @@ from parlour.cli.reading import show_unread
 from parlour.cli.safe_text import one_line
 from parlour.client.client import Client
 from parlour.conversation.groups.view import GroupView
+from parlour.conversation.presets import DEFAULT, PRESET, policy_of
 from parlour.errors import Code, UsageError
 
 group = App(name="group", help="Talk among several: found groups, invite people, leave.")
@@ -56,7 +59,8 @@ async def create(
     room
         A room: for many, looked after by moderators.
     suite
-        How it is encrypted. [default: mls-xwing, which is post-quantum, where all devices have it]
+        How it is encrypted, for good. mls-xwing is post-quantum and has room for 700 devices, mls
+        for 4,096. [default: mls-xwing, where all devices have it and there are no more than that]
     preset
         What the group is; see parlour policy list. [default: yours, by parlour policy use]
     """
@@ -79,6 +83,8 @@ async def create(
         await client.told()
         output.document(document(client, made))
         _describe(output, client, made)
+        policy = policy_of(preset or client.settings.get(PRESET, DEFAULT), made.genesis.kind)
+        note_room(made, policy.max_members, output)
         note_awaited(client, made, output)
         label = one_line(client.groups.label(made.id))
         output.note(f"Talk there: parlour chat '{label}'")
@@ -139,9 +145,8 @@ async def info(
 
 def _describe(output: Output, client: Client, found: GroupView) -> None:
     output.text(Text(one_line(client.groups.label(found.id)), style="bold"))
-    people, devices = counted(len(found.members), "person"), counted(found.leaves, "device")
     _line(output, "kind", f"{kind_of(found)}, encrypted by {suite_of(found)}")
-    _line(output, "in it", f"{people}, {devices}")
+    _line(output, "in it", f"{counted(len(found.members), 'person')}, {room_of(found)}")
     if found.role is not None:
         _line(output, "you", found.role.name.lower())
     if words := standing(found):

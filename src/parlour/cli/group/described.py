@@ -12,6 +12,7 @@ from parlour.client.client import Client
 from parlour.client.groups import KINDS, SUITES, Member
 from parlour.conversation.groups.records import Acceptance, GroupState
 from parlour.conversation.groups.view import GroupView, LinkView
+from parlour.conversation.policies import MAX_LEAVES
 from parlour.errors import NotFoundError
 from parlour.roster import Role
 
@@ -42,6 +43,11 @@ def suite_of(group: GroupView) -> str:
     return _SUITES.get(group.genesis.suite, f"{group.genesis.suite:#06x}")
 
 
+def room_of(group: GroupView) -> str:
+    """How many devices are in it, and how many can be."""
+    return f"{counted(group.leaves, 'device')} of at most {group.max_leaves:,}"
+
+
 def standing(group: GroupView) -> str:
     """Where this device stands in it, where that needs words."""
     if group.acceptance is Acceptance.INVITED:
@@ -67,6 +73,7 @@ def document(client: Client, group: GroupView) -> dict[str, Any]:
         "generation": group.generation,
         "epoch": group.epoch,
         "devices": group.leaves,
+        "max_devices": group.max_leaves,
         "members": [member_document(each) for each in client.groups.members(group.id)],
         "links": [link_document(each) for each in group.links],
         "awaited": list(client.groups.awaited(group.id)),
@@ -109,6 +116,19 @@ def row(client: Client, group: GroupView) -> Text:
     if words := standing(group):
         text.append(f"  {words}", style="yellow")
     return text
+
+
+def note_room(group: GroupView, people: int, output: Output) -> None:
+    """Tell who has just founded a group, if its suite has no room for as many people as may come.
+
+    Two devices each are counted.
+    """
+    if people > group.max_leaves // 2:
+        output.note(
+            f"{suite_of(group)} has room for {group.max_leaves:,} devices, some "
+            f"{group.max_leaves // 2:,} people with two each, and a group keeps its suite. If more "
+            f"are to come one day, found it with --suite mls ({MAX_LEAVES:,} devices)."
+        )
 
 
 def note_awaited(client: Client, group: GroupView, output: Output) -> None:

@@ -26,7 +26,7 @@ from parlour.conversation.key_package_targets import KeyPackageTargets
 from parlour.conversation.key_packages import KeyPackages
 from parlour.conversation.policies import max_leaves
 from parlour.conversation.state import Memory
-from parlour.errors import Code, ParlourError, SecurityStop
+from parlour.errors import Code, ParlourError, SecurityStop, error
 from parlour.mls.private.committing import CommitOptions
 from parlour.mls.private.events import PendingCommit
 from parlour.mls.private.group import Group
@@ -194,9 +194,24 @@ class Committing:
         room = max_leaves(suite) - len(chat.owners) + len(plan.remove)
         if len(plan.add) > room:
             self._memory.count("group.full")
-            plan.add = plan.add[:room]
+            outside = {account for account, _ in plan.add[room:]}
+            refused = self._refuse_accounts(chat, plan, outside)
+            plan.add = [each for each in plan.add[:room] if each[0] not in refused]
         plan.keep_lost()
         return plan
+
+    def _refuse_accounts(self, chat: Chat, plan: Plan, outside: set[bytes]) -> set[bytes]:
+        """Want those accounts no more that are new and have no room: it was taken meanwhile.
+
+        Of who is in already, a device waits outside until there is room.
+        """
+        changes = [each for each in plan.changes if isinstance(each, Added)]
+        refused = [each for each in changes if each.account in outside]
+        for change in refused:
+            plan.changes.remove(change)
+            self._give_up(chat, plan, change, error(Code.GROUP_FULL))
+        plan.bind = plan.behind or bool(plan.changes)
+        return {change.account for change in refused}
 
     def is_left_out(self, suite: int, device_id: bytes, now: int) -> bool:
         """Whether there was no key package of a device: it is tried again later."""

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from parlour.conversation.groups.chat import Chat
 from parlour.conversation.groups.records import Acceptance, GroupState, Want
+from parlour.conversation.policies import max_leaves
 from parlour.roster.genesis import Genesis
 from parlour.roster.roles import Role
 
@@ -33,7 +34,10 @@ class LinkView:
 
 @dataclass(frozen=True, slots=True)
 class GroupView:
-    """A group: what it is, who is in it, and where this device stands."""
+    """A group: what it is, who is in it, and where this device stands.
+
+    It has `leaves` devices in it, and room for `max_leaves`; that stays, as its suite does.
+    """
 
     id: bytes
     name: str = field(repr=False)
@@ -49,6 +53,11 @@ class GroupView:
     unconfirmed: bool
     wanted: tuple[Want, ...]
     trouble: str = ""
+
+    @property
+    def max_leaves(self) -> int:
+        """How many devices can be in it, by its suite."""
+        return max_leaves(self.genesis.suite)
 
     @property
     def is_over(self) -> bool:

@@ -5,7 +5,7 @@ Each wish is checked as far as it can be now, and kept; that it comes true is th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from parlour.conversation import content as contents
 from parlour.conversation.changes import DeleteMessages, ReleaseMessages
@@ -79,8 +79,12 @@ class Wishes:
             self._check_contact(account)
         everybody = sorted({self._memory.account_id, *members})
         if len(everybody) > policy.max_members:
-            raise error(Code.LIMIT_COUNT, f"a group of at most {policy.max_members} people")
-        chosen = suite or self._founding.choose_suite(everybody, policy)
+            raise error(Code.GROUP_FULL, f"at most {policy.max_members:,} people")
+        if suite is None:
+            chosen = self._founding.choose_suite(everybody, policy)
+        else:
+            chosen = suite
+            self._check_devices(chosen, self._devices_of(everybody))
         chat = self._founding.begin(kind, name, everybody, chosen, now, policy)
         self._memory.put_conversation(
             Conversation(peer=chat.id, stream=chat.id, genesis=chat.record.genesis)
@@ -106,14 +110,27 @@ class Wishes:
 
     def _check_room(self, chat: Chat, accounts: set[bytes]) -> None:
         """Refuse more people, or more devices, than a group of its kind and suite may have."""
+        for intent in self._groups.intents_of(chat.id):
+            if intent.want is Want.ADD:
+                # They are on their way, and have their place.
+                accounts = accounts.union(intent.accounts)
         new = accounts.difference(chat.accounts)
         people = self._renewing.policy(chat).max_members
         if len(chat.accounts) + len(new) > people:
-            raise error(Code.LIMIT_COUNT, f"a group of at most {people} people")
-        devices = sum(len(self._memory.contacts[account].head.devices) for account in new)
-        most = max_leaves(chat.genesis.suite)
-        if len(chat.owners) + devices > most:
-            raise error(Code.LIMIT_COUNT, f"a group of at most {most} devices")
+            raise error(Code.GROUP_FULL, f"at most {people:,} people")
+        self._check_devices(chat.genesis.suite, len(chat.owners) + self._devices_of(new))
+
+    def _devices_of(self, accounts: Iterable[bytes]) -> int:
+        """How many devices they have, as far as their lists are known."""
+        known = (self._memory.contacts.get(account) for account in accounts)
+        return sum(len(contact.head.devices) for contact in known if contact is not None)
+
+    @staticmethod
+    def _check_devices(suite: int, devices: int) -> None:
+        """Refuse more devices than a tree of that suite has room for, before a key is fetched."""
+        most = max_leaves(suite)
+        if devices > most:
+            raise error(Code.GROUP_FULL, f"{devices:,} devices, at most {most:,}")
 
     def remove(self, group: bytes, accounts: Sequence[bytes], now: int) -> None:
         """Put accounts out."""
