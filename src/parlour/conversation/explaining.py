@@ -120,8 +120,8 @@ def _members(policy: Policy) -> str:
     if XWING in policy.cipher_suites and policy.max_members > MAX_XWING_LEAVES // 2:
         words += (
             f". A group that was founded on X-Wing stays on it, and holds {MAX_XWING_LEAVES:,} "
-            f"devices, some {MAX_XWING_LEAVES // 2:,} people with two each. Who expects more founds "
-            f"it with --suite mls, which holds {MAX_LEAVES:,}"
+            f"devices, some {MAX_XWING_LEAVES // 2:,} people with two each. Who expects more "
+            f"founds it with --suite mls, which holds {MAX_LEAVES:,}"
         )
     return words
 
