@@ -327,7 +327,12 @@ class GroupJoined:
 
 @dataclass(frozen=True, slots=True)
 class GroupChanged:
-    """Somebody changed who is in a group, or its name: `by` an account, about `account`."""
+    """Somebody changed who is in a group, or its name: `by` an account, about `account`.
+
+    `by` is empty for what happened while this device had lost its way: it sees what has changed by
+    the signed roster to which it came back, and not who did it, nor whether who went left or was
+    put out.
+    """
 
     code = EventCode.GROUP_CHANGED
     group: bytes

@@ -63,6 +63,10 @@ EVENTS: list[ClientEvent] = [
         events.GroupChanged(bytes(16), bytes(16), change, bytes(16), role=3, name="trip")
         for change in events.GroupChange
     ),
+    *(
+        events.GroupChanged(bytes(16), b"", change, bytes(16), role=3)
+        for change in events.GroupChange
+    ),
     events.GroupChanged(bytes(16), bytes(16), events.GroupChange.RENAMED, b""),
     events.GroupLeft(bytes(16), "trip", bytes(16)),
     events.GroupRefused(bytes(16), "add", Code.ROSTER_FORBIDDEN),
@@ -106,10 +110,13 @@ def test_events(event: ClientEvent) -> None:
     document = json.loads(json.dumps(event_document(event, NOBODY), default=repr))
     assert document["code"] == event.code.value
     text = event_text(event, NOBODY)
-    if text is None:
+    if isinstance(event, events.GroupChanged):
+        # A name is told of when it is known.
+        assert (text is None) == (event.change is events.GroupChange.RENAMED and not event.name)
+    elif text is None:
         assert event.code.value.startswith(
             ("message.", "contact.added", "connection.up", "profile.", "group.repair")
-        ) or event == events.GroupChanged(bytes(16), bytes(16), events.GroupChange.RENAMED, b"")
+        )
     else:
         assert text.plain != event.code.value
 

@@ -155,6 +155,8 @@ def _own(event: GroupJoined | GroupLeft, where: str, names: Names) -> str:
 
 
 def _changed(event: GroupChanged, where: str, names: Names) -> str | None:
+    if not event.by:
+        return _found_changed(event, where, names)
     by, whom = names.who(event.by), names.who(event.account) if event.account else ""
     match event.change:
         case GroupChange.ADDED:
@@ -176,6 +178,24 @@ def _changed(event: GroupChanged, where: str, names: Names) -> str | None:
             return f"{by} made a link by which people may come into {where}."
         case GroupChange.LINK_CLOSED:
             return f"{by} closed a link to {where}."
+
+
+def _found_changed(event: GroupChanged, where: str, names: Names) -> str | None:
+    """What had changed when this device had found its way back."""
+    whom = names.who(event.account) if event.account else ""
+    match event.change:
+        case GroupChange.ADDED | GroupChange.JOINED_BY_LINK:
+            return f"Meanwhile, {whom} came into {where}."
+        case GroupChange.REMOVED | GroupChange.LEFT:
+            return f"Meanwhile, {whom} went from {where}."
+        case GroupChange.ROLE:
+            return f"Meanwhile, {whom} became {_role(event.role)} of {where}."
+        case GroupChange.RENAMED:
+            return None
+        case GroupChange.LINK_OPENED:
+            return f"Meanwhile, somebody made a link by which people may come into {where}."
+        case GroupChange.LINK_CLOSED:
+            return f"Meanwhile, somebody closed a link to {where}."
 
 
 def _device(event: GroupDevice, where: str, names: Names) -> str:

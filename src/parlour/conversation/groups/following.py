@@ -14,8 +14,6 @@ from msgspec import structs
 
 from parlour.conversation.events import (
     CommitRefused,
-    GroupChange,
-    GroupChanged,
     GroupLeft,
     GroupRefused,
 )
@@ -31,7 +29,7 @@ from parlour.conversation.groups.messages import Messages
 from parlour.conversation.groups.records import Acceptance, GroupState, Want
 from parlour.conversation.groups.renewing import Renewing
 from parlour.conversation.groups.restarting import Restarting
-from parlour.conversation.groups.telling import device_events
+from parlour.conversation.groups.telling import change_event, device_events
 from parlour.conversation.state import Memory
 from parlour.errors import Code, ParlourError, error
 from parlour.mls.private.events import PendingCommit, ReceivedProposal
@@ -45,15 +43,7 @@ from parlour.mls.public.rules import Rule, RuleBroken
 from parlour.mls.public.staging import StagedPublic
 from parlour.primitives.hashes import equal
 from parlour.roster.changes import (
-    Added,
-    Change,
-    JoinedByLink,
     Left,
-    LinkClosed,
-    LinkOpened,
-    Named,
-    Removed,
-    RoleSet,
     decode_change,
 )
 from parlour.roster.entry import RosterEntry
@@ -380,7 +370,7 @@ class Following:
             roster_entry = RosterEntry.decode(data)
             by = roster_entry.signer_account
             for change in roster_entry.changes:
-                told = _as_event(chat.id, by, change)
+                told = change_event(chat.id, by, change)
                 if told is not None:
                     self._memory.tell(chat, told)
 
@@ -470,28 +460,6 @@ class Following:
 def _may_be_changed(problem: ParlourError) -> bool:
     """Whether a commit fails by what its maker has not signed: another may have put that there."""
     return isinstance(problem, RuleBroken) and problem.rule in UNSIGNED
-
-
-def _as_event(group: bytes, by: bytes, change: Change) -> GroupChanged | None:
-    match change:
-        case Added(account=account):
-            return GroupChanged(group, by, GroupChange.ADDED, account)
-        case Removed(account=account):
-            return GroupChanged(group, by, GroupChange.REMOVED, account)
-        case Left(account=account):
-            return GroupChanged(group, account, GroupChange.LEFT, account)
-        case JoinedByLink(account=account):
-            return GroupChanged(group, by, GroupChange.JOINED_BY_LINK, account)
-        case RoleSet(account=account, role=role):
-            return GroupChanged(group, by, GroupChange.ROLE, account, role=int(role))
-        case Named():
-            return GroupChanged(group, by, GroupChange.RENAMED, b"")
-        case LinkOpened():
-            return GroupChanged(group, by, GroupChange.LINK_OPENED, b"")
-        case LinkClosed():
-            return GroupChanged(group, by, GroupChange.LINK_CLOSED, b"")
-        case _:
-            return None
 
 
 def _leaver(evidence: bytes) -> bytes:

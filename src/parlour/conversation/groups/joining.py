@@ -20,6 +20,7 @@ from parlour.conversation.groups.lists import Lists
 from parlour.conversation.groups.memory import GroupMemory
 from parlour.conversation.groups.records import NOWHERE, Acceptance, GroupState, Pending, Sent
 from parlour.conversation.groups.renewing import Renewing
+from parlour.conversation.groups.telling import difference_events
 from parlour.conversation.key_packages import KeyPackages
 from parlour.conversation.pending import Key
 from parlour.conversation.requests import ServerRequest
@@ -273,6 +274,9 @@ class Joining:
         """We are a member from now on."""
         record = chat.record
         fresh = not record.joined_seq
+        if chat.roster is not None:
+            for event in difference_events(chat.id, chat.roster.state, roster.state):
+                self._memory.tell(chat, event)
         chat.group = group
         chat.roster = roster
         chat.since = {
