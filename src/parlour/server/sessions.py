@@ -6,6 +6,7 @@ looked up, and ends at once when it is revoked or its device leaves the account'
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 from weakref import WeakValueDictionary
 
-from parlour.errors import AccessError, Code, UsageError, error
+from parlour.errors import AccessError, Code, ParlourError, UsageError, error
 from parlour.primitives.hashes import sha256
 from parlour.primitives.random import Random, system_random
 from parlour.server.clock import Clock
@@ -54,6 +55,7 @@ class SessionService:
         self._alive: WeakValueDictionary[bytes, Grant] = WeakValueDictionary()
         self._recent: OrderedDict[bytes, Grant] = OrderedDict()
         self._refusals = 0
+        self._touching: set[asyncio.Task[None]] = set()
         self.on_refused: Callable[[Grant], None] = lambda grant: None
 
     def make(self) -> tuple[str, NewToken]:
@@ -75,18 +77,31 @@ class SessionService:
         return grant
 
     async def check(self, grant: Grant) -> None:
-        """Return if the grant still holds. Reads nothing from disk, but once a day writes."""
+        """Return if the grant still holds. Nothing is waited for, not even the daily write.
+
+        What was sent ahead on one socket would overtake the first of it meanwhile.
+        """
         if grant.refused is not None:
             raise error(grant.refused)
         now = self._clock()
         if now >= grant.expires_at:
             raise AccessError(Code.TOKEN_INVALID, "expired")
         if now - grant.last_used >= _DAY_MS:
+            before = grant.last_used, grant.expires_at
             grant.last_used = now - now % _DAY_MS
             grant.expires_at = grant.last_used + LIFETIME_MS
+            task = asyncio.create_task(self._touch(grant, before))
+            self._touching.add(task)
+            task.add_done_callback(self._touching.discard)
+
+    async def _touch(self, grant: Grant, before: tuple[int, int]) -> None:
+        """Write down that a token was used today; where that fails, its next use tries again."""
+        try:
             await self._store.tokens.touch(
                 grant.token_hash, last_used=grant.last_used, expires_at=grant.expires_at
             )
+        except ParlourError:
+            grant.last_used, grant.expires_at = before
 
     async def _look_up(self, token_hash: bytes) -> Grant:
         record = await self._read(token_hash)

@@ -9,14 +9,15 @@ from contextlib import AsyncExitStack
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from parlour.errors import Code, ParlourError
+from parlour.errors import Code, ParlourError, StorageError
 from parlour.server import Server
 from parlour.server.hub import CLOSE_POLICY, CLOSE_REPLACED, CLOSE_RESTART, MAX_SOCKETS
 from parlour.server.socket import outgoing
 from parlour.wire.frames import WIRE_VERSION, encode_frame
 from parlour.wire.kinds import Kind
 from parlour.wire.limits import MAX_FRAME
-from parlour.wire.prekeys import Bundles, FetchBundles
+from parlour.wire.login import Sessions
+from parlour.wire.prekeys import Bundles, FetchBundles, PrekeyCounts
 from parlour.wire.server import Nothing
 from parlour.wire.streams import (
     Appended,
@@ -151,6 +152,46 @@ async def test_appends_of_one_connection_keep_their_order(server: Server) -> Non
         assert numbers == list(range(1, 301))
         pushed = [await next_entry(at_bea) for _ in range(300)]
         assert pushed == [(number, b"%d" % (number - 1)) for number in range(1, 301)]
+
+
+async def test_they_keep_it_in_the_moment_in_which_a_day_begins(server: Server) -> None:
+    """Then it is written down, once, that the token of the connection was used."""
+    alice, bea = await register(server, "alice", "bea")
+    info = await alice.talk_to(bea)
+    async with alice.live() as at_alice:
+        sessions = server.core.sessions
+        now = sessions._clock() + 24 * 3_600_000
+        sessions._clock = lambda: now
+        answers = [
+            at_alice.send(Kind.APPEND, message(info.stream, b"%d" % number)) for number in range(20)
+        ]
+        numbers = [decode_answer(await each, Appended).seq for each in answers]
+        assert numbers == list(range(1, 21))
+        listed = await at_alice.ask(Kind.SESSIONS, Nothing(), Sessions)
+    assert [each.last_used for each in listed.sessions] == [now - now % (24 * 3_600_000)]
+
+
+async def test_that_it_was_used_is_written_with_the_next_use_where_the_disk_was_full(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (alice,) = await register(server, "alice")
+    sessions, tokens = server.core.sessions, server.core.store.tokens
+    now = sessions._clock() + 24 * 3_600_000
+    sessions._clock = lambda: now
+    today = now - now % (24 * 3_600_000)
+
+    async def full(*_: object, **__: object) -> None:
+        raise StorageError(Code.STORE_FULL)
+
+    async def last_used() -> int:
+        listed = await alice.rest(Kind.SESSIONS, Nothing(), Sessions)
+        return listed.sessions[0].last_used
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(tokens), "touch", full)
+        assert await last_used() < today
+    await alice.rest(Kind.COUNT_PREKEYS, Nothing(), PrekeyCounts)
+    assert await last_used() == today
 
 
 async def test_an_append_is_pushed_although_its_sender_has_gone(server: Server) -> None:
