@@ -35,6 +35,7 @@ from parlour.errors import (
     NotFoundError,
     ParlourError,
     SecurityStop,
+    StorageError,
     error,
 )
 from parlour.primitives.random import Random, system_random
@@ -147,6 +148,9 @@ class Link:
 
     async def _live(self) -> int | None:
         """One connection, from opening to its end; how many ms the server asks to stay away."""
+        if isinstance(self._told, StorageError):
+            # A disk that takes nothing is tried first: no server is called for that.
+            await self._keep(self._tickets)
         connection = self._connection = await self._connect(self.account)
         await self._check_server(connection)
         drops = self._engine.dropped.count

@@ -218,6 +218,30 @@ async def test_a_dropped_machine_gets_a_connection_from_its_beginning() -> None:
     assert line.connection.closed.is_set()
 
 
+async def test_no_server_is_called_while_the_disk_is_full() -> None:
+    line = Line(None, error(Code.SERVER_PIN))
+    running = asyncio.create_task(line.link.run())
+    await line.link.changed.wait(0)
+    store = line.bench.store
+    store.failure = error(Code.STORE_FULL)
+    line.bench.engine._drop(error(Code.STORE_FULL))
+    line.bench.engine._stale = False
+    sleep = line.link._sleep
+
+    async def until_there_is_room(seconds: float) -> None:
+        await sleep(seconds)
+        assert len(line.outcomes) == 1
+        if len(line.sleeps) == 5:
+            store.failure = None
+
+    line.link._sleep = until_there_is_room
+    await running
+    assert not line.outcomes
+    assert line.link.status.failure is not None
+    assert line.link.status.failure.code is Code.SERVER_PIN
+    assert len(line.sleeps) == 5
+
+
 async def test_stopped_from_here_it_stays_so() -> None:
     line = Line(None)
     running = asyncio.create_task(line.link.run())
