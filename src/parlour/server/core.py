@@ -155,7 +155,7 @@ class Core:
             Kind.READ_GROUP: _granted(groups.read),
             Kind.RESTART_GROUP: _granted(groups.restart),
             Kind.CREATE_CONVERSATION: _granted(streams.create),
-            Kind.CONVERSATIONS: _granted(lambda grant, _: streams.of_device(grant)),
+            Kind.CONVERSATIONS: _granted(streams.of_device),
             Kind.APPEND: _granted(streams.append),
             Kind.READ: _granted(streams.read),
             Kind.CATCH_UP: _granted(streams.catch_up),

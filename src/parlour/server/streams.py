@@ -23,6 +23,7 @@ from parlour.wire.streams import (
     CaughtUp,
     CreateConversation,
     Entry,
+    ListStreams,
     Page,
     Read,
     StreamInfo,
@@ -64,9 +65,9 @@ class StreamService:
             self._hub.push(info.members, Kind.PUSH_STREAM, PushStream(info))
         return info
 
-    async def of_device(self, grant: Grant) -> StreamInfos:
-        """All streams of the device."""
-        return await self._store.streams.of_device(grant.device_id)
+    async def of_device(self, grant: Grant, request: ListStreams) -> StreamInfos:
+        """A page of the streams of the device."""
+        return await self._store.streams.of_device(grant.device_id, request.after or b"")
 
     async def append(self, grant: Grant, request: Append) -> Appended:
         """Append an entry and push it to who is connected.

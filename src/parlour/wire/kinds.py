@@ -211,7 +211,9 @@ OPERATIONS: Final[dict[Kind, Operation]] = {
     Kind.CREATE_CONVERSATION: Operation(
         "create-conversation", streams.CreateConversation, streams.StreamInfo, Door.TOKEN
     ),
-    Kind.CONVERSATIONS: Operation("conversations", server.Nothing, streams.StreamInfos, Door.TOKEN),
+    Kind.CONVERSATIONS: Operation(
+        "conversations", streams.ListStreams, streams.StreamInfos, Door.TOKEN
+    ),
     Kind.APPEND: Operation("append", streams.Append, streams.Appended, Door.TOKEN),
     Kind.READ: Operation("read", streams.Read, streams.Page, Door.TOKEN),
     Kind.CATCH_UP: Operation("catch-up", streams.CatchUp, streams.CaughtUp, Door.TOKEN),

@@ -70,10 +70,17 @@ class StreamInfo(Body, array_like=True, frozen=True):
     first: Sequence = 1
 
 
+class ListStreams(Body, array_like=True, frozen=True):
+    """The streams of this device, by their ids; those behind `after`, where it is given."""
+
+    after: StreamId | None = None
+
+
 class StreamInfos(Body, array_like=True, frozen=True):
-    """All streams of this device."""
+    """Streams of this device; with `more`, ask again behind the last of them."""
 
     streams: list[StreamInfo]
+    more: bool = False
 
 
 class Part(Body, array_like=True, frozen=True, gc=False):

@@ -32,6 +32,7 @@ from parlour.wire.streams import (
     Acknowledge,
     CatchUp,
     CreateConversation,
+    ListStreams,
     LiveStart,
     Position,
     Read,
@@ -94,7 +95,7 @@ def sample(kind: Kind, person: Person, stream: bytes) -> Struct:
         Kind.CREATE_CONVERSATION: CreateConversation(
             os.urandom(16), "direct", [person.account_id, os.urandom(16)], b""
         ),
-        Kind.CONVERSATIONS: Nothing(),
+        Kind.CONVERSATIONS: ListStreams(),
         Kind.APPEND: message(stream, b"hello"),
         Kind.READ: Read(stream, 0, 10),
         Kind.CATCH_UP: CatchUp([Position(stream, 0)]),

@@ -21,6 +21,7 @@ from parlour.wire.prekeys import Bundles, FetchBundles, PrekeyCounts, PublishPre
 from parlour.wire.server import Nothing
 from parlour.wire.streams import (
     CreateConversation,
+    ListStreams,
     LiveStart,
     LiveStarted,
     Position,
@@ -53,8 +54,8 @@ async def test_a_direct_conversation_has_two_members(server: Server) -> None:
     assert await refusal_of(create("direct", bea.account_id, carl.account_id)) == Code.USAGE_INVALID
     info = await create("direct", bea.account_id)
     assert set(info.members) == {alice.account_id, bea.account_id}
-    listed = await bea.rest(Kind.CONVERSATIONS, Nothing(), StreamInfos)
-    assert [each.stream for each in listed.streams] == [bea.inbox, info.stream]
+    listed = await bea.rest(Kind.CONVERSATIONS, ListStreams(), StreamInfos)
+    assert [each.stream for each in listed.streams] == sorted([bea.inbox, info.stream])
 
 
 async def test_accounts_are_found_by_their_exact_name(server: Server) -> None:

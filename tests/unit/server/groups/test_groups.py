@@ -17,7 +17,7 @@ from parlour.wire.groups import Handshake, ProposalBody, ReadGroup
 from parlour.wire.kinds import PUSHES
 from parlour.wire.kinds import Kind as Operation
 from parlour.wire.push import PushEntry
-from parlour.wire.streams import Acknowledge, CatchUp, Position, Read
+from parlour.wire.streams import Acknowledge, CatchUp, ListStreams, Position, Read
 from tests.served_groups import Device, Heard, Room, Services, reference_of
 from tests.unit.server.store.builders import entry as append_to
 
@@ -105,7 +105,7 @@ async def test_who_is_removed_reads_up_to_its_removal(services: Services) -> Non
     await services.streams.acknowledge(cid.grant, Acknowledge([Position(room.stream, 3)]))
     caught_up = await services.streams.catch_up(cid.grant, CatchUp([]))
     assert room.stream not in {entry.stream for entry in caught_up.entries}
-    infos = await services.streams.of_device(cid.grant)
+    infos = await services.streams.of_device(cid.grant, ListStreams())
     assert room.stream not in {info.stream for info in infos.streams}
     reading = services.groups.read(cid.grant, ReadGroup(room.stream))
     assert await code_of(reading) == Code.STREAM_UNKNOWN

@@ -77,14 +77,37 @@ async def test_a_conversation_needs_accounts_and_a_free_id(store: Store) -> None
 
 async def test_a_device_finds_its_inbox_and_its_conversations(store: Store) -> None:
     alice, bea, stream = await pair(store)
-    streams = (await store.streams.of_device(alice.device)).streams
-    assert [(each.stream, each.kind) for each in streams] == [
-        (alice.inbox, "inbox"),
-        (stream, "direct"),
-    ]
-    assert streams[0].members == [alice.account]
-    assert await store.streams.info(alice.device, stream) == streams[1]
+    listed = await store.streams.of_device(alice.device)
+    streams = {each.stream: each for each in listed.streams}
+    assert list(streams) == sorted([alice.inbox, stream])
+    assert (streams[alice.inbox].kind, streams[stream].kind) == ("inbox", "direct")
+    assert streams[alice.inbox].members == [alice.account]
+    assert await store.streams.info(alice.device, stream) == streams[stream]
     assert await code_of(store.streams.info(bea.device, alice.inbox)) == Code.STREAM_UNKNOWN
+
+
+async def test_many_conversations_come_by_pages(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice, bea, _ = await pair(store)
+    for _ in range(4):
+        friend = await someone(store)
+        info = StreamInfo(unique(), "direct", [alice.account, friend.account], b"genesis", 0)
+        await store.streams.create_direct(info, creator=alice.account, now=NOW)
+    whole = await store.streams.of_device(alice.device)
+    assert not whole.more
+    # Two of them: each has the ids of two members, a genesis, and what stands around.
+    monkeypatch.setattr("parlour.server.store.sqlite.pages.MAX_PAGE_BYTES", 220)
+    found: list[StreamInfo] = []
+    pages, more = 0, True
+    while more:
+        page = await store.streams.of_device(alice.device, found[-1].stream if found else b"")
+        found, more, pages = [*found, *page.streams], page.more, pages + 1
+        assert len(page.streams) <= 2
+    assert (found, pages) == (whole.streams, 3)
+    # An id of somebody else's is a place in the order, and nothing is learnt by it.
+    page = await store.streams.of_device(alice.device, bea.inbox)
+    assert all(each.stream > bea.inbox for each in page.streams)
 
 
 async def test_entries_are_numbered_and_come_back_as_they_were(store: Store) -> None:

@@ -21,7 +21,7 @@ from parlour.server.store.sqlite.rows import (
 from parlour.wire.envelope import Envelope
 from parlour.wire.ids import ID_SIZE
 from parlour.wire.limits import MAX_PAGE_BYTES
-from parlour.wire.streams import CatchUp, CaughtUp, Entry, Page, Read, StreamInfo
+from parlour.wire.streams import CatchUp, CaughtUp, Entry, Page, Read, StreamInfo, StreamInfos
 
 # Ids, numbers and MessagePack's heads around the ciphertexts of one entry.
 _ENTRY_OVERHEAD: Final = 160
@@ -74,6 +74,17 @@ def read(connection: sqlite3.Connection, device_id: bytes, request: Read, now: i
         found, budget, _select(connection, sql, device.pk, stream, request.after, now, budget)
     )
     return Page(found, more)
+
+
+def list_streams(connection: sqlite3.Connection, device_id: bytes, after: bytes) -> StreamInfos:
+    """See `interface.Streams.of_device`."""
+    budget, infos = PageBudget(0), list[StreamInfo]()
+    for stream in member_streams(connection, active_device(connection, device_id), after):
+        info = describe(connection, stream.pk, stream.first)
+        if not budget.take(_info_size(info)):
+            return StreamInfos(infos, more=True)
+        infos.append(info)
+    return StreamInfos(infos)
 
 
 def catch_up(

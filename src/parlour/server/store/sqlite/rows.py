@@ -98,12 +98,18 @@ def member_stream(
     return Readable(*row)
 
 
-def member_streams(connection: sqlite3.Connection, device: DeviceRow) -> list[Readable]:
-    """All streams that a device may read and goes on to be in, in the order of creation."""
+def member_streams(
+    connection: sqlite3.Connection, device: DeviceRow, after: bytes | None = None
+) -> list[Readable]:
+    """All streams that a device may read and goes on to be in, in the order of creation.
+
+    With `after`, those behind that id, by their ids: so no id is looked up that may be another's.
+    """
+    order = "streams.pk" if after is None else "stream_id"
     rows = connection.execute(
         f"SELECT {_OF_MEMBER} WHERE members.account = ? "
-        "AND (streams.device IS NULL OR streams.device = ?) ORDER BY streams.pk",
-        (device.account, device.pk),
+        f"AND (streams.device IS NULL OR streams.device = ?) AND stream_id > ? ORDER BY {order}",
+        (device.account, device.pk, after or b""),
     )
     return [Readable(*row) for row in rows]
 

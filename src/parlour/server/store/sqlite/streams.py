@@ -16,7 +16,6 @@ from parlour.server.store.sqlite.rows import (
     check_room,
     describe,
     member_stream,
-    member_streams,
 )
 from parlour.wire.streams import (
     Append,
@@ -52,15 +51,10 @@ class SqliteStreams:
             lambda connection: create_pair(connection, info, [creator], Retention.queue())
         )
 
-    async def of_device(self, device_id: bytes) -> StreamInfos:
+    async def of_device(self, device_id: bytes, after: bytes = b"") -> StreamInfos:
         """See `interface.Streams.of_device`."""
         return await self._database.read(
-            lambda connection: StreamInfos(
-                [
-                    describe(connection, stream.pk, stream.first)
-                    for stream in member_streams(connection, active_device(connection, device_id))
-                ]
-            )
+            lambda connection: pages.list_streams(connection, device_id, after)
         )
 
     async def info(self, device_id: bytes, stream: bytes) -> StreamInfo:
