@@ -43,7 +43,8 @@ MAX_LINK_DAYS: Final = 30
 _DAY: Final = 24 * 3_600_000
 # People who are looked up at once.
 _LOOKING: Final = 16
-# Seconds to wait where the server named no time, and the longest that is waited for it.
+# Seconds to wait where the server named no time, and the longest that is waited for it. A limit
+# that lasts longer is told of: nobody would know why nothing goes on.
 _PAUSE: Final = 2.0
 _LONGEST_PAUSE: Final = 60.0
 
@@ -196,7 +197,11 @@ class Groups:
         return [task.result() for task in tasks]
 
     async def _patiently(self, name: str) -> Contact:
-        """Find somebody; a server that says "later" is asked later."""
+        """Find somebody; a server that says "in a moment" is asked then.
+
+        Raises `LIMIT_RATE` for a longer pause, with `retry_after`. Who was found until then is
+        known, and costs nothing when the same is asked again.
+        """
         while True:
             try:
                 return await self._find(name)
@@ -204,7 +209,9 @@ class Groups:
                 if full.code is not Code.LIMIT_RATE:
                     raise
                 pause = _PAUSE if full.retry_after is None else full.retry_after / 1000
-                await asyncio.sleep(min(pause, _LONGEST_PAUSE))
+                if pause > _LONGEST_PAUSE:
+                    raise
+                await asyncio.sleep(pause)
 
     # --- People --------------------------------------------------------------------------
 

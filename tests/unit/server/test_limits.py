@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 
 from parlour.errors import Code
 from parlour.server.limits import OPERATION_LIMITS, By, Limit, Limits, RateExceeded
 from parlour.server.pseudonyms import Pseudonyms
-from parlour.wire.kinds import OPERATIONS
+from parlour.wire.kinds import OPERATIONS, Kind
 
 DAY_MS = 24 * 60 * 60 * 1000
 
@@ -24,6 +26,21 @@ class Hands:
 
 def test_every_operation_has_a_limit() -> None:
     assert OPERATION_LIMITS.keys() == OPERATIONS.keys()
+
+
+def test_the_largest_group_is_looked_up_at_once_and_few_names_in_a_day() -> None:
+    clock = Hands()
+    limits, limit = Limits(clock), OPERATION_LIMITS[Kind.LOOK_UP]
+    for _ in range(1_500):
+        limits.hit("look-up", limit, "account")
+    tried = 1_500
+    for _ in range(24 * 60):
+        clock.now += 60_000
+        with contextlib.suppress(RateExceeded):
+            for _ in range(200):
+                limits.hit("look-up", limit, "account")
+                tried += 1
+    assert tried <= 50_000
 
 
 def test_a_limit_refuses_and_says_when_to_come_back() -> None:
