@@ -157,6 +157,7 @@ class Code(StrEnum):
     # storage
     STORE_FULL = "store.full"
     STORE_BROKEN = "store.broken"
+    STORE_VERSION = "store.version"
     STORE_LOCKED = "store.locked"
     STORE_PASSWORD = "store.password"  # noqa: S105
     STORE_KEYCHAIN = "store.keychain"
@@ -637,6 +638,11 @@ CODES: Final[dict[Code, Explanation]] = {
     ),
     Code.STORE_BROKEN: Explanation(
         StorageError, "The database can't be read or written.", "Restore a backup."
+    ),
+    Code.STORE_VERSION: Explanation(
+        StorageError,
+        "The home was last used by another version of Parlour, which keeps it in another way.",
+        "Use the newest version. If that can't read it either, link this device anew.",
     ),
     Code.STORE_LOCKED: Explanation(
         StorageError, "Another program uses this folder.", "End it first."

@@ -40,7 +40,7 @@ from parlour.conversation.events import (
 from parlour.conversation.key_packages import SUPPLY
 from parlour.conversation.machine import Machine
 from parlour.conversation.requests import LoadHash, LoadMessage, Request, ServerRequest
-from parlour.errors import Code, InternalError, ParlourError, error
+from parlour.errors import Code, DecodeError, InternalError, ParlourError, StorageError, error
 from parlour.primitives.random import Random, system_random
 from parlour.wire.kinds import Kind
 
@@ -125,9 +125,15 @@ class Engine:
         random: Random = system_random,
         supply: Mapping[int, int] = SUPPLY,
     ) -> Engine:
-        """Make the machine from what the store holds. `supply` as for `Machine`."""
+        """Make the machine from what the store holds. `supply` as for `Machine`.
+
+        Raises `STORE_VERSION` for what another version of this program has written otherwise.
+        """
         records = await store.records()
-        machine = Machine(records, clock(), random=random, supply=supply)
+        try:
+            machine = Machine(records, clock(), random=random, supply=supply)
+        except DecodeError as problem:
+            raise StorageError(Code.STORE_VERSION, problem.detail) from problem
         return cls(store, machine, clock=clock, random=random, warnings=Warnings.load(records))
 
     # --- Steps ---------------------------------------------------------------------------

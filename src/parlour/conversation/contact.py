@@ -313,4 +313,4 @@ class Contact:
                 former=tuple(stored.former),
             )
         except (msgspec.DecodeError, ValueError, ParlourError) as error:
-            raise StorageError(Code.STORE_BROKEN, "contact record") from error
+            raise StorageError(Code.STORE_VERSION, "contact record") from error

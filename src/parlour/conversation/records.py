@@ -281,11 +281,11 @@ def read_own(records: Records) -> OwnDevice:
 
 
 def decoded(data: bytes, kind: type[T]) -> T:
-    """Decode a record, or raise `StorageError`."""
+    """Decode a record, or raise `STORE_VERSION`: what is damaged the database finds out itself."""
     try:
         return msgspec.msgpack.decode(data, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise StorageError(Code.STORE_BROKEN, kind.__name__) from error
+        raise StorageError(Code.STORE_VERSION, kind.__name__) from error
 
 
 def all_of(records: Records, namespace: Namespace, kind: type[T]) -> dict[bytes, T]:

@@ -3,6 +3,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, cast
+from unittest.mock import AsyncMock
 
 import pytest
 from msgspec import Struct
@@ -19,6 +20,8 @@ from parlour.conversation.events import (
 )
 from parlour.conversation.requests import LoadHash, LoadMessage, Request, ServerRequest
 from parlour.errors import Code, InternalError, ParlourError, StorageError, error
+from parlour.testing.device import MemoryDevice
+from parlour.testing.memory_server import MemoryServer
 from parlour.wire.kinds import Kind
 from parlour.wire.server import Nothing
 
@@ -423,3 +426,18 @@ async def test_closing_gives_requests_up_and_finishes_the_write() -> None:
     await step
     assert bench.store.batches == [[b"a"], [b"b"]]
     assert not bench.engine._requests
+
+
+async def test_a_home_of_another_version_is_named() -> None:
+    device = MemoryDevice(MemoryServer(), "alice")
+    for namespace, record in (
+        (Namespace.PREKEYS, b"of another time"),
+        (Namespace.CONVERSATION, b"\xc1"),
+        (Namespace.GROUP, b"\xc1"),
+    ):
+        store = StubStore()
+        records = {**device.store.records, namespace: {b"": record}}
+        store.records = AsyncMock(return_value=records)  # type: ignore[method-assign]
+        with pytest.raises(StorageError) as caught:
+            await Engine.load(store)
+        assert caught.value.code is Code.STORE_VERSION

@@ -53,7 +53,7 @@ def test_is_kept_as_it_is() -> None:
     for broken in (b"", b"\xc0", _CONTACT.encode().replace(b"unverified", b"reliable!!")):
         with pytest.raises(ParlourError) as caught:
             Contact.decode(broken)
-        assert caught.value.code is Code.STORE_BROKEN
+        assert caught.value.code is Code.STORE_VERSION
 
 
 def test_knows_its_devices() -> None:

@@ -64,7 +64,7 @@ def test_the_bound_has_room_for_all_that_this_program_counts() -> None:
 def test_a_broken_record_is_named() -> None:
     with pytest.raises(ParlourError) as caught:
         Counters({Namespace.SERVER: {b"counted": msgspec.msgpack.encode("none")}}, MONDAY)
-    assert caught.value.code is Code.STORE_BROKEN
+    assert caught.value.code is Code.STORE_VERSION
 
 
 def test_counting_alone_writes_nothing_and_goes_with_what_is_written_next() -> None:

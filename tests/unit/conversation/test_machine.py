@@ -119,14 +119,14 @@ def test_it_sends_to_accounts_that_it_knows_and_not_to_itself() -> None:
 def test_a_missing_or_broken_record_is_a_broken_store() -> None:
     _, alice, _ = two()
     records = alice.store.records
-    for broken in (
-        {**records, Namespace.DEVICE: {}},
-        {**records, Namespace.PREKEYS: {}},
-        {**records, Namespace.CONVERSATION: {b"c" * 16: b"\xc1"}},
+    for broken, code in (
+        ({**records, Namespace.DEVICE: {}}, Code.STORE_BROKEN),
+        ({**records, Namespace.PREKEYS: {}}, Code.STORE_BROKEN),
+        ({**records, Namespace.CONVERSATION: {b"c" * 16: b"\xc1"}}, Code.STORE_VERSION),
     ):
         with pytest.raises(ParlourError) as caught:
             Machine(broken, alice.server.now)
-        assert caught.value.code is Code.STORE_BROKEN
+        assert caught.value.code is code
 
 
 def test_sessions_that_belong_to_other_keys_are_not_read() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from parlour.conversation.changes import DeleteRecord, Namespace, PutRecord
+from parlour.errors import Code, StorageError
 
 
 def put_record(connection: Any, change: PutRecord) -> None:
@@ -32,11 +33,18 @@ def get_record(connection: Any, namespace: Namespace, key: bytes) -> bytes | Non
 
 
 def all_records(connection: Any) -> dict[Namespace, dict[bytes, bytes]]:
-    """Everything but pictures, with every namespace named."""
+    """Everything but pictures, with every namespace named.
+
+    Raises `STORE_VERSION` for one that this program does not know.
+    """
     records: dict[Namespace, dict[bytes, bytes]] = {namespace: {} for namespace in Namespace}
     rows = connection.execute(
         "SELECT namespace, key, value FROM record WHERE namespace != ?", (Namespace.PICTURE.value,)
     )
-    for namespace, key, value in rows:
-        records[Namespace(namespace)][key] = value
+    for name, key, value in rows:
+        try:
+            namespace = Namespace(name)
+        except ValueError as error:
+            raise StorageError(Code.STORE_VERSION, f"records of {name}") from error
+        records[namespace][key] = value
     return records

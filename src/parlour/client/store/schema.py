@@ -1,7 +1,13 @@
-"""The tables, as the list of steps that lead to them.
+"""The version of a local store: the list of steps that lead to it.
 
 A database remembers in `user_version` how many steps it has taken; the rest is taken when it is
 opened, each in a transaction of its own. A step that was published is never changed.
+
+The number stands for all that is in the database, not for its tables alone: whoever changes what a
+record holds, so that an older record does not decode, or an older program would read a newer one
+wrongly, takes a step, which may have no statements (`tests/stability/test_formats.py` holds us to
+it). A newer database is refused before anything is read, and an older one whose records no step
+has brought up is refused when they are (`STORE_VERSION`).
 """
 
 from __future__ import annotations
@@ -54,17 +60,19 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         ) STRICT, WITHOUT ROWID
         """,
     ),
+    # Records changed without a number until here; from here on, each number has one shape.
+    (),
 )
 
 
 def migrate(connection: Any, migrations: tuple[tuple[str, ...], ...] = MIGRATIONS) -> None:
     """Take the steps that the database has not taken.
 
-    Raises `STORE_BROKEN` for a database of a newer program, which this one could only damage.
+    Raises `STORE_VERSION` for a database of a newer program, which this one could only damage.
     """
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > len(migrations):
-        raise StorageError(Code.STORE_BROKEN, "it is of a newer program: update this one")
+        raise StorageError(Code.STORE_VERSION, "it is of a newer program: update this one")
     for number, statements in enumerate(migrations[version:], version + 1):
         with transaction(connection):
             for statement in statements:
