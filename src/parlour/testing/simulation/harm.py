@@ -58,13 +58,13 @@ def _not_read(world: World, node: Node, hit: Hit) -> str | None:
 
 
 def _not_counted(node: Node, hit: Hit) -> str | None:
-    """What shows nothing is counted: of its sender nothing is missing."""
+    """What shows nothing is counted: of its sender nothing is missing but what was unreadable."""
     conversation = node.engine.machine._memory.conversation_of_stream(hit.stream)
     if conversation is None or hit.sender == node.device_id:
         return None
     count = conversation.senders.get(hit.sender)
-    if count is not None and count.missing:
-        return f"{len(count.missing)} of a sender are missing"
+    if count is not None and count.unexplained:
+        return f"{count.unexplained} of a sender are missing"
     return None
 
 

@@ -24,7 +24,9 @@ NAMES: Final[dict[str, frozenset[str]]] = {
     "wrong_tree": frozenset({"server.misbehaved", "group.refused"}) | _GROUP,
     "old_state": frozenset({"server.misbehaved", "group.refused"}) | _GROUP,
     "withhold": frozenset({"device_list.rollback", "device_list.invalid", "server.misbehaved"}),
-    "count_up": frozenset({"message.skipped", "server.misbehaved", "history.mismatch"}),
+    "count_up": frozenset(
+        {"message.skipped", "message.missing", "server.misbehaved", "history.mismatch"}
+    ),
     "misnumber": frozenset({"history.mismatch", "server.misbehaved"}),
     "shorten": frozenset({"device_list.rollback", "device_list.invalid", "server.misbehaved"}),
     "fork": frozenset(
