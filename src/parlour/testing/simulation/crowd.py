@@ -15,7 +15,7 @@ from parlour.testing.simulation.node import Node
 from parlour.testing.simulation.world import World
 
 _LEAST: Final = 5
-# Seconds until a crowd has key packages, or its link is open: beyond it, they try without.
+# Seconds until a crowd has key packages, or its link is open.
 _PATIENCE: Final = 120
 
 
@@ -66,19 +66,18 @@ def _invite(world: World, label: str, group: str, *names: str) -> None:
     open_link(world, label, group, uses=len(names))
     _disturb(world, group, {label})
     for each in _admitted(world, names):
-        each.do(_coming(world, each, group, number))
+        each.process.spawn(_coming(world, each, group, number))
 
 
 async def _coming(world: World, node: Node, group: str, number: int) -> None:
+    """Come once the device is there and the link is open: at the same moment as the others."""
     links, group_id = world.chronicle.links[group], world.chronicle.names[group]
     for _ in range(_PATIENCE):
-        if len(links) > number and world.chronicle.is_open(
-            group_id, JoinLink.from_text(links[number]).link_id
-        ):
-            break
         await asyncio.sleep(1)
-    if len(links) > number:
-        await coming(world, node, JoinLink.from_text(links[number]), "crowd_comes")
+        link = JoinLink.from_text(links[number]) if len(links) > number else None
+        if node.online and link is not None and world.chronicle.is_open(group_id, link.link_id):
+            node.do(coming(world, node, link, "crowd_comes"))
+            return
 
 
 def _disturb(world: World, group: str, but: set[str]) -> None:

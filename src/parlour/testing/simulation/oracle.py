@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 from parlour.client.feed import ClientEvent
 from parlour.conversation.changes import Message
 from parlour.conversation.events import (
+    GroupJoined,
     GroupLeft,
     GroupRefused,
     GroupRepairing,
@@ -61,6 +62,9 @@ class Excuse(StrEnum):
     OVER = "over"
     """It was said in a group that its sender's account left, or was put out of, before the message
     had a number: nobody may read it any more. The sender was told so (`group.left`)."""
+    OUTSIDE = "outside"
+    """Its device was told before that its person is out of the group, and the server was put back
+    to a state in which they were not: they stay out (decision 0051), and have no keys any more."""
     BLOCKED = "blocked"
     """The server lied and takes nothing any more; the sender was told so, and still has it."""
 
@@ -108,6 +112,8 @@ class Heard:
     """Conversations whose history was called into question."""
     left: set[bytes] = field(default_factory=set)
     """Groups in which it is no more, or was not for a while."""
+    outside: dict[bytes, int] = field(default_factory=dict)
+    """Groups in which it is not, and since when (milliseconds)."""
     refused: set[tuple[bytes, str]] = field(default_factory=set)
     """What could not be in groups, as it was told."""
     last: dict[tuple[bytes, bytes, int], int] = field(default_factory=dict)
@@ -233,6 +239,9 @@ class Oracle:
                 return
             case GroupLeft(group=group):
                 heard.left.add(group)
+                heard.outside.setdefault(group, node.world.loop.now())
+            case GroupJoined(group=group):
+                heard.outside.pop(group, None)
             case GroupRefused(group=group, want=want, reason=reason):
                 heard.refused.add((group, want))
                 self.on_note(node.label, event.code.value, f"{want} {reason.value}")

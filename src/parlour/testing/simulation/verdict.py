@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
@@ -131,6 +132,9 @@ class Judge:
             return Excuse.REMOVED
         if said.is_group and (node.account_id, said.peer) in self._leavers:
             return Excuse.LEAVING
+        was_outside = lasting and heard.outside.get(said.peer, math.inf) < lasting[-1].stored_at
+        if was_outside and heard.names["server.restored"]:
+            return Excuse.OUTSIDE
         if not self._lying:
             return None
         thrown_away = not lasting and self._oracle.heard[said.label].names["server.misbehaved"]
