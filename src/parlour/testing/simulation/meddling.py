@@ -129,11 +129,6 @@ def _withhold(meddling: Meddling, answer: ListHeads) -> ListHeads:
     return replace(answer, heads=heads)
 
 
-def _withhold_more(answer: DeviceListPage) -> DeviceListPage:
-    """As if the list had not grown since it was read last."""
-    return replace(answer, entries=[], more=False)
-
-
 def _misnumber(answer: Appended) -> Appended:
     return replace(answer, seq=answer.seq + _FAR)
 
@@ -217,12 +212,12 @@ def _pushes_swapped(meddling: Meddling, device_id: bytes, push: PushEntry) -> li
 
 
 OF_PAGES: Final = {SHUFFLE: _shuffled, SWAP: _swapped}
-OF_ANSWERS: Final[dict[str, tuple[Kind, ...]]] = {
-    "misnumber": (Kind.APPEND,),
-    "shorten": (Kind.READ_DEVICE_LIST,),
-    "wrong_tree": (Kind.READ_GROUP,),
-    "old_state": (Kind.READ_GROUP,),
-    "withhold": (Kind.READ_DEVICE_LIST, Kind.READ_LIST_HEADS),
+OF_ANSWERS: Final = {
+    "misnumber": Kind.APPEND,
+    "shorten": Kind.READ_DEVICE_LIST,
+    "wrong_tree": Kind.READ_GROUP,
+    "old_state": Kind.READ_GROUP,
+    "withhold": Kind.READ_LIST_HEADS,
 }
 
 
@@ -232,9 +227,6 @@ def _changed(meddling: Meddling, device_id: bytes, body: Struct) -> tuple[Struct
     match body:
         case Appended():
             return _misnumber(body), [Hit(name, device_id, body.stream, body.client_id)]
-        case DeviceListPage() if name == "withhold":
-            changed = _withhold_more(body) if body.first else body
-            return changed, [Hit(name, device_id, body.account_id, b"")]
         case DeviceListPage() if len(body.entries) > 1:
             return _shorten(body), [Hit(name, device_id, body.account_id, b"")]
         case GroupState():
@@ -334,7 +326,7 @@ class Meddler:
                     entries = change(self.active[name], device_id, entries)
             return replace(body, entries=entries)
         for name, meddling in self.active.items():
-            if kind in OF_ANSWERS.get(name, ()) and meddling.strikes(device_id):
+            if OF_ANSWERS.get(name) is kind and meddling.strikes(device_id):
                 changed, hit = _changed(meddling, device_id, body)
                 if changed != body:
                     meddling.note(*hit)
