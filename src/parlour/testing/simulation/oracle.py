@@ -8,6 +8,7 @@ numbers, unless it was said before why not. What may be missing, and why, stands
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -112,12 +113,28 @@ class Heard:
     """Conversations whose history was called into question."""
     left: set[bytes] = field(default_factory=set)
     """Groups in which it is no more, or was not for a while."""
-    outside: dict[bytes, int] = field(default_factory=dict)
-    """Groups in which it is not, and since when (milliseconds)."""
+    outside: dict[bytes, list[tuple[float, float]]] = field(default_factory=dict)
+    """The times (milliseconds) in which it was out of groups, as it was told."""
     refused: set[tuple[bytes, str]] = field(default_factory=set)
     """What could not be in groups, as it was told."""
     last: dict[tuple[bytes, bytes, int], int] = field(default_factory=dict)
     """The number of the last message delivered, by conversation, sending device and timeline."""
+
+    def went(self, group: bytes, at: int) -> None:
+        """It was told that its person is out of a group."""
+        times = self.outside.setdefault(group, [])
+        if not times or times[-1][1] < math.inf:
+            times.append((at, math.inf))
+
+    def came(self, group: bytes, at: int) -> None:
+        """It was told that its person is in a group."""
+        times = self.outside.get(group)
+        if times:
+            times[-1] = (times[-1][0], min(times[-1][1], at))
+
+    def was_outside(self, group: bytes, at: int) -> bool:
+        """Whether it took its person for being out of a group at that time."""
+        return any(began < at < ended for began, ended in self.outside.get(group, ()))
 
 
 class Oracle:
@@ -239,9 +256,9 @@ class Oracle:
                 return
             case GroupLeft(group=group):
                 heard.left.add(group)
-                heard.outside.setdefault(group, node.world.loop.now())
+                heard.went(group, node.world.loop.now())
             case GroupJoined(group=group):
-                heard.outside.pop(group, None)
+                heard.came(group, node.world.loop.now())
             case GroupRefused(group=group, want=want, reason=reason):
                 heard.refused.add((group, want))
                 self.on_note(node.label, event.code.value, f"{want} {reason.value}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
@@ -132,7 +131,7 @@ class Judge:
             return Excuse.REMOVED
         if said.is_group and (node.account_id, said.peer) in self._leavers:
             return Excuse.LEAVING
-        was_outside = lasting and heard.outside.get(said.peer, math.inf) < lasting[-1].stored_at
+        was_outside = lasting and heard.was_outside(said.peer, lasting[-1].stored_at)
         if was_outside and heard.names["server.restored"]:
             return Excuse.OUTSIDE
         if not self._lying:
