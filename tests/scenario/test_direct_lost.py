@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from parlour.conversation.content import EpochSeen
 from parlour.conversation.events import ServerMisbehaved
 from parlour.testing.device import MemoryDevice
 from parlour.testing.memory_server import MemoryServer
@@ -134,3 +135,19 @@ def test_a_group_that_a_server_loses_while_one_is_connected_keeps_nobody_from_th
     for _ in range(4):
         bob.wait(60_000)
     assert bob.machine.caught_up
+
+
+def test_a_server_that_has_lost_it_when_it_is_asked_on_a_hint_is_told_of() -> None:
+    """Somebody says that there is another epoch; that the data is from a backup says nobody."""
+    server, alice, bob = strangers(MLS, MLS)
+    meet(alice, bob)
+    alice.say("bob", "before")
+    meet(alice, bob)
+    (chat,) = bob.machine._memory.groups.chats.values()
+    tag = chat.record.tags[-1]
+    seen = EpochSeen(chat.id, tag.generation, tag.epoch, bytes(len(tag.tag)), answer=False)
+    server.groups.groups.pop(chat.id)
+    (identity,) = bob.machine.contacts[alice.machine.account_id].identities()
+    bob.machine._groups.controlled(identity, seen, server.now)
+    bob.settle()
+    assert [event.what for event in heard(bob, ServerMisbehaved)] == ["stream"]

@@ -92,7 +92,7 @@ class Answers:
                 self._handled(chat, answer, now)
             case PublicState() if what == READ_GROUP:
                 self._joining.answered(about, answer)
-                if chat is not None and chat.compares:
+                if chat is not None and (chat.compares or chat.doubted):
                     self._compared(chat, answer, now)
                 self._arriving.retry(now)
             case Page() if what == REREAD and isinstance(body, Read) and chat is not None:
@@ -120,7 +120,7 @@ class Answers:
 
     def _compared(self, chat: Chat, answer: PublicState, now: int) -> None:
         """Where the server's group is, after its data was put back perhaps."""
-        chat.compares = False
+        chat.compares = chat.doubted = False
         self._joining.done(chat.id)
         if chat.is_left:
             self._streams.put_back(chat, answer)
@@ -178,6 +178,8 @@ class Answers:
             return
         if what == READ_GROUP:
             self._joining.failed((what, about), problem)
+            if chat is not None:
+                chat.doubted = False
             if chat is not None and problem.code in _GONE and self._direct.is_compared(chat):
                 self._lost_direct(chat, now)
             elif chat is not None and problem.code in _GONE:

@@ -118,6 +118,8 @@ class Chat:
         self.joining_roster: Roster | None = None
         # Whether the server's state is asked for to compare it with ours.
         self.compares = False
+        # The same, as something says that there is another epoch of a number of ours.
+        self.doubted = False
         # What we begin the group again with, and by which roster; and the server's branch, if its
         # roster leads another way than ours.
         self.restarting: Group | None = None

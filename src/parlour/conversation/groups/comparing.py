@@ -8,6 +8,7 @@ told anyway, and to and from a device that came back by its own commit (`confirm
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Final, TypeAlias
 
 from parlour.conversation.content import EpochSeen
@@ -41,6 +42,8 @@ class Comparing:
         self._groups: GroupMemory = memory.groups
         self._sending = sending
         self._confirming = confirming
+        # A group may be in two epochs of one number; set by the groups.
+        self.on_forked: Callable[[Chat], None] = lambda _: None
         self._told: dict[tuple[bytes, bytes], int] = {}
         self._answered: _Times = OrderedDict()
         self._forked: _Times = OrderedDict()
@@ -58,12 +61,12 @@ class Comparing:
             self._told[account_id, chat.id] = now
             for identity in contact.identities():
                 if identity.device_id != self._memory.device_id:
-                    self._send(chat, identity, now)
+                    self._send(chat, identity, chat.record.generation, chat.epoch, now)
 
-    def _send(self, chat: Chat, to: DeviceIdentity, now: int) -> None:
-        tag = chat.tag_of(chat.record.generation, chat.epoch)
+    def _send(self, chat: Chat, to: DeviceIdentity, generation: int, epoch: int, now: int) -> None:
+        tag = chat.tag_of(generation, epoch)
         if tag is not None:
-            seen = EpochSeen(chat.id, chat.record.generation, chat.epoch, tag, answer=False)
+            seen = EpochSeen(chat.id, generation, epoch, tag, answer=False)
             self._sending.send_to_inbox(to.account_id, to.device_id, seen, now)
 
     def heard(self, by: DeviceIdentity, seen: EpochSeen, now: int) -> None:
@@ -78,10 +81,13 @@ class Comparing:
             self._memory.count("group.forked")
             if _is_due(self._forked, by, chat, FORKED_EVERY, now):
                 self._memory.events.append(GroupForked(chat.id, seen.epoch, by.device_id))
+                # One of both is where the server is not, and finds its way back.
+                self._send(chat, by, seen.generation, seen.epoch, now)
+                self.on_forked(chat)
         elif known is not None:
             self._confirming.heard(chat, by, seen)
         if seen.answer and chat.is_active and _is_due(self._answered, by, chat, ANSWER_EVERY, now):
-            self._send(chat, by, now)
+            self._send(chat, by, chat.record.generation, chat.epoch, now)
 
 
 def _is_due(times: _Times, by: DeviceIdentity, chat: Chat, pause: int, now: int) -> bool:

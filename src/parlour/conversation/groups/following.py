@@ -156,7 +156,10 @@ class Following:
             self._refuse(chat, entry, problem, now)
             return True
         if epoch < group.epoch:
-            # Won long ago, and comes again after the server's data was restored.
+            # Won long ago, and comes again after the server's data was restored; or under a number
+            # that is new to us, and in the place of one that we followed.
+            if entry.seq > record.followed_seq:
+                self._ladder.doubt(chat)
             return True
         if epoch > group.epoch:
             self._ladder.lost(chat, entry, now)
@@ -451,8 +454,9 @@ class Following:
             if message.content.epoch < chat.epoch:
                 return True
             lost_one = chat.record.trouble is not None and not chat.record.trouble.broken
-            if message.content.epoch == chat.epoch and lost_one:
-                # What was missing: read again, or the next one after it.
+            if message.content.epoch == chat.epoch and lost_one and entry.part is None:
+                # What was missing: read again, or the next one after it. One that welcomes us may
+                # be of another epoch of the number that we are in, and takes us in all the same.
                 return self._others(chat, entry, body, message, now)
         return self._joining.offer(chat, entry, body, now)
 

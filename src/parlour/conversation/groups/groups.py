@@ -153,6 +153,7 @@ class Groups:
             ladder,
         )
         self._confirming.some_devices = ladder.some_devices
+        self._comparing.on_forked = ladder.doubt
         syncing.on_told = lambda now: self.spoke(memory.account_id, now)
         ladder.on_astray = self.wishes.tell_gone
         self._messages.lets_speak = self._unlisted.lets_speak

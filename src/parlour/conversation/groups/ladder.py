@@ -210,6 +210,15 @@ class Ladder:
         chat.compares = True
         self._joining.ask(chat.id)
 
+    def doubt(self, chat: Chat) -> None:
+        """Something says that there is another epoch of a number of ours: see where the server is.
+
+        Anybody can say so, so nothing is done but to look: if the server is in ours, that was all.
+        """
+        if chat.is_active and not self._joining.is_asked(chat.id):
+            chat.doubted = True
+            self._joining.ask(chat.id)
+
     def _begin(self, chat: Chat, trouble: Trouble) -> None:
         known = chat.record.trouble
         if known is not None:
