@@ -48,6 +48,31 @@ def test_a_list_that_lost_all_entries_stops_sending() -> None:
     assert bob.texts() == ["hello", "not now"]
 
 
+def test_a_list_that_is_empty_for_ever_is_asked_for_ever_more_seldom() -> None:
+    """From the entry that is known it says nothing, and from the beginning, too."""
+    server, alice, bob = two()
+    MemoryDevice(server, "bob", seed="tablet", beside=bob)
+    alice.connect()
+    alice.say("bob", "both of you")
+    asked = 0
+
+    def empty(page: DeviceListPage) -> Struct:
+        nonlocal asked
+        asked += 1
+        return replace(page, entries=[], more=False)
+
+    lie(server, Kind.READ_DEVICE_LIST, empty, to=alice)
+    alice.connect()
+    alice.say("bob", "not now")
+    for _ in range(3_600):
+        alice.wait(1_000)
+    # A minute goes by after each failure at last; before, it was two questions a second.
+    assert asked < 400
+    behave(server)
+    meet_again(alice, bob)
+    assert bob.texts() == ["hello", "both of you", "not now"]
+
+
 def test_a_forked_list_stops_sending() -> None:
     server, alice, bob = two()
     account = server.accounts[bob.machine.account_id]

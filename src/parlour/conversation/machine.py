@@ -576,7 +576,11 @@ class Machine:
         except ParlourError as problem:
             self.failed(request, problem, now)
         else:
-            self._pending.done(request.key)
+            if what == DEVICE_LIST and not self._directory.is_read(about):
+                # Else each bad answer to the next question would be the first one.
+                self._pending.goes_on(request.key)
+            else:
+                self._pending.done(request.key)
             self._upkeep.answered_well(what)
 
     def _take_answer(self, what: str, about: bytes, body: Struct, answer: Struct, now: int) -> None:

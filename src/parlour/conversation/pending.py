@@ -68,6 +68,10 @@ class Pending:
         self._under_way.discard(key)
         self._pauses.pop(key, None)
 
+    def goes_on(self, key: Key) -> None:
+        """It was answered, and has to be asked on: how often it failed before is remembered."""
+        self._under_way.discard(key)
+
     def failed(self, key: Key, now: int, retry_after: int | None = None) -> None:
         """It failed: pause, at least as long as the server asked for (`retry_after`, ms)."""
         self._under_way.discard(key)
