@@ -14,8 +14,10 @@ from parlour.conversation.groups.records import Acceptance, GroupState
 from parlour.conversation.groups.view import GroupView, LinkView
 from parlour.conversation.policies import MAX_LEAVES
 from parlour.errors import NotFoundError
-from parlour.roster import Role
+from parlour.roster import Kind, Role
 
+# So many people at the founding, and there may soon be hundreds.
+_MANY: Final = 50
 _KINDS: Final = {kind: name for name, kind in KINDS.items()}
 _SUITES: Final = {int(suite): name for name, suite in SUITES.items()}
 _STATES: Final = {
@@ -119,11 +121,12 @@ def row(client: Client, group: GroupView) -> Text:
 
 
 def note_room(group: GroupView, people: int, output: Output) -> None:
-    """Tell who has just founded a group, if its suite has no room for as many people as may come.
+    """Tell who has founded a group for many, if its suite has no room for as many as may come.
 
-    Two devices each are counted.
+    Two devices each are counted. A family needs no advice about its four hundredth member.
     """
-    if people > group.max_leaves // 2:
+    is_large = group.genesis.kind is Kind.CHANNEL or len(group.members) >= _MANY
+    if is_large and people > group.max_leaves // 2:
         output.note(
             f"{suite_of(group)} has room for {group.max_leaves:,} devices, some "
             f"{group.max_leaves // 2:,} people with two each, and a group keeps its suite. If more "
