@@ -150,6 +150,22 @@ def test_a_winner_under_a_number_that_was_taken_for_something_else_is_read_again
     party.check_together()
 
 
+def test_winners_below_the_last_one_that_was_followed_are_read_again() -> None:
+    """That one had a number that was made up, and all until then seemed to be handled."""
+    party, alice, bob, _ = story()
+    refresh(party, alice)
+    alice.pull()
+    chat = chat_of(bob, party)
+    conversation = bob.machine._memory.conversations[party.group]
+    chat.record.followed_seq = conversation.received = conversation.received + 10_000
+    for _ in range(3):
+        refresh(party, bob)
+        bob.wait(1_000)
+    assert chat_of(bob, party).epoch >= chat_of(alice, party).epoch
+    party.settle()
+    party.check_together()
+
+
 def test_a_message_of_an_epoch_that_was_not_seen_lets_its_commit_be_read_again() -> None:
     """Nothing is lost by it, so nobody is told, and nobody is asked."""
     party, alice, bob, server = story()

@@ -166,9 +166,12 @@ class Answers:
         chat.lost_at = (*here, received) if here < there else None
         self._groups.behind |= received < answer.seq if answer.seq else here != there
         if here < there and not chat.waiting:
-            last = max((winner.seq for winner in answer.winners), default=0)
-            if chat.record.followed_seq < last <= received:
-                # Catching up would not bring it: its number was taken for one that was handled.
+            numbers = [winner.seq for winner in answer.winners]
+            if numbers and max(numbers) <= received:
+                # Catching up would not bring them: their numbers were taken for handled ones. Below
+                # the one that we followed last, that had a number that was made up.
+                record = chat.record
+                record.followed_seq = min(record.followed_seq, min(numbers) - 1)
                 self._ladder.passed_over(chat, now)
 
     def failed(self, what: str, about: bytes, problem: ParlourError, now: int) -> None:
